@@ -1,0 +1,1 @@
+"""The daemon. wiring.py is the one composition root; decisions are policy's."""

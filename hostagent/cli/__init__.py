@@ -1,0 +1,1 @@
+"""The commands, by Typer. Thin: parse, call, print."""

@@ -1,0 +1,1 @@
+"""plan, apply, drift, rollback: what compile made, onto this host."""

@@ -1,0 +1,1 @@
+"""This machine: identity, clocks, paths. Reads the kernel, decides nothing."""

@@ -1,0 +1,438 @@
+"""The words of the project as frozen types (docs/reference/words.md is the dictionary).
+
+Pure data: no clock, no files, no decisions. What an administrator wrote becomes a ``Job`` (made
+by ``hostagent.spec``); a ``Job`` becomes units (``hostagent.compile``) and is kept in the
+deployed manifest, from which the agent reads it back. Datetimes are aware and in UTC; durations
+are ``timedelta``. The JSON form of every type is ``to_json``'s: lists for tuples, RFC 3339 for
+datetimes, seconds as a number for timedeltas, and nothing for a field that has its default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, TypeVar, Union
+
+T = TypeVar("T")
+
+UNIT_PREFIX = "hostagent-"
+
+
+class Form(StrEnum):
+    """How a schedule was written; exactly one form for each job."""
+
+    CALENDAR = "calendar"
+    CRON = "cron"
+    EVERY = "every"
+    AT = "at"
+    ON_BOOT = "on_boot"
+
+
+class RunOn(StrEnum):
+    """Where an occurrence runs: on one eligible host of the cluster, or on each of them."""
+
+    ONE = "one"
+    EACH = "each"
+
+
+class Missed(StrEnum):
+    """The misfire policy: what becomes of occurrences that did not start in time."""
+
+    SKIP = "skip"
+    LATEST = "latest"
+    ALL = "all"
+
+
+class Overlap(StrEnum):
+    """What an occurrence does when the job's previous run has not ended."""
+
+    SKIP = "skip"
+    QUEUE = "queue"
+    REPLACE = "replace"
+
+
+class Lane(StrEnum):
+    """A slice and an order of admission."""
+
+    CRITICAL = "critical"
+    NORMAL = "normal"
+    BULK = "bulk"
+
+
+class Sandbox(StrEnum):
+    """How far a job's processes are shut in (hostagent.compile.sandbox lists the directives)."""
+
+    OFF = "off"
+    DEFAULT = "default"
+    STRICT = "strict"
+
+
+class Kind(StrEnum):
+    """Why a run exists. Only scheduled runs read or move the high-water mark of a job."""
+
+    SCHEDULED = "scheduled"
+    MANUAL = "manual"
+    BACKFILL = "backfill"
+
+
+class Outcome(StrEnum):
+    """How an occurrence or an attempt ended; final once written."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    ABANDONED = "abandoned"
+    QUARANTINED = "quarantined"
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When a job runs.
+
+    ``text`` is what the administrator wrote, for people. For the forms ``calendar`` and ``cron``,
+    ``calendar`` holds OnCalendar expressions without a zone, whose union is meant in ``zone``
+    (an IANA name; cron's are translated, DOM or DOW as cron means it). ``every`` names
+    ``anchor + k * every``. ``at`` is one instant. ``on_boot`` is one occurrence for each boot.
+    An instant outside ``not_before <= t < not_after`` is no occurrence; one inside a
+    ``blackout`` range is an occurrence that is skipped. ``jitter`` is the upper bound of the
+    job's stable delay, never part of ``scheduled_for``.
+    """
+
+    form: Form
+    text: str
+    calendar: tuple[str, ...] = ()
+    zone: str = "UTC"
+    every: timedelta | None = None
+    anchor: datetime | None = None
+    at: datetime | None = None
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+    blackout: tuple[str, ...] = ()
+    jitter: timedelta = timedelta(0)
+
+    @property
+    def hash(self) -> str:  # the store's word for it
+        """16 hexadecimal digits that change exactly when the set of occurrences can change."""
+        return content_hash(to_json(dataclasses.replace(self, text="", jitter=timedelta(0))))
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """The wait before attempt n + 1: ``min(first * factor ** (n - 1), most)``, or ``steps[n - 1]``."""
+
+    first: timedelta = timedelta(seconds=30)
+    factor: float = 2.0
+    most: timedelta = timedelta(hours=1)
+    steps: tuple[timedelta, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as resolved: defaults and profiles merged in, every value checked.
+
+    ``command`` is the argument vector as systemd must hand it to the process. Sizes are bytes,
+    ``cpu_quota`` is percent of one CPU, weights are systemd's 1 to 10000. ``timeout`` is never
+    None. ``passthrough`` holds ``(section, directive, values)`` of [job.NAME.systemd.*].
+    """
+
+    name: str
+    command: tuple[str, ...]
+    schedule: Schedule
+    timeout: timedelta
+    description: str = ""
+    user: str | None = None
+    group: str | None = None
+    working_directory: str | None = None
+    environment: tuple[tuple[str, str], ...] = ()
+    environment_file: tuple[str, ...] = ()
+    credentials: tuple[tuple[str, str], ...] = ()
+    success_exit_status: tuple[str, ...] = ()
+    umask: str | None = None
+
+    start_deadline: timedelta | None = None
+
+    run_on: RunOn = RunOn.ONE
+    hosts: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    prefer: tuple[str, ...] = ()
+    for_each: tuple[str, ...] = ()
+
+    missed: Missed = Missed.LATEST
+    catch_up_window: timedelta = timedelta(hours=1)
+    catch_up_max: int | None = None
+
+    retries: int = 0
+    backoff: Backoff = Backoff()
+    retry_elsewhere: bool = False
+    quarantine_after: int = 2
+    overlap: Overlap = Overlap.SKIP
+
+    heartbeat: timedelta | None = None
+    stop_timeout: timedelta | None = None
+    memory_max: int | None = None
+    memory_high: int | None = None
+    cpu_quota: float | None = None
+    cpu_weight: int | None = None
+    io_weight: int | None = None
+    tasks_max: int | None = None
+    nice: int | None = None
+    lane: Lane = Lane.NORMAL
+    pool: str | None = None
+    weight: float = 1.0
+    interruptible: bool = True
+
+    sandbox: Sandbox = Sandbox.OFF
+    passthrough: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+
+    after: tuple[str, ...] = ()
+    on_failure: tuple[str, ...] = ()
+    on_success: tuple[str, ...] = ()
+    ping_url: str | None = None
+    renamed_from: str | None = None
+
+    def scopes(self, host: str) -> tuple[str, ...]:
+        """The scopes whose occurrences ``host`` answers for: for_each, the host, or the empty one."""
+        if self.for_each:
+            return self.for_each
+        return (host,) if self.run_on is RunOn.EACH else ("",)
+
+    @property
+    def period(self) -> timedelta | None:
+        """The length of one period where the schedule has one by itself (``every``)."""
+        return self.schedule.every
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """``[pool.NAME]``: how many of its jobs run at once on a host. None: no bound."""
+
+    name: str
+    max: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """``[notify.NAME]``: where messages go; exactly one of command, webhook, mail is set."""
+
+    name: str
+    command: tuple[str, ...] = ()
+    webhook: str | None = None
+    mail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """All that jobs.toml and jobs.d say, resolved. ``sources`` are ``(path, sha256)``."""
+
+    jobs: tuple[Job, ...]
+    pools: tuple[Pool, ...] = ()
+    notify: tuple[Notify, ...] = ()
+    sources: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Where a (job, scope) lives in systemd: full unit names, ``timer`` None for on_boot jobs."""
+
+    job: str
+    scope: str
+    service: str
+    timer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What is deployed on this host: the jobs, their units, and each unit file's sha256.
+
+    Written by ``apply`` beside the unit files, read by the agent. ``units`` names one entry for
+    each (job, scope); ``files`` maps a unit file's name to the sha256 of its text; ``wants`` are
+    the ``(unit, target)`` pairs that ``apply`` enabled.
+    """
+
+    generation: int
+    created_at: datetime
+    systemd: int
+    host: str
+    jobs: tuple[Job, ...]
+    pools: tuple[Pool, ...] = ()
+    notify: tuple[Notify, ...] = ()
+    units: tuple[Unit, ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
+    wants: tuple[tuple[str, str], ...] = ()
+    sources: tuple[tuple[str, str], ...] = ()
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Occurrence:
+    """One instant that a job's schedule names; its identity never changes."""
+
+    scheduled_for: datetime
+    job: str
+    scope: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an attempt used, where systemd tells; None: not known. Bytes and seconds."""
+
+    cpu_s: float | None = None
+    memory_peak: int | None = None
+    io_read: int | None = None
+    io_written: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How an attempt ended, as PID 1 (or, after an absence, its journal) tells.
+
+    ``result`` is systemd's service result (``success``, ``exit-code``, ``signal``, ``core-dump``,
+    ``timeout``, ``watchdog``, ``oom-kill``, ``resources``, …), or ``unknown``.
+    """
+
+    outcome: Outcome
+    reason: str
+    result: str = "unknown"
+    exit_code: int | None = None
+    signal: str | None = None
+    ended_at: datetime | None = None
+    usage: Usage = field(default_factory=Usage)
+    report: str | None = None
+    report_problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One row of the ledger: an attempt, or the record that an occurrence got none.
+
+    ``attempt`` counts from 1; 0 means that no attempt was made (skipped, abandoned,
+    quarantined). ``outcome`` None: running or claimed. ``covers_from`` and ``covers`` say which
+    occurrences this row stands for: ``covers`` of them, from ``covers_from`` to
+    ``scheduled_for``.
+    """
+
+    job: str
+    scope: str
+    kind: Kind
+    scheduled_for: datetime
+    attempt: int
+    token: int
+    host: str
+    reason: str
+    spec_hash: str = ""
+    session: str = ""
+    boot_id: str = ""
+    claimed_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    outcome: Outcome | None = None
+    result: str | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    invocation_id: str | None = None
+    covers_from: datetime | None = None
+    covers: int = 1
+    report: str | None = None
+    report_problem: str | None = None
+
+    @property
+    def run_id(self) -> str:
+        """``JOB[@SCOPE].20261121T020000Z``, with ``.manual`` or ``.backfill`` behind other kinds."""
+        return run_id(self.job, self.scope, self.kind, self.scheduled_for)
+
+
+def run_id(job: str, scope: str, kind: Kind, scheduled_for: datetime) -> str:
+    """The id that people and ``why`` use for a run; the same on every host and for every attempt."""
+    stamp = scheduled_for.astimezone(UTC).strftime("%Y%m%dT%H%M%S")
+    if scheduled_for.microsecond:
+        stamp += f".{scheduled_for.microsecond:06d}"
+    tail = "" if kind is Kind.SCHEDULED else f".{kind}"
+    return f"{job}{'@' + scope if scope else ''}.{stamp}Z{tail}"
+
+
+def content_hash(value: Any) -> str:
+    """16 hexadecimal digits over the canonical JSON of ``value``."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def rfc3339(at: datetime) -> str:
+    """``2026-11-21T02:00:00Z``, with the fraction only where there is one."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def to_json(value: Any) -> Any:
+    """The JSON form of a model value (see the module's docstring); canonical and lossless."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        out = {}
+        for f in dataclasses.fields(value):
+            item = getattr(value, f.name)
+            if item != _default_of(f):
+                out[f.name] = to_json(item)
+        return out
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    if isinstance(value, timedelta):
+        seconds = value / timedelta(microseconds=1) / 1e6
+        return int(seconds) if seconds.is_integer() else seconds
+    if isinstance(value, tuple | list):
+        return [to_json(item) for item in value]
+    if isinstance(value, StrEnum):
+        return str(value)
+    return value
+
+
+def from_json(cls: type[T], data: Any) -> T:
+    """The inverse of ``to_json`` for a model type.
+
+    Raises:
+        ValueError: the data is not of that form (an unknown field, a missing one, a wrong type).
+    """
+    try:
+        value: T = _decode(cls, data)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"not a {cls.__name__}: {error}") from error
+    return value
+
+
+def _default_of(f: dataclasses.Field[Any]) -> Any:
+    if f.default is not dataclasses.MISSING:
+        return f.default
+    if f.default_factory is not dataclasses.MISSING:
+        return f.default_factory()
+    return dataclasses.MISSING
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+def _decode(kind: Any, data: Any) -> Any:
+    origin = typing.get_origin(kind)
+    if origin in (Union, types.UnionType):
+        if data is None:
+            return None
+        (kind,) = (a for a in typing.get_args(kind) if a is not type(None))
+        return _decode(kind, data)
+    if origin is tuple:
+        args = typing.get_args(kind)
+        if len(args) == 2 and args[1] is Ellipsis:
+            return tuple(_decode(args[0], item) for item in data)
+        return tuple(_decode(a, item) for a, item in zip(args, data, strict=True))
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        hints = _hints(kind)
+        return kind(**{name: _decode(hints[name], item) for name, item in data.items()})
+    if kind is datetime:
+        return datetime.fromisoformat(data)
+    if kind is timedelta:
+        return timedelta(microseconds=round(data * 1e6))
+    return kind(data)

@@ -1,0 +1,1 @@
+"""Every decision, as decide(facts) -> verdict + reason. Pure."""

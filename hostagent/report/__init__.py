@@ -1,0 +1,1 @@
+"""What people read: runs, why, audit, next. Reads the store, changes nothing."""

@@ -1,0 +1,1 @@
+"""Time mathematics: occurrences, jitter, spans. Pure: the time is always an argument."""

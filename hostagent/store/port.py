@@ -1,0 +1,349 @@
+"""The port of the store: who may run what (sessions, claims) and what came of it (the ledger).
+
+The contract that every engine keeps, checked by one conformance suite
+(``tests/contract/store``). An engine decides nothing about schedules or policies: it compares,
+counts and writes. All methods are synchronous and are called from one thread at a time.
+
+**Words.** A *cursor* per (job, scope) holds ``high_water`` (the latest ``scheduled_for`` that was
+ever claimed or settled; it never goes back and alone forbids re-entry), ``token`` (grows with
+every claim, whatever its kind) and the active claim, if there is one. The *ledger* holds a
+``Run`` for each attempt and for each record that an occurrence got none.
+
+**Atomicity.** Every method is one transaction: after a crash at any instruction all of it holds
+or none of it, and what was returned is durable. Batches are all in one transaction, but each
+member succeeds or is refused by itself.
+
+**Errors.** ``StoreUnavailable`` when the store cannot be reached in time: the caller must then
+settle by reading what happened. ``StoreError`` for what is wrong with the store itself (a schema
+of another version, a file system that cannot carry it). A "no" is a return value, never an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from hostagent.model import End, Kind, Outcome, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One agent process's presence in the store, and through a restart its successor's.
+
+    ``boot_id`` is the kernel's; a session of another boot of the same host is over.
+    """
+
+    id: str
+    host: str
+    boot_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpecRecord:
+    """What was due is history too: one schedule of a job and the time for which it held.
+
+    ``schedule`` is the JSON of ``model.Schedule``, opaque to the store; ``scopes`` are those
+    whose occurrences this store answers for. ``valid_to`` None: in force.
+    """
+
+    job: str
+    seq: int
+    hash: str
+    schedule: str
+    scopes: tuple[str, ...]
+    valid_from: datetime
+    valid_to: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A job as ``apply`` deploys it. ``renamed_from`` carries history and high-water mark over."""
+
+    job: str
+    hash: str
+    schedule: str
+    scopes: tuple[str, ...]
+    renamed_from: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """Occurrences that end without an attempt: ``count`` of them from ``first`` to ``last``.
+
+    Written as one ledger row. ``at`` is when it was decided (the agent's clock).
+    """
+
+    job: str
+    scope: str
+    spec_hash: str
+    first: datetime
+    last: datetime
+    count: int
+    outcome: Outcome
+    reason: str
+    host: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A claim that is asked for.
+
+    ``attempt`` 1 opens a run; n + 1 follows attempt n of the same run. ``covers_from`` and
+    ``covers`` say which missed occurrences a scheduled run stands for besides its own.
+    ``invocation_id`` is given when PID 1 is already starting the unit, else the claim is
+    *prepared* and ``attach`` gives it later. ``at`` is the agent's clock.
+    """
+
+    job: str
+    scope: str
+    spec_hash: str
+    kind: Kind
+    scheduled_for: datetime
+    reason: str
+    at: datetime
+    attempt: int = 1
+    covers_from: datetime | None = None
+    covers: int = 1
+    invocation_id: str | None = None
+
+
+class Refusal(StrEnum):
+    """Why a claim or a settlement was refused."""
+
+    UNKNOWN = "unknown"  # no such (job, scope) is registered
+    SPEC = "spec"  # the schedule's hash is not the registered one
+    ACTIVE = "active"  # another claim of this (job, scope) is active
+    PASSED = "passed"  # scheduled_for is not above high_water: it has its outcome already
+    EARLY = "early"  # scheduled_for lies in the store's future
+    SESSION = "session"  # the session is closed, revoked, or of another boot
+    ATTEMPT = "attempt"  # this attempt does not follow the last one of that run
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The claim is ours; ``run`` is its ledger row, with its token."""
+
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The claim was not given. ``holder`` is the active run, where that is the cause."""
+
+    refusal: Refusal
+    holder: Run | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """A final write: the attempt that holds ``token`` ended so.
+
+    ``retry_at`` set: the run goes on, and attempt n + 1 may be claimed from then on.
+    """
+
+    job: str
+    scope: str
+    token: int
+    end: End
+    retry_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The write was taken (or had been taken before: a repeated write of one end is accepted)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """Another claim has this token's place, or its run ended otherwise. Nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a (job, scope) stands. ``active`` is the run that holds its claim."""
+
+    job: str
+    scope: str
+    spec_hash: str
+    high_water: datetime
+    token: int
+    active: Run | None = None
+    retry_at: datetime | None = None
+
+
+class PauseTarget(StrEnum):
+    """What a pause applies to."""
+
+    JOB = "job"
+    LANE = "lane"
+    HOST = "host"
+    CLUSTER = "cluster"
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A person's order that nothing scheduled starts. ``until`` None: until resumed.
+
+    ``name`` is the job, the lane or the host; empty for the cluster.
+    """
+
+    target: PauseTarget
+    name: str
+    reason: str
+    by: str
+    since: datetime
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A verdict that left no run behind (held, turned away), with its sentence, for ``why``."""
+
+    job: str
+    scope: str
+    at: datetime
+    verdict: str
+    reason: str
+    scheduled_for: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """Who changed what: append-only. ``uid`` is the caller's; ``detail`` is one sentence."""
+
+    at: datetime
+    uid: int
+    host: str
+    action: str
+    target: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which ledger rows to read; None or empty: any. Newest first, ``limit`` at most."""
+
+    job: str | None = None
+    scope: str | None = None
+    kind: Kind | None = None
+    outcomes: tuple[Outcome, ...] = ()
+    open_only: bool = False
+    host: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: int | None = None
+
+
+class Store(Protocol):
+    """One engine. ``since`` and ``until`` of reads bound ``scheduled_for``, both inclusive."""
+
+    def close(self) -> None:
+        """Give back connections and files. Idempotent."""
+
+    def now(self) -> datetime:
+        """The store's clock, which decides what is due."""
+
+    # What is due: specs
+    def register(
+        self,
+        jobs: Sequence[Registration],
+        closing: Sequence[Settlement],
+        at: datetime,
+        *,
+        remove_others: bool = True,
+    ) -> list[str]:
+        """Make ``jobs`` the registered ones; return the names of those that changed.
+
+        A job whose hash and scopes stand already is left alone, to the byte. For a new hash: the
+        old ``SpecRecord`` is closed at ``at``, the new one opened, and every cursor's
+        ``high_water`` raised to at least ``at`` (so that nothing in the past becomes due: promise
+        5). ``closing`` are the settlements of what the old schedules still owed; each is written
+        only if it lies above the cursor's high-water mark. Jobs that are not named are closed,
+        and their cursors removed once no claim is active, if ``remove_others``. Idempotent.
+        """
+
+    def specs(self, job: str | None = None) -> list[SpecRecord]:
+        """All records, by job and seq, past ones included."""
+
+    # Who is here: sessions
+    def open_session(self, host: str, boot_id: str, resume: str | None = None) -> Session:
+        """Open a session; with ``resume``, go on with that one if it is of this boot and open."""
+
+    def close_session(self, session: Session) -> None:
+        """The session ends. Its active claims stay active until finished. Idempotent."""
+
+    # Claims
+    def claim(self, session: Session, wants: Sequence[Want]) -> list[Claimed | Refused]:
+        """Ask for claims, in order; one answer each.
+
+        A first attempt of a scheduled run needs ``high_water < scheduled_for <= now`` and no
+        active claim, and moves ``high_water``. Manual and backfill runs need no active claim
+        only, and neither read nor move ``high_water``. Attempt n + 1 needs the run's attempt n
+        finished with a ``retry_at`` that has come.
+        """
+
+    def attach(self, job: str, scope: str, token: int, invocation_id: str, at: datetime) -> bool:
+        """The unit is starting as ``invocation_id``; False when ``token`` is not active.
+
+        Replaces an earlier invocation of the same token: PID 1 had not run it.
+        """
+
+    def finish(self, finishes: Sequence[Finish]) -> list[Accepted | Stale]:
+        """Final, token-checked writes; one answer each."""
+
+    def settle(self, settlements: Sequence[Settlement]) -> list[Accepted | Refused]:
+        """Record occurrences that get no attempt and move ``high_water`` to ``last``.
+
+        Refused with ``PASSED`` when ``first`` is not above ``high_water``; an active claim does
+        not stand in the way.
+        """
+
+    def cursors(self) -> list[Cursor]:
+        """Every cursor, by job and scope."""
+
+    # The ledger
+    def runs(self, where: RunFilter) -> list[Run]:
+        """Ledger rows, newest ``scheduled_for`` (then token) first."""
+
+    def run(self, run_id: str) -> list[Run]:
+        """All attempts of one run, oldest first; empty when there is none."""
+
+    def prune(self, before: datetime) -> int:
+        """Drop ended ledger rows, decisions and closed specs from before; return how many rows.
+
+        Never drops an open run, nor a cursor: ``high_water`` guards against re-entry by itself.
+        """
+
+    def retained_since(self) -> datetime | None:
+        """From when on the ledger is complete (the latest ``prune``), None: from its beginning."""
+
+    # What people ordered
+    def pause(self, pause: Pause) -> None:
+        """Set, or replace, the pause of one target."""
+
+    def resume(self, target: PauseTarget, name: str) -> bool:
+        """Lift a pause; False when there was none."""
+
+    def pauses(self) -> list[Pause]:
+        """All pauses, the lapsed ones too."""
+
+    # What was decided and done
+    def note(self, decisions: Iterable[Decision]) -> None:
+        """Keep decisions for ``why``: the last 50 of each (job, scope)."""
+
+    def decisions(self, job: str, scope: str | None = None) -> list[Decision]:
+        """The kept decisions, newest first."""
+
+    def log(self, event: AuditEvent) -> None:
+        """Append to the audit log."""
+
+    def audit_log(self, since: datetime | None = None) -> list[AuditEvent]:
+        """The audit log, oldest first."""
+
+
+DEFAULT_BUSY = timedelta(seconds=5)
+"""How long an engine waits for another writer before it raises ``StoreUnavailable``."""

@@ -1,0 +1,104 @@
+"""What we ask of PID 1, and the frozen answers. The one implementation is ``manager.py``.
+
+Callers depend on these types only; ``pystemd`` does not leak past this package. Names are full
+unit names. All calls are synchronous, take a few hundred microseconds, and raise
+``SystemdError`` when PID 1 refuses or cannot be reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from hostagent.model import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """A service as PID 1 sees it now, or remembers its last start.
+
+    ``invocation_id`` is that of the last start that got as far as ``ExecCondition=`` (32
+    hexadecimal digits, None when PID 1 remembers none). ``started_at`` is when the main process
+    was executed, None when it was not (``result`` is then ``exec-condition``, or the start failed
+    before it). ``exit_code`` and ``signal`` describe the main process's end.
+    """
+
+    name: str
+    load_state: str
+    active_state: str
+    sub_state: str
+    result: str
+    invocation_id: str | None
+    exit_code: int | None
+    signal: str | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    condition_result: bool
+    job_pending: bool
+    usage: Usage
+
+    @property
+    def is_running(self) -> bool:
+        """The start is under way, the unit is up, or it is being stopped: not yet ended."""
+        return self.active_state in {"active", "activating", "deactivating", "reloading"}
+
+
+@dataclass(frozen=True, slots=True)
+class TimerState:
+    """A timer. ``sub_state`` is ``running`` exactly while it is starting its service."""
+
+    name: str
+    load_state: str
+    active_state: str
+    sub_state: str
+    next_elapse: datetime | None
+    last_trigger: datetime | None
+
+
+class Systemd(Protocol):
+    """PID 1, or a user's manager."""
+
+    def version(self) -> int:
+        """The major version, such as 252."""
+
+    def reload(self) -> None:
+        """daemon-reload; returns when it is done (bounded at 120 s)."""
+
+    def start(self, units: Sequence[str], *, no_block: bool = True) -> None:
+        """Start units; with ``no_block`` return once the jobs are queued, else when they ended."""
+
+    def stop(self, units: Sequence[str], *, no_block: bool = False) -> None:
+        """Stop units; unknown ones are skipped."""
+
+    def reset_failed(self, units: Sequence[str]) -> None:
+        """Forget failures of units; unknown ones are skipped."""
+
+    def service(self, unit: str) -> ServiceState:
+        """The state of a service; ``load_state`` is ``not-found`` when there is no such unit."""
+
+    def timer(self, unit: str) -> TimerState:
+        """The state of a timer; ``load_state`` is ``not-found`` when there is no such unit."""
+
+    def loaded(self, pattern: str) -> dict[str, str]:
+        """Loaded units matching a glob, with their active state."""
+
+    def ref(self, unit: str) -> None:
+        """Keep PID 1 from forgetting the unit's last run; lasts as long as this connection."""
+
+    def unref(self, unit: str) -> None:
+        """Give back a reference; without one, nothing happens."""
+
+    def watch(self, prefix: str, callback: Callable[[str], None]) -> int:
+        """Call back with a unit's name whenever it may have changed; returns a file descriptor.
+
+        When the descriptor is readable, ``dispatch`` must be called. Signals are hints, state is
+        truth: a callback can come late, twice, or (after a reconnect) for nothing.
+        """
+
+    def dispatch(self) -> None:
+        """Handle what has arrived on the descriptor of ``watch``; calls its callback."""
+
+    def close(self) -> None:
+        """Close the connections. Idempotent."""
