@@ -1,0 +1,137 @@
+"""The occurrences of a schedule: which instants it names, in what order, how many.
+
+Nothing here knows the present: every bound is an argument. All results are aware and in UTC.
+Blackout ranges do not matter here: what they cover is an occurrence that policy skips.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+
+from hostagent.model import Form, Schedule
+from hostagent.schedule import calendar, interval
+from hostagent.schedule.zones import EPOCH, MICROSECOND
+
+_BASE = datetime(2026, 1, 1, tzinfo=UTC)
+_FIRST = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Some occurrences in a row: the first, the last, and how many they are."""
+
+    first: datetime
+    last: datetime
+    count: int
+
+
+def between(schedule: Schedule, after: datetime, until: datetime) -> Iterator[datetime]:
+    """The occurrences strictly after ``after``, up to and including ``until``, ascending.
+
+    Each once, however many expressions name it; only those in ``not_before <= t < not_after``.
+    An ``on_boot`` schedule has none here: its occurrences are boots.
+    """
+    after, until = _bounds(schedule, after, until)
+    if schedule.form is Form.EVERY and schedule.every is not None:
+        return interval.instants(schedule.every, _anchor(schedule), after, until)
+    return itertools.chain.from_iterable(_parts(schedule, after, until))
+
+
+def next_after(schedule: Schedule, after: datetime) -> datetime | None:
+    """The first occurrence strictly after ``after``; None when there is none until 2200."""
+    return next(between(schedule, after, calendar.END), None)
+
+
+def latest(schedule: Schedule, after: datetime, until: datetime) -> Span | None:
+    """The occurrences of ``between``, summed up without enumerating them; None: there are none."""
+    after, until = _bounds(schedule, after, until)
+    if schedule.form is Form.EVERY and schedule.every is not None:
+        every, anchor = schedule.every, _anchor(schedule)
+        first, last = (after - anchor) // every + 1, (until - anchor) // every
+        if last < first:
+            return None
+        return Span(anchor + first * every, anchor + last * every, last - first + 1)
+    span: Span | None = None
+    for part in _parts(schedule, after, until):
+        first_at = span.first if span else part[0]
+        span = Span(first_at, part[-1], (span.count if span else 0) + len(part))
+    return span
+
+
+def period(schedule: Schedule) -> timedelta | None:
+    """The smallest gap among the first hundred occurrences from 2026 on (else from 1970 on).
+
+    Counted in wall time, so that no clock change makes a daily job's period 23 hours, and
+    without the bounds ``not_before`` and ``not_after``. None: there is no second occurrence.
+    """
+    if schedule.form is Form.EVERY:
+        return schedule.every
+    plain = replace(schedule, zone="UTC", not_before=None, not_after=None)
+    for base in (_BASE, EPOCH):
+        first = itertools.islice(between(plain, base - MICROSECOND, calendar.END), _FIRST)
+        gaps = [later - earlier for earlier, later in itertools.pairwise(first)]
+        if gaps:
+            return min(gaps)
+    return None
+
+
+def timer_expressions(schedule: Schedule) -> tuple[str, ...]:
+    """What a timer needs behind ``OnCalendar=`` to elapse at every occurrence, zone included."""
+    if schedule.form is Form.EVERY and schedule.every is not None:
+        lines, _ = interval.timer_calendar(schedule.every, _anchor(schedule))
+        return tuple(f"{line} UTC" for line in lines)
+    if schedule.form is Form.AT and schedule.at is not None:
+        at = schedule.at.astimezone(UTC).replace(tzinfo=None)
+        return (f"{at.isoformat(' ')} UTC",)
+    return tuple(f"{line} {schedule.zone}" for line in schedule.calendar)
+
+
+def _bounds(schedule: Schedule, after: datetime, until: datetime) -> tuple[datetime, datetime]:
+    """The bounds in UTC, narrowed to ``not_before <= t < not_after`` and the calendar's end."""
+    after = max(after.astimezone(UTC), EPOCH - MICROSECOND)
+    until = min(until.astimezone(UTC), calendar.END)
+    if schedule.not_before is not None:
+        after = max(after, schedule.not_before.astimezone(UTC) - MICROSECOND)
+    if schedule.not_after is not None:
+        until = min(until, schedule.not_after.astimezone(UTC) - MICROSECOND)
+    return after, until
+
+
+def _anchor(schedule: Schedule) -> datetime:
+    assert schedule.anchor is not None, "the spec gives every interval its anchor"
+    return schedule.anchor.astimezone(UTC)
+
+
+def _parts(schedule: Schedule, after: datetime, until: datetime) -> Iterator[Sequence[datetime]]:
+    """The occurrences in ascending, disjoint pieces, none empty, none longer than a day."""
+    if schedule.form is Form.AT and schedule.at is not None:
+        at = schedule.at.astimezone(UTC)
+        if after < at <= until:
+            yield (at,)
+    if until <= after or not schedule.calendar:
+        return
+    zone = schedule.zone
+    days = calendar.local_days(zone, after, until)
+    matches = [_matches(calendar.parse(text), *days) for text in schedule.calendar]
+    for day, group in itertools.groupby(heapq.merge(*matches, key=_day), key=_day):
+        kinds = dict.fromkeys(times for _, times in group)
+        pieces = [list(calendar.pieces_of_day(times, zone, day, after, until)) for times in kinds]
+        if len(pieces) == 1:
+            yield from pieces[0]
+        else:
+            merged = heapq.merge(*map(itertools.chain.from_iterable, pieces))
+            yield [at for at, _ in itertools.groupby(merged)]
+
+
+def _matches(
+    expression: calendar.Expression, first: date, last: date
+) -> Iterator[tuple[date, calendar.Times]]:
+    return ((day, expression.times) for day in expression.dates(first, last))
+
+
+def _day(match: tuple[date, calendar.Times]) -> date:
+    return match[0]
