@@ -253,7 +253,8 @@ class Manifest:
 
     Written by ``apply`` beside the unit files, read by the agent. ``units`` names one entry for
     each (job, scope); ``files`` maps a unit file's name to the sha256 of its text; ``wants`` are
-    the ``(unit, target)`` pairs that ``apply`` enabled.
+    the ``(unit, target)`` pairs that ``apply`` enabled. ``hostagent`` is the version that
+    compiled it.
     """
 
     generation: int
@@ -267,6 +268,7 @@ class Manifest:
     files: tuple[tuple[str, str], ...] = ()
     wants: tuple[tuple[str, str], ...] = ()
     sources: tuple[tuple[str, str], ...] = ()
+    hostagent: str = ""
     version: int = 1
 
 

@@ -1,0 +1,59 @@
+"""What the old schedules still owed when an apply changes or removes them. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from hostagent.model import Outcome, Schedule, from_json, rfc3339
+from hostagent.schedule.occurrences import latest
+from hostagent.store.port import Cursor, Registration, Settlement, SpecRecord
+
+
+def closing(
+    specs: Iterable[SpecRecord],
+    cursors: Iterable[Cursor],
+    jobs: Sequence[Registration],
+    host: str,
+    at: datetime,
+) -> list[Settlement]:
+    """How everything ends that was due by ``at`` under schedules that do not go on.
+
+    A schedule goes on when the job, under its name or a new one, is registered with the same
+    hash. Of a job that goes on without a scope, that scope is closed as removed.
+    """
+    in_force = {spec.job: spec for spec in specs if spec.valid_to is None}
+    successors = {job.renamed_from: job for job in jobs if job.renamed_from}
+    successors |= {job.job: job for job in jobs}
+    settlements = []
+    for cursor in cursors:
+        spec = in_force.get(cursor.job)
+        if spec is None:
+            continue
+        new = successors.get(cursor.job)
+        is_kept = new is not None and cursor.scope in new.scopes
+        if new is not None and is_kept and new.hash == spec.hash:
+            continue
+        span = latest(from_json(Schedule, json.loads(spec.schedule)), cursor.high_water, at)
+        if span is None:
+            continue
+        if is_kept:
+            outcome, reason = Outcome.SKIPPED, "the schedule was changed by apply at"
+        else:
+            outcome, reason = Outcome.ABANDONED, "removed by apply at"
+        settlements.append(
+            Settlement(
+                job=cursor.job,
+                scope=cursor.scope,
+                spec_hash=spec.hash,
+                first=span.first,
+                last=span.last,
+                count=span.count,
+                outcome=outcome,
+                reason=f"{reason} {rfc3339(at.replace(microsecond=0))}",
+                host=host,
+                at=at,
+            )
+        )
+    return settlements
