@@ -110,7 +110,7 @@ def _window(text: str) -> _Window:
     days = "".join(words)
     if not text.strip() or (days and not days[0].isalpha()):
         raise ValueError("it names neither days nor times")
-    weekdays = calendar.parse(days).weekdays if days else frozenset(range(7))
+    weekdays = calendar.parse_weekdays(days) if days else frozenset(range(7))
     left, dots, right = clock.partition("..")
     if not dots:
         raise ValueError("it has no end")

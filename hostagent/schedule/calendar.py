@@ -1,152 +1,201 @@
-"""OnCalendar expressions: what one means, and whether it can be used.
+"""Reading OnCalendar expressions, as systemd.time(7) defines them.
 
-The grammar is systemd.time(7)'s without a zone inside the expression; ``oncalendar`` reads it,
-and this module mends or refuses what systemd reads differently.
+The rules are those of systemd's own parser (252 to 262 read alike), so that what ``check``
+accepts a timer accepts, and both mean the same: a test compares the two. ``oncalendar`` is not
+used here: it takes steps that systemd refuses, and refuses fractions of seconds and some names.
+Three things systemd takes are refused: ``@`` timestamps (that is what ``at`` is for), a zone
+inside the expression (it is the schedule's), and more than ten elapses a second.
 """
 
 from __future__ import annotations
 
-import calendar as months
 import functools
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from typing import overload
+from decimal import Decimal
 
-import oncalendar
-
+from hostagent.schedule import hints
 from hostagent.schedule.errors import CalendarError
-from hostagent.schedule.zones import EPOCH, MICROSECOND, is_zone, stretches, zone_of
+from hostagent.schedule.expression import END, Expression, Times, pieces
+from hostagent.schedule.zones import EPOCH, MICROSECOND, is_zone
 
-__all__ = ["END", "CalendarError", "Expression", "Piece", "Times", "check", "parse", "split_zone"]
+__all__ = ["CalendarError", "check", "parse", "parse_weekdays", "split_zone"]
 
-_HOUR, _MINUTE, _SECOND = 3_600_000_000, 60_000_000, 1_000_000
-END = datetime(2200, 1, 1, tzinfo=UTC) - MICROSECOND
-"""systemd's calendar reaches from 1970 to here, and so does ours."""
-
-
-@dataclass(frozen=True, slots=True)
-class Times:
-    """The times of a day that an expression names: every combination, as microseconds, sorted."""
-
-    hours: tuple[int, ...]
-    minutes: tuple[int, ...]
-    seconds: tuple[int, ...]  # in microseconds, below one minute
-
-    def __len__(self) -> int:
-        return len(self.hours) * len(self.minutes) * len(self.seconds)
-
-    def __getitem__(self, index: int) -> int:
-        rest, second = divmod(index, len(self.seconds))
-        hour, minute = divmod(rest, len(self.minutes))
-        return self.hours[hour] * _HOUR + self.minutes[minute] * _MINUTE + self.seconds[second]
-
-    def before(self, microseconds: int) -> int:
-        """How many of the times lie before that one: the index of the first that does not."""
-        return bisect_left(self, microseconds)
+_SECOND = 1_000_000
+_SPECIALS = {
+    "minutely": "*-*-* *:*:00",
+    "hourly": "*-*-* *:00:00",
+    "daily": "*-*-* 00:00:00",
+    "weekly": "Mon *-*-* 00:00:00",
+    "monthly": "*-*-01 00:00:00",
+    "quarterly": "*-01,04,07,10-01 00:00:00",
+    "semiannually": "*-01,07-01 00:00:00",
+    "semi-annually": "*-01,07-01 00:00:00",
+    "biannually": "*-01,07-01 00:00:00",
+    "bi-annually": "*-01,07-01 00:00:00",
+    "yearly": "*-01-01 00:00:00",
+    "annually": "*-01-01 00:00:00",
+    "anually": "*-01-01 00:00:00",
+}
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_DAY_NUMBERS = {name[:length]: n for n, name in enumerate(_WEEKDAYS) for length in (3, None)}
+_NUMBER = r"(\d{1,9}(?:\.\d{1,6})?)"
+_COMPONENT = re.compile(rf"{_NUMBER}(?:\.\.{_NUMBER})?(?:/{_NUMBER})?", re.ASCII)
+_DATE = re.compile(r"(?:([^-~]+)-)?([^-~]+)([-~])([^-~]+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Expression:
-    """One parsed expression. ``days`` counts from 1, or back from -1, the month's last day."""
+class _Field:
+    name: str
+    low: int
+    high: int
+    unit: int = 1  # what a written 1 is in the field's own numbers
 
-    weekdays: frozenset[int]  # 0 is Monday
-    years: tuple[int, ...]
-    months: tuple[int, ...]
-    days: tuple[int, ...]
-    times: Times
+    def read(self, text: str, *, complete: bool = False) -> int:
+        """The number in the field's own unit; ``complete``: years of two digits are completed."""
+        if self.unit == 1 and "." in text:
+            raise ValueError(f'"{text}" is not a {self.name}')
+        number = int(Decimal(text) * self.unit)
+        if complete and self.low == 1970 and number < 100:
+            number += 2000 if number < 70 else 1900
+        return number
 
-    def dates(self, first: date, last: date) -> Iterator[date]:
-        """The days on which it elapses, from ``first`` to ``last``, both included."""
-        for year in self.years[bisect_left(self.years, first.year) :]:
-            for month in self.months:
-                if (year, month) < (first.year, first.month):
-                    continue
-                if (year, month) > (last.year, last.month):
-                    return
-                length = months.monthrange(year, month)[1]
-                counted = (day if day > 0 else length + 1 + day for day in self.days)
-                for number in sorted({day for day in counted if 1 <= day <= length}):
-                    day = date(year, month, number)
-                    if day.weekday() in self.weekdays and first <= day <= last:
-                        yield day
+
+_YEAR, _MONTH, _DAY = _Field("year", 1970, 2199), _Field("month", 1, 12), _Field("day", 1, 31)
+_LAST_DAY = _Field("day before the end of the month", 1, 28)
+_HOUR, _MINUTE = _Field("hour", 0, 23), _Field("minute", 0, 59)
+_SECONDS = _Field("second", 0, 60 * _SECOND - 1, _SECOND)
+_MOST_VALUES = 600
 
 
 @functools.lru_cache(maxsize=4096)
 def parse(expression: str) -> Expression:
     """What an expression without a zone means; raises CalendarError."""
     try:
-        read = oncalendar.BaseIterator(expression, datetime(1970, 1, 1))  # noqa: DTZ001 -- unused
-    except (oncalendar.OnCalendarError, ValueError, IndexError) as error:
-        raise CalendarError(f'"{expression}" is not a calendar expression') from error
-    return Expression(
-        frozenset(read.weekdays),
-        tuple(sorted(read.years)),
-        tuple(sorted(read.months)),
-        tuple(sorted(read.days)),
-        Times(
-            tuple(sorted(read.hours)),
-            tuple(sorted(read.minutes)),
-            tuple(second * _SECOND for second in sorted(read.seconds)),
-        ),
-    )
+        return _parse(expression.strip(" "))
+    except ValueError as error:
+        message = f'"{expression}" is not a calendar expression: {error}'
+        raise CalendarError(message, hints.for_calendar(expression)) from error
 
 
 def check(expr: str, zone: str) -> None:
     """Raise CalendarError unless the expression can be read and elapses at least once."""
     if next(pieces(parse(expr), zone, EPOCH - MICROSECOND, END), None) is None:
-        raise CalendarError(f'"{expr}" never elapses')
+        raise CalendarError(f'"{expr}" never elapses', "no day from 1970 to 2199 is named by it")
 
 
 def split_zone(expr: str) -> tuple[str, str | None]:
     """The expression and the zone behind it, if it ends in one."""
-    head, _, last = expr.strip().rpartition(" ")
+    text = expr.strip(" ")
+    head, _, last = text.rpartition(" ")
     if head and is_zone(last):
-        return head.rstrip(), last
-    return expr.strip(), None
+        return head.rstrip(" "), last
+    return text, None
 
 
-class Piece(Sequence[datetime]):
-    """The elapses in one stretch of a local day, in UTC, each computed when it is asked for."""
-
-    __slots__ = ("_indexes", "_midnight", "_times")
-
-    def __init__(self, midnight: datetime, times: Times, indexes: range) -> None:
-        self._midnight, self._times, self._indexes = midnight, times, indexes
-
-    def __len__(self) -> int:
-        return len(self._indexes)
-
-    @overload
-    def __getitem__(self, index: int) -> datetime: ...
-    @overload
-    def __getitem__(self, index: slice) -> Piece: ...
-    def __getitem__(self, index: int | slice) -> datetime | Piece:
-        if isinstance(index, slice):
-            return Piece(self._midnight, self._times, self._indexes[index])
-        return self._midnight + timedelta(microseconds=self._times[self._indexes[index]])
+def parse_weekdays(text: str) -> frozenset[int]:
+    """A list of weekdays and ranges of them, 0 for Monday; raises ValueError."""
+    found: set[int] = set()
+    for part in text.lower().removesuffix(",").split(","):
+        first, dots, last = part.replace("-", "..", 1).partition("..")
+        start = _weekday(first)
+        stop = _weekday(last) if dots else start
+        if stop < start:
+            raise ValueError(f'the days "{part}" run backwards; a week begins on Monday')
+        found.update(range(start, stop + 1))
+    return frozenset(found)
 
 
-def pieces(expression: Expression, zone: str, after: datetime, until: datetime) -> Iterator[Piece]:
-    """When it elapses, strictly after ``after``, up to and including ``until``: none is empty."""
-    for day in expression.dates(*local_days(zone, after, until)):
-        yield from pieces_of_day(expression.times, zone, day, after, until)
+def _weekday(name: str) -> int:
+    try:
+        return _DAY_NUMBERS[name]
+    except KeyError:
+        raise ValueError(f'"{name}" is not a weekday') from None
 
 
-def pieces_of_day(
-    times: Times, zone: str, day: date, after: datetime, until: datetime
-) -> Iterator[Piece]:
-    """The part of ``pieces`` that lies on one local day."""
-    for part in stretches(zone, day):
-        start = max(part.start, (after - part.midnight) // MICROSECOND + 1)
-        stop = min(part.stop, (until - part.midnight) // MICROSECOND + 1)
-        indexes = range(times.before(start), times.before(stop))
-        if indexes:
-            yield Piece(part.midnight, times, indexes)
+def _parse(text: str) -> Expression:
+    words = [word for word in _SPECIALS.get(text.lower(), text).split(" ") if word]
+    if not words:
+        raise ValueError("it is empty")
+    if not text.isascii():
+        raise ValueError("it holds a character that is not ASCII")
+    weekdays = frozenset(range(7))
+    if words[0][0].isalpha():
+        weekdays = parse_weekdays(words.pop(0))
+    date = words.pop(0) if words and ":" not in words[0] else "*-*"
+    time = words.pop(0) if words else "00:00"
+    if words:
+        raise ValueError(f'"{words[0]}" is one part too many')
+    years, months, days = _date(date)
+    return Expression(weekdays, years, months, days, _time(time))
 
 
-def local_days(zone: str, after: datetime, until: datetime) -> tuple[date, date]:
-    """The first and the last local day that hold instants of that range."""
-    rules = zone_of(zone)
-    return after.astimezone(rules).date(), until.astimezone(rules).date()
+def _date(text: str) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    parts = _DATE.fullmatch(text)
+    if not parts:
+        raise ValueError(f'"{text}" is neither a weekday, a date nor a time')
+    year, month, mark, day = parts.groups()
+    days = _days_from_the_end(day) if mark == "~" and day != "*" else _values(day, _DAY)
+    return _values(year or "*", _YEAR), _values(month, _MONTH), days
+
+
+def _days_from_the_end(text: str) -> tuple[int, ...]:
+    """-1 for the last day of the month, and so on.
+
+    systemd (all of 252 to 262) lowers its bound by three with every element of a list.
+    """
+    elements = {_component(part, _LAST_DAY, down=True) for part in text.split(",")}
+    in_order = sorted(elements, key=lambda e: (e[0], e[-1] if e[-1] > e[0] else 0, abs(e.step)))
+    for position, element in enumerate(in_order):
+        if max(element) > _LAST_DAY.high - 3 * position:
+            raise ValueError(f'"~{text}" goes back too far: systemd refuses it')
+    return tuple(sorted(-number for number in set().union(*elements)))
+
+
+def _time(text: str) -> Times:
+    parts = text.split(":")
+    if len(parts) not in {2, 3}:
+        raise ValueError(f'"{text}" is not a time such as 02:00 or 02:00:30')
+    hour, minute, second = [*parts, "0"][:3]
+    if second == "*":
+        second = "0/1"
+    return Times(_values(hour, _HOUR), _values(minute, _MINUTE), _values(second, _SECONDS))
+
+
+def _values(text: str, field: _Field) -> tuple[int, ...]:
+    """The numbers that a list of components names, ascending."""
+    if text == "*":
+        return tuple(range(field.low, field.high + 1))
+    found: set[int] = set()
+    for part in text.split(","):
+        numbers = _component(part, field)
+        if len(numbers) > _MOST_VALUES:
+            raise ValueError("it elapses more than ten times a second")
+        found.update(numbers)
+    return tuple(sorted(found))
+
+
+def _component(text: str, field: _Field, *, down: bool = False) -> range:
+    """One of ``start[..stop][/step]``; ``down``: a step without a stop leads to 1."""
+    parts = _COMPONENT.fullmatch(text)
+    if not parts:
+        raise ValueError(f'"{text}" is not a {field.name}')
+    start = field.read(parts[1], complete=True)
+    stop = field.read(parts[2], complete=True) if parts[2] else None
+    step = field.read(parts[3]) if parts[3] else None
+    if step == 0:
+        raise ValueError(f'"{text}" has a step of 0')
+    if stop is None and step is not None:
+        end = field.low if down else field.high
+        numbers = range(start, end + (-1 if down else 1), -step if down else step)
+    elif stop is None:
+        numbers = range(start, start + 1)
+    else:
+        numbers = range(start, stop + 1, step or field.unit)
+        if field is _SECONDS and not step and stop - start < _SECOND:
+            raise ValueError(f'"{text}" is shorter than a second: systemd refuses it')
+    if not numbers or not all(field.low <= number <= field.high for number in (start, numbers[-1])):
+        raise ValueError(f'"{text}" is not within {field.low} to {field.high // field.unit}')
+    if parts[3] and not parts[2] and len(numbers) == 1:
+        raise ValueError(f'"{text}" has a step that leads beyond {field.high // field.unit}')
+    return numbers

@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from hostagent.model import Form, Schedule
 from hostagent.schedule import calendar, interval
+from hostagent.schedule.expression import END, Expression, Times, local_days, pieces_of_day
 from hostagent.schedule.zones import EPOCH, MICROSECOND
 
 _BASE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -43,7 +44,7 @@ def between(schedule: Schedule, after: datetime, until: datetime) -> Iterator[da
 
 def next_after(schedule: Schedule, after: datetime) -> datetime | None:
     """The first occurrence strictly after ``after``; None when there is none until 2200."""
-    return next(between(schedule, after, calendar.END), None)
+    return next(between(schedule, after, END), None)
 
 
 def latest(schedule: Schedule, after: datetime, until: datetime) -> Span | None:
@@ -72,7 +73,7 @@ def period(schedule: Schedule) -> timedelta | None:
         return schedule.every
     plain = replace(schedule, zone="UTC", not_before=None, not_after=None)
     for base in (_BASE, EPOCH):
-        first = itertools.islice(between(plain, base - MICROSECOND, calendar.END), _FIRST)
+        first = itertools.islice(between(plain, base - MICROSECOND, END), _FIRST)
         gaps = [later - earlier for earlier, later in itertools.pairwise(first)]
         if gaps:
             return min(gaps)
@@ -93,7 +94,7 @@ def timer_expressions(schedule: Schedule) -> tuple[str, ...]:
 def _bounds(schedule: Schedule, after: datetime, until: datetime) -> tuple[datetime, datetime]:
     """The bounds in UTC, narrowed to ``not_before <= t < not_after`` and the calendar's end."""
     after = max(after.astimezone(UTC), EPOCH - MICROSECOND)
-    until = min(until.astimezone(UTC), calendar.END)
+    until = min(until.astimezone(UTC), END)
     if schedule.not_before is not None:
         after = max(after, schedule.not_before.astimezone(UTC) - MICROSECOND)
     if schedule.not_after is not None:
@@ -115,11 +116,11 @@ def _parts(schedule: Schedule, after: datetime, until: datetime) -> Iterator[Seq
     if until <= after or not schedule.calendar:
         return
     zone = schedule.zone
-    days = calendar.local_days(zone, after, until)
+    days = local_days(zone, after, until)
     matches = [_matches(calendar.parse(text), *days) for text in schedule.calendar]
     for day, group in itertools.groupby(heapq.merge(*matches, key=_day), key=_day):
         kinds = dict.fromkeys(times for _, times in group)
-        pieces = [list(calendar.pieces_of_day(times, zone, day, after, until)) for times in kinds]
+        pieces = [list(pieces_of_day(times, zone, day, after, until)) for times in kinds]
         if len(pieces) == 1:
             yield from pieces[0]
         else:
@@ -127,11 +128,9 @@ def _parts(schedule: Schedule, after: datetime, until: datetime) -> Iterator[Seq
             yield [at for at, _ in itertools.groupby(merged)]
 
 
-def _matches(
-    expression: calendar.Expression, first: date, last: date
-) -> Iterator[tuple[date, calendar.Times]]:
+def _matches(expression: Expression, first: date, last: date) -> Iterator[tuple[date, Times]]:
     return ((day, expression.times) for day in expression.dates(first, last))
 
 
-def _day(match: tuple[date, calendar.Times]) -> date:
+def _day(match: tuple[date, Times]) -> date:
     return match[0]
