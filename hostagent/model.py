@@ -125,7 +125,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """The wait before attempt n + 1: ``min(first * factor ** (n - 1), most)``, or ``steps[n - 1]``."""
+    """The wait before attempt n + 1: ``min(first * factor ** (n - 1), most)``, or a step."""
 
     first: timedelta = timedelta(seconds=30)
     factor: float = 2.0
@@ -198,7 +198,7 @@ class Job:
     renamed_from: str | None = None
 
     def scopes(self, host: str) -> tuple[str, ...]:
-        """The scopes whose occurrences ``host`` answers for: for_each, the host, or the empty one."""
+        """The scopes whose occurrences ``host`` answers for: for_each, the host, or empty."""
         if self.for_each:
             return self.for_each
         return (host,) if self.run_on is RunOn.EACH else ("",)
@@ -317,7 +317,8 @@ class Run:
     ``attempt`` counts from 1; 0 means that no attempt was made (skipped, abandoned,
     quarantined). ``outcome`` None: running or claimed. ``covers_from`` and ``covers`` say which
     occurrences this row stands for: ``covers`` of them, from ``covers_from`` to
-    ``scheduled_for``.
+    ``scheduled_for``. ``reason`` says why it was admitted (or got no attempt), ``end_reason`` how
+    the attempt ended.
     """
 
     job: str
@@ -335,6 +336,7 @@ class Run:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     outcome: Outcome | None = None
+    end_reason: str | None = None
     result: str | None = None
     exit_code: int | None = None
     signal: str | None = None
@@ -347,12 +349,12 @@ class Run:
 
     @property
     def run_id(self) -> str:
-        """``JOB[@SCOPE].20261121T020000Z``, with ``.manual`` or ``.backfill`` behind other kinds."""
+        """``JOB[@SCOPE].20261121T020000Z``, with ``.manual`` or ``.backfill`` behind it."""
         return run_id(self.job, self.scope, self.kind, self.scheduled_for)
 
 
 def run_id(job: str, scope: str, kind: Kind, scheduled_for: datetime) -> str:
-    """The id that people and ``why`` use for a run; the same on every host and for every attempt."""
+    """The id that people and ``why`` use for a run; the same on every host, for every attempt."""
     stamp = scheduled_for.astimezone(UTC).strftime("%Y%m%dT%H%M%S")
     if scheduled_for.microsecond:
         stamp += f".{scheduled_for.microsecond:06d}"
@@ -362,8 +364,12 @@ def run_id(job: str, scope: str, kind: Kind, scheduled_for: datetime) -> str:
 
 def content_hash(value: Any) -> str:
     """16 hexadecimal digits over the canonical JSON of ``value``."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(content_json(value).encode()).hexdigest()[:16]
+
+
+def content_json(value: Any) -> str:
+    """The canonical JSON text of a model value, or of what ``to_json`` made of one."""
+    return json.dumps(to_json(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def rfc3339(at: datetime) -> str:

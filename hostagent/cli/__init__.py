@@ -1,1 +1,1 @@
-"""The commands, by Typer. Thin: parse, call, print."""
+"""The commands, by Typer. Thin: parse, call, print. Heavy imports happen inside the commands."""

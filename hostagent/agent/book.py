@@ -1,0 +1,101 @@
+"""What the agent answers for: one entry for each (job, scope) of the manifest.
+
+The book is a view: the manifest says which entries there are, the store where each stands, PID 1
+what runs. It is rebuilt from them at every start and reload.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from hostagent.model import Job, Manifest, Run, Unit
+from hostagent.store.port import Cursor, Pause, PauseTarget
+
+
+@dataclass(slots=True)
+class Entry:
+    """One (job, scope): its unit, where it stands, and what waits for it.
+
+    ``lock`` is held while anything is decided or written about the entry. ``active`` mirrors the
+    cursor's claim. ``freed_at`` is when its last run ended. ``wake_at`` is when the second clock
+    looks next. ``stopped`` is why the agent stopped the active run. ``queued`` are manual runs
+    that wait (``overlap = "queue"``).
+    """
+
+    job: Job
+    unit: Unit
+    schedule_hash: str
+    high_water: datetime | None = None
+    registered: bool = False
+    active: Run | None = None
+    freed_at: datetime | None = None
+    wake_at: datetime | None = None
+    catching_up: bool = False
+    stopped: str | None = None
+    queued: list[datetime] = field(default_factory=list)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def scope(self) -> str:
+        """The scope this entry answers for."""
+        return self.unit.scope
+
+    def stand(self, cursor: Cursor | None) -> None:
+        """Take over what the store says."""
+        self.registered = cursor is not None and cursor.spec_hash == self.schedule_hash
+        self.high_water = cursor.high_water if cursor else None
+        self.active = cursor.active if cursor else None
+
+
+class Book:
+    """The entries, found by service, timer or (job, scope)."""
+
+    def __init__(self, manifest: Manifest | None, cursors: Iterable[Cursor]) -> None:
+        self.manifest = manifest
+        self.pauses: list[Pause] = []
+        jobs = {job.name: job for job in manifest.jobs} if manifest else {}
+        stands = {(cursor.job, cursor.scope): cursor for cursor in cursors}
+        self._by_service: dict[str, Entry] = {}
+        self._by_name: dict[tuple[str, str], Entry] = {}
+        for unit in manifest.units if manifest else ():
+            job = jobs[unit.job]
+            entry = Entry(job, unit, job.schedule.hash)
+            entry.stand(stands.get((unit.job, unit.scope)))
+            self._by_service[unit.service] = entry
+            self._by_name[unit.job, unit.scope] = entry
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._by_service.values())
+
+    def __len__(self) -> int:
+        return len(self._by_service)
+
+    def of_service(self, service: str) -> Entry | None:
+        """The entry whose service this is."""
+        return self._by_service.get(service)
+
+    def find(self, job: str, scope: str) -> Entry | None:
+        """The entry of a job; an empty scope finds a job that has one scope only."""
+        if entry := self._by_name.get((job, scope)):
+            return entry
+        mine = [e for (name, _), e in self._by_name.items() if name == job]
+        return mine[0] if not scope and len(mine) == 1 else None
+
+    def pause_of(self, entry: Entry, host: str, now: datetime) -> Pause | None:
+        """The pause that holds ``entry`` now, the narrowest first."""
+        names = {
+            PauseTarget.JOB: entry.job.name,
+            PauseTarget.LANE: str(entry.job.lane),
+            PauseTarget.HOST: host,
+            PauseTarget.CLUSTER: "",
+        }
+        for target, name in names.items():
+            for pause in self.pauses:
+                if (pause.target, pause.name) != (target, name):
+                    continue
+                if pause.until is None or pause.until > now:
+                    return pause
+        return None

@@ -1,0 +1,132 @@
+"""How runs end: unit state and InvocationID are the truth, signals only say when to look.
+
+A run is final once its token-checked record is in the ledger. A start that PID 1 gave up before
+it executed anything (it timed out, the agent died while asked) was no run: it is started again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime
+
+from hostagent.agent import handover
+from hostagent.agent.book import Entry
+from hostagent.agent.messages import fields_of, outcome_fields
+from hostagent.agent.world import World
+from hostagent.errors import SystemdError
+from hostagent.model import End, Outcome, Run
+from hostagent.policy.outcome import Ended, end_of
+from hostagent.store.port import Accepted, Finish
+from hostagent.systemd.port import ServiceState
+
+MAX_STARTS = 3
+"""How often a prepared claim is started before it is given up as failed."""
+
+
+class Endings:
+    """Looks at active runs and writes down how they ended. Callers hold the entry's lock."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._starts: dict[tuple[str, str, int], int] = {}
+        self._waiters: dict[str, list[asyncio.Future[str]]] = {}
+
+    async def look(self, entry: Entry) -> Ended | None:
+        """The end of the active run, or None while it goes on (or was only now started again)."""
+        run = entry.active
+        if run is None:
+            return None
+        systemd = self._world.systemd
+        state = await systemd.call(systemd.it.service, entry.unit.service)
+        if state.is_running or state.job_pending:
+            return None
+        mine = run.invocation_id and state.invocation_id == run.invocation_id
+        if mine and state.started_at is not None:
+            return _ended(state)
+        if mine and state.result != "exec-condition" and state.active_state == "failed":
+            return _ended(state)
+        if run.invocation_id and not mine:
+            return await self.recall(entry, run)
+        if not run.invocation_id and state.active_state == "failed":
+            return _ended(state)
+        return await self.start(entry, run)
+
+    async def recall(self, entry: Entry, run: Run) -> Ended | None:
+        """What the journal knows of an invocation that PID 1 has forgotten."""
+        assert run.invocation_id
+        ended = await asyncio.to_thread(
+            self._world.journal_end, run.invocation_id, entry.unit.service
+        )
+        if ended is None:
+            lost = run.boot_id != self._world.boot_id
+            return Ended("host-lost" if lost else "unknown", started_at=run.started_at)
+        if ended.result == "exec-condition":
+            return await self.start(entry, run)
+        return ended
+
+    async def start(self, entry: Entry, run: Run) -> Ended | None:
+        """Have PID 1 start the unit for a prepared claim; an ``Ended`` when that cannot be."""
+        key = (run.job, run.scope, run.token)
+        self._starts[key] = self._starts.get(key, 0) + 1
+        if self._starts[key] > MAX_STARTS:
+            return Ended("start-refused", ended_at=self._world.clock.now())
+        store, systemd = self._world.store, self._world.systemd
+        if run.invocation_id:
+            at = self._world.clock.now()
+            await store.call(store.it.attach, run.job, run.scope, run.token, "", at)
+            entry.active = replace(run, invocation_id=None)
+        try:
+            await systemd.call(systemd.it.start, [entry.unit.service])
+        except SystemdError as error:
+            return Ended(f"start-failed: {error.message}", ended_at=self._world.clock.now())
+        return None
+
+    async def finish(self, entry: Entry, ended: Ended) -> End:
+        """Write the final record of the active run, tell the journal, and clean up."""
+        world, run = self._world, entry.active
+        assert run is not None
+        service = entry.unit.service
+        report, problem = await asyncio.to_thread(handover.read_report, world.paths, service)
+        end = replace(
+            end_of(ended, entry.stopped),
+            ended_at=ended.ended_at or world.clock.now(),
+            report=report,
+            report_problem=problem,
+        )
+        store = world.store
+        (answer,) = await store.call(store.it.finish, [Finish(run.job, run.scope, run.token, end)])
+        if not isinstance(answer, Accepted):
+            end = replace(end, outcome=Outcome.FAILED, reason="its token was stale: not recorded")
+        fields = fields_of(run, service) | outcome_fields(end.outcome)
+        world.record(f"{run.run_id} {end.outcome}: {end.reason}", fields)
+        await asyncio.to_thread(handover.clear, world.paths, service)
+        self._starts.pop((run.job, run.scope, run.token), None)
+        entry.active, entry.stopped, entry.catching_up = None, None, False
+        entry.freed_at = end.ended_at
+        for waiter in self._waiters.pop(run.run_id, []):
+            if not waiter.done():
+                waiter.set_result(str(end.outcome))
+        return end
+
+    async def wait(self, run_id: str) -> str:
+        """The outcome of an active run, once it is final."""
+        waiter: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(run_id, []).append(waiter)
+        return await waiter
+
+
+def _ended(state: ServiceState) -> Ended:
+    return Ended(
+        result=state.result,
+        exit_code=state.exit_code,
+        signal=state.signal,
+        started_at=state.started_at,
+        ended_at=_after(state.started_at, state.ended_at),
+        usage=state.usage,
+    )
+
+
+def _after(started: datetime | None, ended: datetime | None) -> datetime | None:
+    """An end before the start is left over from an earlier run."""
+    return ended if started is None or (ended is not None and ended >= started) else None

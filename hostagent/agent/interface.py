@@ -1,0 +1,125 @@
+"""The agent's Varlink interface: the same declaration serves the daemon and the command line.
+
+Anyone may call ``Status`` and ``Wait``; ``Admit`` only the process that PID 1 runs in the very
+unit it names; the rest needs root, the group ``hostagent``, or (with ``--user``) one's own uid.
+Times are RFC 3339. What a method refuses comes back as one of the errors below, whose ``reason``
+is a sentence for people.
+"""
+
+# ruff: noqa: N802 -- Varlink methods and errors are written LikeThis
+
+from typing import Protocol, TypedDict
+
+from asyncvarlink import TypedVarlinkErrorReply, VarlinkInterface, varlinkmethod
+
+from hostagent.host.peer import Peer
+
+NAME = "io.hostagent.Agent"
+
+
+class Admission(TypedDict):
+    """The answer to ``Admit``. ``admitted`` stands first: the client looks no further."""
+
+    admitted: bool
+    reason: str
+
+
+class Status(TypedDict):
+    """What an agent says of itself. ``next_at`` is empty when nothing is due ever again."""
+
+    version: str
+    host: str
+    generation: int
+    jobs: int
+    running: list[str]
+    held: list[str]
+    next_job: str
+    next_at: str
+
+
+class NotPermitted(TypedVarlinkErrorReply, interface=NAME):
+    """The caller may not do this."""
+
+    class Parameters:
+        """What the error carries."""
+
+        reason: str
+
+
+class NotPossible(TypedVarlinkErrorReply, interface=NAME):
+    """The request makes no sense now: no such job, a run is active, the unit is gone."""
+
+    class Parameters:
+        """What the error carries."""
+
+        reason: str
+
+
+class Service(Protocol):
+    """What answers the calls; every method may raise the errors above."""
+
+    async def admit(self, caller: Peer, unit: str, invocation_id: str) -> Admission:
+        """Decide about a start that PID 1 has under way."""
+
+    async def run(self, caller: Peer, job: str, scope: str, as_of: str | None) -> str:
+        """Start a manual run; its run id."""
+
+    async def wait(self, run_id: str) -> str:
+        """Wait until the run is final; its outcome."""
+
+    async def pause(
+        self, caller: Peer, target: str, name: str, until: str | None, reason: str
+    ) -> None:
+        """Set a pause."""
+
+    async def resume(self, caller: Peer, target: str, name: str) -> bool:
+        """Lift a pause."""
+
+    async def reload(self, caller: Peer) -> None:
+        """Take up the manifest in force."""
+
+    async def status(self) -> Status:
+        """What the agent sees."""
+
+
+class AgentInterface(VarlinkInterface, name=NAME):
+    """What can be asked of the agent; one instance for each connection knows its caller."""
+
+    def __init__(self, service: Service, caller: Peer) -> None:
+        self._service = service
+        self._caller = caller
+
+    @varlinkmethod
+    async def Admit(self, *, unit: str, invocation_id: str) -> Admission:
+        """May this start of ``unit`` go on? Asked by ``admit`` from ExecCondition=."""
+        return await self._service.admit(self._caller, unit, invocation_id)
+
+    @varlinkmethod(return_parameter="run_id")
+    async def Run(self, *, job: str, scope: str, as_of: str | None) -> str:
+        """Start the job now as a manual run; ``as_of`` becomes its ``scheduled_for``."""
+        return await self._service.run(self._caller, job, scope, as_of)
+
+    @varlinkmethod(return_parameter="outcome")
+    async def Wait(self, *, run_id: str) -> str:
+        """Return the outcome of a run once it is final."""
+        return await self._service.wait(run_id)
+
+    @varlinkmethod
+    async def Pause(self, *, target: str, name: str, until: str | None, reason: str) -> None:
+        """Nothing scheduled starts for the target until then (None: until resumed)."""
+        await self._service.pause(self._caller, target, name, until, reason)
+
+    @varlinkmethod(return_parameter="was_paused")
+    async def Resume(self, *, target: str, name: str) -> bool:
+        """Lift a pause."""
+        return await self._service.resume(self._caller, target, name)
+
+    @varlinkmethod
+    async def Reload(self) -> None:
+        """Read the manifest again; returns when it is in force."""
+        await self._service.reload(self._caller)
+
+    @varlinkmethod
+    async def Status(self) -> Status:
+        """What this agent sees."""
+        return await self._service.status()

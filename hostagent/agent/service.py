@@ -1,0 +1,181 @@
+"""What callers of the socket may ask, and how it is carried out (interface.Service)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from hostagent import __version__
+from hostagent.agent.book import Entry
+from hostagent.agent.daemon import Daemon
+from hostagent.agent.interface import Admission, NotPermitted, NotPossible, Status
+from hostagent.agent.permission import GROUP, may_ask_admission, may_change
+from hostagent.agent.starts import Verdict
+from hostagent.host.peer import Peer
+from hostagent.model import Kind, Overlap, Run, rfc3339, run_id
+from hostagent.policy.words import when
+from hostagent.store.port import AuditEvent, Pause, PauseTarget
+
+
+class AgentService:
+    """Answers calls for a daemon. Every change is in the audit log, with the caller's uid."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self._world = daemon.world
+
+    async def admit(self, caller: Peer, unit: str, invocation_id: str) -> Admission:
+        """Decide about a start that PID 1 has under way."""
+        if not may_ask_admission(caller, unit):
+            raise NotPermitted(reason=f"pid {caller.pid} does not run in {unit}")
+        entry = self._daemon.book.of_service(unit)
+        if entry is None:
+            verdict = Verdict(False, "the job is not deployed; run: hostagent apply")
+            return Admission(admitted=False, reason=verdict.reason)
+        async with entry.lock:
+            verdict = await self._admit(entry, invocation_id)
+            if not verdict.admitted:
+                await self._daemon.starts.turned_away(entry, verdict)
+        self._daemon.on_change()
+        return Admission(admitted=verdict.admitted, reason=verdict.reason)
+
+    async def _admit(self, entry: Entry, invocation: str) -> Verdict:
+        starts = self._daemon.starts
+        run = entry.active
+        if run is not None and run.invocation_id and run.invocation_id != invocation:
+            # PID 1 runs a unit once at a time: that run has ended, and its state is overwritten.
+            ended = await self._daemon.endings.recall(entry, run)
+            if ended is not None:
+                await self._daemon.conclude(entry, run, ended)
+        if entry.active is not None:
+            return await starts.attach(entry, entry.active, invocation)
+        if await self._timer_started(entry):
+            return await starts.evaluate(entry, invocation)
+        answer = await starts.manual(
+            entry, f"started by hand: systemctl start {entry.unit.service}", None, invocation
+        )
+        return answer if isinstance(answer, Verdict) else Verdict(True, answer.reason)
+
+    async def _timer_started(self, entry: Entry) -> bool:
+        """A timer is ``running`` exactly while it starts its service (tried on 252, 257, 262)."""
+        if entry.unit.timer is None:
+            return False
+        systemd = self._world.systemd
+        state = await systemd.call(systemd.it.timer, entry.unit.timer)
+        return state.sub_state == "running"
+
+    async def run(self, caller: Peer, job: str, scope: str, as_of: str | None) -> str:
+        """Start a manual run, which obeys ``overlap``."""
+        self._may_change(caller)
+        entry = self._find(job, scope)
+        at = datetime.fromisoformat(as_of) if as_of else self._world.clock.now()
+        async with entry.lock:
+            if entry.active is not None:
+                return await self._run_beside(entry, entry.active, at)
+            answer = await self._daemon.starts.manual(entry, f"asked for by uid {caller.uid}", at)
+        if isinstance(answer, Verdict):
+            raise NotPossible(reason=answer.reason)
+        await self._log(caller, "run", job, answer.run_id)
+        return answer.run_id
+
+    async def _run_beside(self, entry: Entry, active: Run, at: datetime) -> str:
+        if entry.job.overlap is Overlap.SKIP:
+            raise NotPossible(reason=f'run {active.run_id} is active and overlap = "skip"')
+        entry.queued.append(at)
+        if entry.job.overlap is Overlap.REPLACE:
+            entry.stopped = "replaced by a manual run"
+            systemd = self._world.systemd
+            await systemd.call(systemd.it.stop, [entry.unit.service], no_block=True)
+        return run_id(entry.job.name, entry.scope, Kind.MANUAL, at)
+
+    async def wait(self, run_id: str) -> str:
+        """Wait until the run is final."""
+        for entry in self._daemon.book:
+            queued = [run_id == _manual_id(entry, at) for at in entry.queued]
+            if any(queued) or (entry.active is not None and entry.active.run_id == run_id):
+                return await self._daemon.endings.wait(run_id)
+        store = self._world.store
+        attempts = await store.call(store.it.run, run_id)
+        if not attempts or attempts[-1].outcome is None:
+            raise NotPossible(reason=f"there is no run {run_id}")
+        return str(attempts[-1].outcome)
+
+    async def pause(
+        self, caller: Peer, target: str, name: str, until: str | None, reason: str
+    ) -> None:
+        """Set a pause; it holds from now on."""
+        self._may_change(caller)
+        if target == PauseTarget.JOB and not any(e.job.name == name for e in self._daemon.book):
+            raise NotPossible(reason=f'there is no job "{name}"')
+        store = self._world.store
+        pause = Pause(
+            PauseTarget(target),
+            name,
+            reason,
+            f"uid {caller.uid}",
+            self._world.clock.now(),
+            datetime.fromisoformat(until) if until else None,
+        )
+        await store.call(store.it.pause, pause)
+        self._daemon.book.pauses = await store.call(store.it.pauses)
+        limit = f"until {when(pause.until)}" if pause.until else "until resumed"
+        await self._log(caller, "pause", f"{target} {name}".strip(), f"{limit}: {reason}")
+
+    async def resume(self, caller: Peer, target: str, name: str) -> bool:
+        """Lift a pause. What fell due meanwhile was skipped; nothing starts because of this."""
+        self._may_change(caller)
+        store = self._world.store
+        for entry in self._daemon.book:
+            async with entry.lock:
+                await self._daemon.starts.evaluate(entry)
+        was_paused = await store.call(store.it.resume, PauseTarget(target), name)
+        self._daemon.book.pauses = await store.call(store.it.pauses)
+        await self._log(caller, "resume", f"{target} {name}".strip(), "")
+        return was_paused
+
+    async def reload(self, caller: Peer) -> None:
+        """Take up the manifest in force."""
+        self._may_change(caller)
+        await self._daemon.reload()
+
+    async def status(self) -> Status:
+        """What this agent sees."""
+        book = self._daemon.book
+        upcoming = [(e.wake_at, e.job.name) for e in book if e.wake_at is not None]
+        next_at, next_job = min(upcoming, default=(None, ""))
+        return Status(
+            version=__version__,
+            host=self._world.host,
+            generation=book.manifest.generation if book.manifest else 0,
+            jobs=len(book),
+            running=[e.active.run_id for e in book if e.active is not None],
+            held=[
+                f"{job}{'@' + scope if scope else ''}" for job, scope in self._daemon.starts.held
+            ],
+            next_job=next_job,
+            next_at=rfc3339(next_at) if next_at else "",
+        )
+
+    def _may_change(self, caller: Peer) -> None:
+        if not may_change(caller):
+            raise NotPermitted(
+                reason=f"uid {caller.uid} may not change anything here: be root, or join {GROUP}"
+            )
+
+    def _find(self, job: str, scope: str) -> Entry:
+        entry = self._daemon.book.find(job, scope)
+        if entry is None:
+            scopes = [e.scope for e in self._daemon.book if e.job.name == job]
+            known = f"; its scopes are {', '.join(scopes)}" if scopes else ""
+            raise NotPossible(
+                reason=f'there is no job "{job}"{" with scope " + scope if scope else ""}{known}'
+            )
+        return entry
+
+    async def _log(self, caller: Peer, action: str, target: str, detail: str) -> None:
+        now, store = self._world.clock.now(), self._world.store
+        event = AuditEvent(now, caller.uid, self._world.host, action, target, detail)
+        await store.call(store.it.log, event)
+
+
+def _manual_id(entry: Entry, at: datetime) -> str:
+    return run_id(entry.job.name, entry.scope, Kind.MANUAL, at)

@@ -1,0 +1,269 @@
+"""How runs start: what is decided about what a job owes, carried out. One path for all starts.
+
+Whoever wants a start (PID 1's timer, the second clock, the end of another run, a person) comes
+here; ``policy.due`` decides, the store's claim makes it so, and PID 1 runs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from hostagent.agent import handover
+from hostagent.agent.book import Book, Entry
+from hostagent.agent.endings import Endings
+from hostagent.agent.messages import SECOND_CLOCK, TURNED_AWAY, fields_of, outcome_fields
+from hostagent.agent.owed import owed, wake_at
+from hostagent.agent.wakes import Wakes
+from hostagent.agent.world import World
+from hostagent.model import Kind, Overlap, Run, run_id
+from hostagent.policy import gate
+from hostagent.policy.due import Facts, Paused, Settle, Start, Stop, Wait, decide
+from hostagent.policy.words import when
+from hostagent.store.port import (
+    Claimed,
+    Decision,
+    Refusal,
+    Refused,
+    Settlement,
+    Want,
+)
+
+REFUSALS = {
+    Refusal.UNKNOWN: "the job is not registered; run: hostagent apply",
+    Refusal.SPEC: "the store knows another schedule of this job; run: hostagent apply",
+    Refusal.ACTIVE: "another run of this job is active",
+    Refusal.PASSED: "this occurrence has its outcome already",
+    Refusal.EARLY: "the store's clock says that it is not due yet",
+    Refusal.SESSION: "this agent's session is over",
+    Refusal.ATTEMPT: "this attempt does not follow the last one",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of a start: whether it goes on, and the sentence that says why."""
+
+    admitted: bool
+    reason: str
+
+
+class Starts:
+    """Decides and starts. Callers hold the entry's lock."""
+
+    def __init__(self, world: World, book: Book, wakes: Wakes, endings: Endings) -> None:
+        self._world = world
+        self._book = book
+        self._wakes = wakes
+        self._endings = endings
+        self.held: dict[tuple[str, str], str] = {}
+
+    async def evaluate(self, entry: Entry, invocation: str | None = None) -> Verdict:
+        """Decide about all that ``entry`` owes now. ``invocation``: PID 1 is starting the unit."""
+        now = self._world.clock.now()
+        self.held.pop((entry.job.name, entry.scope), None)
+        if not entry.registered:
+            return Verdict(False, REFUSALS[Refusal.SPEC])
+        verdict = None
+        for action in decide(self._facts(entry, now, now)):
+            match action:
+                case Settle():
+                    await self._settle(entry, action, now)
+                    verdict = verdict or Verdict(False, action.reason)
+                case Start():
+                    verdict = await self._start(entry, action, now, invocation)
+                case Stop():
+                    await self._stop(entry, action.reason)
+                    verdict = Verdict(False, action.reason)
+                case Wait():
+                    verdict = Verdict(False, action.reason)
+        self.rearm(entry)
+        return verdict or Verdict(False, self._nothing_due(entry))
+
+    async def settle_overlapped(self, entry: Entry, ended_at: datetime) -> None:
+        """What fell due while the run went that ends now: overlap = "skip" skips it for good."""
+        if entry.job.overlap is not Overlap.SKIP or not entry.registered:
+            return
+        until = ended_at - entry.job.schedule.jitter
+        for action in decide(self._facts(entry, ended_at, until)):
+            if isinstance(action, Settle):
+                await self._settle(entry, action, self._world.clock.now())
+
+    async def manual(
+        self, entry: Entry, reason: str, as_of: datetime | None, invocation: str | None = None
+    ) -> Verdict | Run:
+        """Claim a manual run and have it started (unless PID 1 is at it already)."""
+        now = self._world.clock.now()
+        want = Want(
+            entry.job.name,
+            entry.scope,
+            entry.schedule_hash,
+            Kind.MANUAL,
+            as_of or now,
+            reason,
+            now,
+            invocation_id=invocation,
+        )
+        answer = await self._claim(entry, want)
+        if isinstance(answer, Refused):
+            return Verdict(False, self._refusal(answer))
+        if invocation is None:
+            if ended := await self._endings.start(entry, answer.run):
+                await self._endings.finish(entry, ended)
+        else:
+            await self._hand_over(entry, answer.run)
+        return answer.run
+
+    async def attach(self, entry: Entry, run: Run, invocation: str) -> Verdict:
+        """PID 1 starts the unit for a claim that was prepared."""
+        store, at = self._world.store, self._world.clock.now()
+        if not await store.call(store.it.attach, run.job, run.scope, run.token, invocation, at):
+            entry.active = None
+            return Verdict(False, REFUSALS[Refusal.PASSED])
+        entry.active = replace(run, invocation_id=invocation, started_at=at)
+        await self._hand_over(entry, entry.active)
+        return Verdict(True, run.reason)
+
+    async def release(self) -> None:
+        """Try what the gate held again, the longest owed first."""
+        for name in list(self.held):
+            entry = self._book.find(*name)
+            if entry is not None:
+                async with entry.lock:
+                    await self.evaluate(entry)
+
+    def rearm(self, entry: Entry) -> None:
+        """Tell the second clock when to look at the entry again."""
+        self._wakes.set(entry, wake_at(entry, self._world.clock.now()))
+
+    async def turned_away(self, entry: Entry, verdict: Verdict) -> None:
+        """Keep the reason of a start that did not happen, for ``why`` and the journal."""
+        now, store = self._world.clock.now(), self._world.store
+        decision = Decision(entry.job.name, entry.scope, now, "hold", verdict.reason)
+        await store.call(store.it.note, [decision])
+        fields = {
+            "HOSTAGENT_JOB": entry.job.name,
+            "HOSTAGENT_SCOPE": entry.scope,
+            "MESSAGE_ID": TURNED_AWAY,
+            "PRIORITY": "6",
+        }
+        self._world.record(f"{entry.unit.service} not started: {verdict.reason}", fields)
+
+    def _facts(self, entry: Entry, now: datetime, until: datetime) -> Facts:
+        expired, due = owed(entry, until, self._world.booted_at)
+        pause = self._book.pause_of(entry, self._world.host, now)
+        paused = None
+        if pause is not None:
+            what = f"{pause.target} {pause.name}".strip()
+            limit = f" until {when(pause.until)}" if pause.until else ""
+            paused = Paused(f"{what} by {pause.by}{limit}: {pause.reason}", pause.until)
+        return Facts(
+            job=entry.job,
+            now=now,
+            owed=due,
+            expired=expired,
+            active=entry.active,
+            freed_at=entry.freed_at,
+            paused=paused,
+        )
+
+    async def _settle(self, entry: Entry, action: Settle, now: datetime) -> None:
+        settlement = Settlement(
+            entry.job.name,
+            entry.scope,
+            entry.schedule_hash,
+            action.first,
+            action.last,
+            action.count,
+            action.outcome,
+            action.reason,
+            self._world.host,
+            now,
+        )
+        store = self._world.store
+        (answer,) = await store.call(store.it.settle, [settlement])
+        if isinstance(answer, Refused):
+            await self._stand(entry)
+            return
+        entry.high_water = action.last
+        name = run_id(entry.job.name, entry.scope, Kind.SCHEDULED, action.last)
+        fields = outcome_fields(action.outcome) | {
+            "HOSTAGENT_JOB": entry.job.name,
+            "HOSTAGENT_RUN_ID": name,
+            "OBJECT_SYSTEMD_UNIT": entry.unit.service,
+        }
+        many = f" ({action.count} occurrences)" if action.count > 1 else ""
+        self._world.record(f"{name} {action.outcome}{many}: {action.reason}", fields)
+
+    async def _start(
+        self, entry: Entry, action: Start, now: datetime, invocation: str | None
+    ) -> Verdict:
+        if action.missed:
+            going = sum(e.catching_up for e in self._book)
+            if hold := gate.decide(going, self._world.cores):
+                self.held[entry.job.name, entry.scope] = hold.reason
+                return Verdict(False, hold.reason)
+        missed = action.covers > 1 or action.missed
+        want = Want(
+            entry.job.name,
+            entry.scope,
+            entry.schedule_hash,
+            Kind.SCHEDULED,
+            action.at,
+            action.reason,
+            now,
+            covers_from=action.covers_from if missed else None,
+            covers=action.covers,
+            invocation_id=invocation,
+        )
+        answer = await self._claim(entry, want)
+        if isinstance(answer, Refused):
+            return Verdict(False, self._refusal(answer))
+        entry.high_water, entry.catching_up = action.at, action.missed
+        if invocation is not None:
+            await self._hand_over(entry, answer.run)
+            return Verdict(True, action.reason)
+        fields = fields_of(answer.run, entry.unit.service)
+        fields |= {"MESSAGE_ID": SECOND_CLOCK, "PRIORITY": "6"}
+        self._world.record(f"{answer.run.run_id} is started by the agent: {action.reason}", fields)
+        if ended := await self._endings.start(entry, answer.run):
+            await self._endings.finish(entry, ended)
+            return Verdict(False, "PID 1 refused to start it")
+        return Verdict(True, action.reason)
+
+    async def _claim(self, entry: Entry, want: Want) -> Claimed | Refused:
+        store = self._world.store
+        (answer,) = await store.call(store.it.claim, self._world.session, [want])
+        if isinstance(answer, Claimed):
+            entry.active = answer.run
+        else:
+            await self._stand(entry)
+        return answer
+
+    async def _stand(self, entry: Entry) -> None:
+        """Settle a doubt by reading where the entry stands in the store."""
+        store = self._world.store
+        for cursor in await store.call(store.it.cursors):
+            if (cursor.job, cursor.scope) == (entry.job.name, entry.scope):
+                entry.stand(cursor)
+
+    async def _hand_over(self, entry: Entry, run: Run) -> None:
+        await asyncio.to_thread(
+            handover.write_env, self._world.paths, entry.unit.service, entry.job, run
+        )
+
+    async def _stop(self, entry: Entry, reason: str) -> None:
+        entry.stopped = reason
+        systemd = self._world.systemd
+        await systemd.call(systemd.it.stop, [entry.unit.service], no_block=True)
+
+    def _refusal(self, answer: Refused) -> str:
+        holder = f": {answer.holder.run_id}" if answer.holder else ""
+        return REFUSALS[answer.refusal] + holder
+
+    def _nothing_due(self, entry: Entry) -> str:
+        at = wake_at(entry, self._world.clock.now())
+        since = f" since {when(entry.high_water)}" if entry.high_water else ""
+        then = "" if at is None else "; `hostagent next` shows when it is"
+        return f"no occurrence fell due{since}{then}"

@@ -1,0 +1,162 @@
+"""The composition root: everything the agent needs is made here, once, and handed on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from functools import partial
+from pathlib import Path
+
+from sdnotify import SystemdNotifier
+
+from hostagent.agent import config
+from hostagent.agent.daemon import Daemon
+from hostagent.agent.messages import READY
+from hostagent.agent.offload import Offloaded
+from hostagent.agent.server import Server, listening_socket
+from hostagent.agent.service import AgentService
+from hostagent.agent.world import World
+from hostagent.errors import RefusedError
+from hostagent.host import identity
+from hostagent.host.clock import Clock, WallTimer
+from hostagent.host.files import write_atomically
+from hostagent.host.paths import Paths
+from hostagent.model import Manifest, from_json
+from hostagent.policy.outcome import Ended
+from hostagent.store.open import open_store
+from hostagent.store.port import Session, Store
+from hostagent.systemd import journal
+from hostagent.systemd.manager import Manager
+
+LISTEN_FDS_START = 3
+
+
+def run_agent(paths: Paths) -> None:
+    """Be the agent until SIGTERM. Raises HostagentError when it cannot start."""
+    asyncio.run(_run(paths))
+
+
+async def _run(paths: Paths) -> None:
+    settings = config.load(paths)
+    for place in (paths.runtime, paths.env_files, paths.reports, paths.ready.parent):
+        place.mkdir(parents=True, exist_ok=True)
+    store = Offloaded[Store](open_store(settings.store), "store")
+    manager = Manager(user=paths.user)
+    systemd = Offloaded(manager, "systemd")
+    with contextlib.closing(WallTimer()) as timer:
+        world = World(
+            paths=paths,
+            host=settings.host,
+            boot_id=identity.boot_id(),
+            booted_at=manager.booted_at(),
+            cores=len(os.sched_getaffinity(0)),
+            clock=Clock(),
+            store=store,
+            systemd=systemd,
+            session=await _open_session(store, paths, settings.host),
+            record=_record,
+            journal_end=partial(_journal_end, user=paths.user),
+        )
+        daemon = Daemon(world, timer, partial(read_manifest, paths))
+        await _serve(daemon)
+    systemd.close()
+    store.close()
+    manager.close()
+    store.it.close()
+
+
+async def _serve(daemon: Daemon) -> None:
+    """From the first look at everything to SIGTERM."""
+    loop, notifier = asyncio.get_running_loop(), SystemdNotifier()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: daemon.spawn(daemon.reload()))
+    passed = int(os.environ.get("LISTEN_FDS", "0")) if _is_for_us("LISTEN_PID") else 0
+    path = daemon.world.paths.socket
+    listener = listening_socket(path, LISTEN_FDS_START if passed else None)
+    service = AgentService(daemon)
+    server = Server(listener, service)
+    await daemon.start()
+    daemon.on_change = lambda: notifier.notify(f"STATUS={_status(daemon)}")
+    server.start()
+    daemon.world.paths.ready.touch()
+    notifier.notify(f"READY=1\nSTATUS={_status(daemon)}")
+    _record(f"agent ready: {_status(daemon)}", {"MESSAGE_ID": READY, "PRIORITY": "6"})
+    watchdog = _keep_watchdog(loop, notifier)
+    await stopping.wait()
+    notifier.notify("STOPPING=1\nSTATUS=stopping; runs go on without an agent")
+    if watchdog is not None:
+        watchdog.cancel()
+    server.close()
+    await daemon.stop()
+
+
+def _keep_watchdog(
+    loop: asyncio.AbstractEventLoop, notifier: SystemdNotifier
+) -> asyncio.TimerHandle | None:
+    """Tell systemd twice in each WatchdogSec= that the loop turns."""
+    if not _is_for_us("WATCHDOG_PID") or not os.environ.get("WATCHDOG_USEC"):
+        return None
+    period_s = int(os.environ["WATCHDOG_USEC"]) / 2e6
+
+    def ping() -> None:
+        notifier.notify("WATCHDOG=1")
+        loop.call_later(period_s, ping)
+
+    return loop.call_later(period_s, ping)
+
+
+def _is_for_us(variable: str) -> bool:
+    """sd_listen_fds(3), sd_watchdog_enabled(3): the variables may be meant for our parent."""
+    pid = os.environ.get(variable)
+    return pid is None and variable == "WATCHDOG_PID" or pid == str(os.getpid())
+
+
+def _status(daemon: Daemon) -> str:
+    """One line for ``systemctl status``."""
+    book = daemon.book
+    running = sum(entry.active is not None for entry in book)
+    waking = [(entry.wake_at, entry.job.name) for entry in book if entry.wake_at is not None]
+    at, name = min(waking, default=(None, ""))
+    then = f"; next {name} at {at:%Y-%m-%d %H:%M:%S}Z" if at is not None else ""
+    held = f", {len(daemon.starts.held)} held" if daemon.starts.held else ""
+    return f"{len(book)} jobs, {running} running{held}{then}"
+
+
+async def _open_session(store: Offloaded[Store], paths: Paths, host: str) -> Session:
+    """Go on with the session of the agent before us, if it was of this boot."""
+    file = paths.runtime / "session"
+    resume = file.read_text().strip() if file.exists() else None
+    boot_id = identity.boot_id()
+    session = await store.call(store.it.open_session, host, boot_id, resume)
+    write_atomically(file, session.id.encode(), 0o600, sync=False)
+    return session
+
+
+def read_manifest(paths: Paths) -> Manifest | None:
+    """What is deployed here; None before the first apply.
+
+    Raises:
+        RefusedError: the manifest cannot be read.
+    """
+    try:
+        return from_json(Manifest, json.loads(Path(paths.manifest).read_bytes()))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise RefusedError(f"{paths.manifest}: {error}", "run: hostagent apply") from error
+
+
+def _record(message: str, fields: dict[str, str]) -> None:
+    journal.send(message, **fields)
+
+
+def _journal_end(invocation_id: str, unit: str, *, user: bool) -> Ended | None:
+    end = journal.end_of(invocation_id, unit, user=user)
+    if end is None:
+        return None
+    return Ended(end.result, end.exit_code, end.signal, end.started_at, end.ended_at, end.usage)

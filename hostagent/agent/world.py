@@ -1,0 +1,35 @@
+"""What the agent works with: its collaborators and this host's facts, made once by wiring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from hostagent.agent.offload import Offloaded
+from hostagent.host.clock import Clock
+from hostagent.host.paths import Paths
+from hostagent.policy.outcome import Ended
+from hostagent.store.port import Session, Store
+from hostagent.systemd.port import Systemd
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything outside the agent's own decisions.
+
+    ``record`` writes a structured journal entry; ``journal_end`` asks the journal how an
+    invocation of a unit ended (None: it does not say). ``booted_at`` is when PID 1 began.
+    """
+
+    paths: Paths
+    host: str
+    boot_id: str
+    booted_at: datetime
+    cores: int
+    clock: Clock
+    store: Offloaded[Store]
+    systemd: Offloaded[Systemd]
+    session: Session
+    record: Callable[[str, dict[str, str]], None]
+    journal_end: Callable[[str, str], Ended | None]

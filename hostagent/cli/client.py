@@ -1,0 +1,43 @@
+"""Calls to the agent's socket from the command line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from asyncvarlink import VarlinkClientProtocol, VarlinkErrorReply, connect_unix_varlink
+
+from hostagent.agent.interface import AgentInterface, NotPermitted, NotPossible
+from hostagent.errors import RefusedError
+from hostagent.host.paths import Paths
+
+
+class NoAgent(RefusedError):  # noqa: N818 -- the state it is
+    """There is nobody at the socket."""
+
+
+def call(paths: Paths, use: Callable[[Any], Awaitable[Any]]) -> Any:
+    """``use`` gets the agent's proxy; its result is returned.
+
+    Raises:
+        NoAgent: no agent listens.
+        RefusedError: the agent said no; its sentence is the message.
+    """
+    try:
+        return asyncio.run(_call(paths, use))
+    except (FileNotFoundError, ConnectionError) as error:
+        unit = "systemctl --user" if paths.user else "systemctl"
+        raise NoAgent("no agent is up on this host", f"{unit} start hostagent") from error
+    except (NotPermitted, NotPossible) as error:
+        raise RefusedError(str(error.parameters.reason)) from error
+    except VarlinkErrorReply as error:
+        raise RefusedError(f"the agent answered {error}") from error
+
+
+async def _call(paths: Paths, use: Callable[[Any], Awaitable[Any]]) -> Any:
+    transport, protocol = await connect_unix_varlink(VarlinkClientProtocol, paths.socket)
+    try:
+        return await use(protocol.make_proxy(AgentInterface))
+    finally:
+        transport.close()

@@ -1,0 +1,156 @@
+"""Commands that act on jobs through the agent, and the agent itself."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC
+from typing import Annotated, Any
+
+import typer
+
+from hostagent.cli.options import Json, User, paths_of
+from hostagent.cli.out import emit_json, now, parse_time, relative
+
+agent = typer.Typer(help="The daemon of this host: run it, install it.", no_args_is_help=True)
+
+
+def run(
+    job: Annotated[str, typer.Argument(help="A job's name.")],
+    scope: Annotated[str, typer.Argument(help="Which of its scopes.")] = "",
+    *,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for its outcome.")] = False,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", help="Run as if this time were meant (RFC 3339).")
+    ] = None,
+    user: User = False,
+    as_json: Json = False,
+) -> None:
+    """Run a job now. A manual run never uses up a scheduled occurrence."""
+    from hostagent.cli.client import call
+
+    meant = parse_time(as_of).astimezone(UTC).isoformat() if as_of else None
+    paths = paths_of(user=user)
+
+    async def start(proxy: Any) -> tuple[str, str | None]:
+        run_id = (await proxy.Run(job=job, scope=scope, as_of=meant))["run_id"]
+        if not as_json:
+            print(f"{run_id} started; see: hostagent logs {run_id}", flush=True)
+        outcome = (await proxy.Wait(run_id=run_id))["outcome"] if wait else None
+        return run_id, outcome
+
+    run_id, outcome = call(paths, start)
+    if as_json:
+        emit_json({"run_id": run_id, "outcome": outcome})
+    elif outcome is not None:
+        print(f"{run_id} {outcome}; see: hostagent why {run_id}")
+    if outcome not in {None, "succeeded"}:
+        raise typer.Exit(1)
+
+
+def pause(
+    job: Annotated[str | None, typer.Argument(help="A job's name.")] = None,
+    *,
+    lane: Annotated[str | None, typer.Option("--lane", help="A lane instead of a job.")] = None,
+    host: Annotated[bool, typer.Option("--host", help="All jobs of this host.")] = False,
+    until: Annotated[
+        str | None, typer.Option("--until", help="Lift it then: a time, or a span such as 2h.")
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the ledger.")] = "",
+    user: User = False,
+) -> None:
+    """Let nothing scheduled start. What falls due meanwhile is recorded as skipped."""
+    from hostagent.cli.client import call
+
+    paths = paths_of(user=user)
+    target, name = _target(job, lane, host=host, user=user)
+    lift = parse_time(until) if until else None
+    utc = lift.astimezone(UTC).isoformat() if lift else None
+    said = reason or "no reason given"
+    call(paths, lambda proxy: proxy.Pause(target=target, name=name, until=utc, reason=said))
+    limit = f"lifts {relative(lift, now())}" if lift else f"lift it: hostagent resume {job or ''}"
+    print(f"{target} {name} is paused; {limit}")
+
+
+def resume(
+    job: Annotated[str | None, typer.Argument(help="A job's name.")] = None,
+    *,
+    lane: Annotated[str | None, typer.Option("--lane", help="A lane instead of a job.")] = None,
+    host: Annotated[bool, typer.Option("--host", help="All jobs of this host.")] = False,
+    user: User = False,
+) -> None:
+    """Lift a pause. Nothing starts because of it: the next occurrence runs as scheduled."""
+    from hostagent.cli.client import call
+
+    target, name = _target(job, lane, host=host, user=user)
+    answer = call(paths_of(user=user), lambda proxy: proxy.Resume(target=target, name=name))
+    if not answer["was_paused"]:
+        print(f"{target} {name} was not paused", file=sys.stderr)
+        raise typer.Exit(1)
+    print(f"{target} {name} is no longer paused; see: hostagent next {job or ''}".rstrip())
+
+
+def version(*, as_json: Json = False) -> None:
+    """Say the versions of hostagent, Python and systemd."""
+    import platform
+
+    from hostagent import __version__
+    from hostagent.host.identity import systemd_version
+
+    facts = {
+        "hostagent": __version__,
+        "python": platform.python_version(),
+        "systemd": systemd_version(),
+    }
+    if as_json:
+        emit_json(facts)
+        return
+    print("\n".join(f"{name} {value or 'not found'}" for name, value in facts.items()))
+
+
+@agent.command("run")
+def agent_run(*, user: User = False) -> None:
+    """Be the agent of this host (hostagent.service does this)."""
+    from hostagent.agent.wiring import run_agent
+
+    run_agent(paths_of(user=user))
+
+
+@agent.command("install")
+def agent_install(*, user: User = False) -> None:
+    """Install the agent's own units and start it. Not needed after installing a package."""
+    from hostagent.cli.installing import install
+
+    install(paths_of(user=user))
+
+
+@agent.command("uninstall")
+def agent_uninstall(*, user: User = False) -> None:
+    """Stop the agent and remove its own units; jobs, ledger and configuration stay."""
+    from hostagent.cli.installing import uninstall
+
+    uninstall(paths_of(user=user))
+
+
+@agent.command("status")
+def agent_status(*, user: User = False, as_json: Json = False) -> None:
+    """Ask the agent what it sees."""
+    from hostagent.cli.client import call
+
+    status = call(paths_of(user=user), lambda proxy: proxy.Status())
+    if as_json:
+        emit_json(status)
+        return
+    for key, value in status.items():
+        shown = ", ".join(value) or "-" if isinstance(value, list) else value
+        print(f"{key.replace('_', ' '):<11} {shown}")
+
+
+def _target(job: str | None, lane: str | None, *, host: bool, user: bool) -> tuple[str, str]:
+    from hostagent.agent.config import load
+    from hostagent.errors import InputError
+
+    if sum((job is not None, lane is not None, host)) != 1:
+        raise InputError("say one of: a job, --lane LANE, --host")
+    if job is not None:
+        return "job", job
+    return ("lane", lane) if lane is not None else ("host", load(paths_of(user=user)).host)

@@ -1,0 +1,31 @@
+"""How times and durations stand in reason sentences: short, exact, UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+
+def when(at: datetime) -> str:
+    """``2026-11-21 02:00:00Z``, with a fraction only where there is one."""
+    text = at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return f"{text}.{at.microsecond:06d}Z".replace(".000000Z", "Z")
+
+
+def span_text(span: timedelta) -> str:
+    """``1h 30min``, ``2d``, ``0.4s``: two units at most, rounded down; minus for the past."""
+    seconds = span.total_seconds()
+    if seconds < 0:
+        return f"-{span_text(-span)}"
+    if seconds < 10:
+        return f"{seconds:.1f}s".replace(".0s", "s")
+    whole, parts = int(seconds), []
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        count, whole = divmod(whole, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2])
+
+
+def ago(span: timedelta) -> str:
+    """``span_text`` for how long something has lasted; never negative."""
+    return span_text(max(span, timedelta(0)))

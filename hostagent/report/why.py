@@ -1,0 +1,79 @@
+"""Why a job ran, waits, was skipped or is late: the recorded sentences, in plain order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from hostagent.model import Run
+from hostagent.policy.words import ago, when
+from hostagent.report.runs import state_of
+from hostagent.store.port import Cursor, Decision, Pause
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One answer: what it is about, its state, and the sentences that explain it."""
+
+    subject: str
+    state: str
+    sentences: tuple[str, ...]
+
+
+def of_run(attempts: Sequence[Run]) -> Story:
+    """A run's story: why each attempt began, and how it ended."""
+    sentences = []
+    for run in attempts:
+        name = f"attempt {run.attempt} " if len(attempts) > 1 else ""
+        if run.attempt == 0:
+            sentences.append(run.reason + _covering(run))
+            continue
+        sentences.append(f"{name}{_begun(run)}")
+        if run.outcome is None:
+            sentences.append(f"{name}goes on" if run.invocation_id else f"{name}is being started")
+        elif run.ended_at is not None:
+            sentences.append(f"{name}ended at {when(run.ended_at)}: {_end_of(run)}")
+        if run.report_problem:
+            sentences.append(f"{name}left no report that can be used: {run.report_problem}")
+    return Story(attempts[-1].run_id, state_of(attempts[-1]), tuple(sentences))
+
+
+def _begun(run: Run) -> str:
+    started = f"started at {when(run.started_at)}" if run.started_at else "was claimed"
+    return f"{started} on {run.host}: {run.reason}{_covering(run)}"
+
+
+def _end_of(run: Run) -> str:
+    return run.end_reason or str(run.outcome)
+
+
+def _covering(run: Run) -> str:
+    if run.covers <= 1 or run.covers_from is None or "occurrences fell due" in run.reason:
+        return ""
+    return f" (stands for {run.covers} occurrences from {when(run.covers_from)})"
+
+
+def of_next(
+    at: datetime | None, cursor: Cursor | None, pause: Pause | None, now: datetime
+) -> Story:
+    """The next occurrence's story, as far as it is known before it falls due."""
+    if at is None:
+        return Story("next", "never", ("the schedule names no further instant",))
+    sentences = [f"due {when(at)}, in {ago(at - now)}"]
+    if cursor is None:
+        sentences.append("the job is not registered: run `hostagent apply`")
+    elif cursor.active is not None:
+        sentences.append(f"run {cursor.active.run_id} is active now")
+    if pause is not None and (pause.until is None or pause.until > at):
+        limit = f"until {when(pause.until)}" if pause.until else "until resumed"
+        what = f"{pause.target} {pause.name}".strip()
+        sentences.append(
+            f"it will be skipped: {what} is paused {limit} by {pause.by}: {pause.reason}"
+        )
+    return Story("next", "waiting", tuple(sentences))
+
+
+def of_decision(decision: Decision) -> Story:
+    """A start that was turned away."""
+    return Story(f"turned away {when(decision.at)}", decision.verdict, (decision.reason,))
