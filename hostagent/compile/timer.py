@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 from hostagent.compile import escape, names
@@ -11,6 +10,9 @@ from hostagent.compile.templates import render
 from hostagent.compile.versions import why_not
 from hostagent.model import Missed, Overlap
 from hostagent.schedule.occurrences import timer_expressions
+
+OFFSET_RIGHT_SINCE = 262
+"""``RandomizedOffsetSec=`` with ``Persistent=`` skips occurrences in 258 to 261 (decision 0101)."""
 
 
 def timer(draft: Draft) -> str:
@@ -32,20 +34,36 @@ def timer(draft: Draft) -> str:
     )
 
 
-def _spread(draft: Draft) -> Iterator[Directive]:
+def _spread(draft: Draft) -> list[Directive]:
     """Jitter: stable, so that it moves with no reload and no restart (decision 0101)."""
     jitter = draft.job.schedule.jitter
-    if jitter > timedelta(0):
-        yield "RandomizedDelaySec", escape.span(jitter)
-        yield "FixedRandomDelay", "yes"
+    if jitter <= timedelta(0):
+        return []
+    if draft.target.systemd >= OFFSET_RIGHT_SINCE:
+        return [("RandomizedOffsetSec", escape.span(jitter))]
+    draft.note(
+        "RandomizedOffsetSec",
+        f"RandomizedDelaySec= instead, until systemd {OFFSET_RIGHT_SINCE}: a reboot within the "
+        "delay begins it anew; the agent then starts the job in time",
+    )
+    return [("RandomizedDelaySec", escape.span(jitter)), ("FixedRandomDelay", "yes")]
 
 
-def _overlap(draft: Draft) -> Iterator[Directive]:
-    """What fell due during a run is not wanted right after it, unless it is to queue."""
+def _overlap(draft: Draft) -> list[Directive]:
+    """What fell due during a run is not wanted right after it, unless it is to queue.
+
+    Beside RandomizedDelaySec= it would lose an occurrence to a manual run (decision 0104).
+    """
     if draft.job.overlap is Overlap.QUEUE:
-        return
-    if reason := why_not("Timer", "DeferReactivation", draft.target.systemd):
-        text = f"{reason}; the agent turns away what PID 1 starts right after an overlong run"
-        draft.note("DeferReactivation", text)
-    else:
-        yield "DeferReactivation", "yes"
+        return []
+    systemd = draft.target.systemd
+    reason = why_not("Timer", "DeferReactivation", systemd)
+    if not reason and systemd < OFFSET_RIGHT_SINCE and draft.job.schedule.jitter > timedelta(0):
+        reason = f"systemd {systemd} loses occurrences to it when there is jitter"
+    if not reason:
+        return [("DeferReactivation", "yes")]
+    draft.note(
+        "DeferReactivation",
+        f"left out: {reason}; the agent turns away the start that follows an overlong run",
+    )
+    return []
