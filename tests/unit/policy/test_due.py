@@ -1,0 +1,224 @@
+"""The rules of what becomes of owed occurrences (hostagent.policy.due)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hostagent.model import Form, Job, Kind, Missed, Outcome, Overlap, Run, Schedule
+from hostagent.policy.due import (
+    Expired,
+    Facts,
+    Owed,
+    Paused,
+    Settle,
+    Start,
+    Stop,
+    Wait,
+    decide,
+)
+
+T = datetime(2026, 11, 21, 2, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+SECOND = timedelta(seconds=1)
+JOB = Job(
+    name="backup",
+    command=("/bin/true",),
+    schedule=Schedule(Form.CALENDAR, "hourly", ("hourly",)),
+    timeout=HOUR,
+    catch_up_window=timedelta(days=1),
+)
+RUN = Run("backup", "", Kind.SCHEDULED, T - HOUR, 1, 7, "h", "due", started_at=T - HOUR + SECOND)
+
+
+def facts(*hours: int, late: timedelta = SECOND, job: Job = JOB) -> Facts:
+    """Occurrences at T + hours, looked at ``late`` after the last of them."""
+    owed = tuple(Owed(T + hour * HOUR) for hour in hours)
+    return Facts(job=job, now=owed[-1].at + late, owed=owed)
+
+
+def with_missed(missed: Missed) -> Job:
+    """The job with another misfire policy."""
+    return replace(JOB, missed=missed)
+
+
+def test_nothing_owed_needs_nothing_done() -> None:
+    """A start that matches no due occurrence is nobody's: promise 5."""
+    assert decide(Facts(job=JOB, now=T, owed=())) == ()
+
+
+def test_a_fresh_occurrence_starts_on_its_own() -> None:
+    """What just fell due starts, and stands for itself alone."""
+    (start,) = decide(facts(0))
+    assert isinstance(start, Start)
+    assert (start.at, start.covers, start.missed) == (T, 1, False)
+    assert start.reason == "due 2026-11-21 02:00:00Z, admitted 1s after"
+
+
+def test_latest_runs_once_for_all_that_was_missed() -> None:
+    """missed = "latest": the last occurrence runs and carries the range it stands for."""
+    (start,) = decide(facts(0, 1, 2, late=HOUR / 2))
+    assert isinstance(start, Start)
+    assert (start.at, start.covers_from, start.covers) == (T + 2 * HOUR, T, 3)
+    assert start.missed
+
+
+def test_skip_settles_what_was_missed_and_runs_what_is_fresh() -> None:
+    """missed = "skip": nothing late ever starts, and each has its outcome."""
+    settle, start = decide(facts(0, 1, 2, job=with_missed(Missed.SKIP)))
+    assert isinstance(settle, Settle)
+    assert (settle.first, settle.last, settle.count) == (T, T + HOUR, 2)
+    assert isinstance(start, Start)
+    assert (start.at, start.covers, start.missed) == (T + 2 * HOUR, 1, False)
+    late = decide(facts(0, late=HOUR / 2, job=with_missed(Missed.SKIP)))
+    assert [type(action) for action in late] == [Settle]
+
+
+def test_all_runs_the_oldest_first() -> None:
+    """missed = "all": attempts of one job start in the order of scheduled_for."""
+    (start,) = decide(facts(0, 1, 2, job=with_missed(Missed.ALL)))
+    assert isinstance(start, Start)
+    assert (start.at, start.covers, start.missed) == (T, 1, True)
+
+
+def test_catch_up_max_drops_the_oldest_with_a_reason() -> None:
+    """catch_up_max bounds how many missed occurrences run; the others are recorded."""
+    job = replace(with_missed(Missed.ALL), catch_up_max=1)
+    settle, start = decide(facts(0, 1, 2, late=HOUR / 2, job=job))
+    assert isinstance(settle, Settle)
+    assert (settle.count, settle.reason) == (2, "catch_up_max: 3 were missed, allowed are 1")
+    assert isinstance(start, Start)
+    assert start.at == T + 2 * HOUR
+
+
+def test_beyond_the_window_is_skipped_in_one_record() -> None:
+    """What is older than catch_up_window is one settlement, however many there were."""
+    old = Expired(T - 100 * HOUR, T - 30 * HOUR, 71)
+    settle, start = decide(replace(facts(0), expired=old))
+    assert isinstance(settle, Settle)
+    assert (settle.count, settle.outcome) == (71, Outcome.SKIPPED)
+    assert settle.reason == "missed: older than the catch-up window of 1d"
+    assert isinstance(start, Start)
+
+
+def test_a_pause_skips_with_who_and_why() -> None:
+    """While paused nothing scheduled starts; the order's words stand in the ledger."""
+    (settle,) = decide(replace(facts(0, 1), paused=Paused("job backup by uid 0: migration")))
+    assert isinstance(settle, Settle)
+    assert settle.reason == "paused: job backup by uid 0: migration"
+    assert settle.count == 2
+
+
+def test_a_blackout_skips_only_what_it_covers() -> None:
+    """An occurrence in a blackout range is skipped; its neighbours are not."""
+    owed = (Owed(T - 2 * SECOND), Owed(T, blackout="Sat"))
+    start, settle = decide(Facts(job=JOB, now=T + SECOND, owed=owed))
+    assert isinstance(start, Start)
+    assert start.at == T - 2 * SECOND
+    assert isinstance(settle, Settle)
+    assert (settle.first, settle.count) == (T, 1)
+
+
+def test_past_its_start_deadline_an_occurrence_is_skipped() -> None:
+    """start_deadline: rather never than too late."""
+    job = replace(JOB, start_deadline=timedelta(minutes=5))
+    (settle,) = decide(facts(0, late=timedelta(minutes=6), job=job))
+    assert isinstance(settle, Settle)
+    assert settle.reason == "start_deadline: 6min late, allowed are 5min"
+
+
+def test_overlap_skip_names_the_run_in_the_way() -> None:
+    """overlap = "skip": the occurrence is skipped, and the record says what still ran."""
+    (settle,) = decide(replace(facts(0), active=RUN))
+    assert isinstance(settle, Settle)
+    assert settle.reason.startswith("overlap: run backup.20261121T010000Z is still running since")
+
+
+def test_overlap_queue_waits_and_then_starts_fresh() -> None:
+    """overlap = "queue": what waited for a run is not missed when that run has ended."""
+    job = replace(with_missed(Missed.SKIP), overlap=Overlap.QUEUE)
+    assert isinstance(decide(replace(facts(0, job=job), active=RUN))[0], Wait)
+    later = replace(facts(0, late=HOUR / 2, job=job), freed_at=T + HOUR / 2 - SECOND)
+    (start,) = decide(later)
+    assert isinstance(start, Start)
+
+
+def test_overlap_replace_stops_the_active_run() -> None:
+    """overlap = "replace": the old run is stopped; the new one is decided when it has ended."""
+    job = replace(JOB, overlap=Overlap.REPLACE)
+    (stop,) = decide(replace(facts(0, job=job), active=RUN))
+    assert isinstance(stop, Stop)
+
+
+def test_a_chain_of_missed_runs_is_not_cut_by_overlap() -> None:
+    """missed = "all": a fresh occurrence joins its own job's chain instead of being skipped."""
+    caught_up = replace(RUN, started_at=T - SECOND)
+    (wait,) = decide(replace(facts(0, job=with_missed(Missed.ALL)), active=caught_up))
+    assert isinstance(wait, Wait)
+
+
+times = st.lists(st.integers(0, 5000), min_size=1, max_size=30, unique=True).map(sorted)
+
+
+@given(
+    minutes=times,
+    black=st.sets(st.integers(0, 5000)),
+    missed=st.sampled_from(Missed),
+    overlap=st.sampled_from(Overlap),
+    most=st.none() | st.integers(1, 5),
+    deadline=st.none() | st.integers(1, 3000),
+    active=st.booleans(),
+    paused=st.booleans(),
+    late=st.integers(0, 4000),
+)
+def test_no_occurrence_is_lost_or_counted_twice(
+    minutes: list[int],
+    black: set[int],
+    missed: Missed,
+    overlap: Overlap,
+    most: int | None,
+    deadline: int | None,
+    active: bool,
+    paused: bool,
+    late: int,
+) -> None:
+    """Decided again and again, each owed occurrence is settled or covered exactly once."""
+    job = replace(
+        JOB,
+        missed=missed,
+        overlap=overlap,
+        catch_up_max=most,
+        start_deadline=timedelta(minutes=deadline) if deadline else None,
+    )
+    minute = timedelta(minutes=1)
+    owed = [Owed(T + m * minute, "black" if m in black or m % 7 == 0 else None) for m in minutes]
+    now = owed[-1].at + late * minute
+    run = RUN if active else None
+    taken: list[datetime] = []
+    for _ in range(2 * len(owed) + 2):
+        if not owed:
+            break
+        pause = Paused("p") if paused else None
+        now_facts = Facts(job, now, tuple(owed), active=run, paused=pause)
+        starts = 0
+        for action in decide(now_facts):
+            if isinstance(action, Settle):
+                first, last, count = action.first, action.last, action.count
+            elif isinstance(action, Start):
+                assert run is None
+                starts += 1
+                first, last, count = action.covers_from, action.at, action.covers
+            else:
+                run = None
+                continue
+            inside = [o.at for o in owed if first <= o.at <= last]
+            assert len(inside) == count
+            assert not taken or taken[-1] < first
+            taken += inside
+            owed = [o for o in owed if o.at > last]
+        assert starts <= 1
+    assert not owed
+    assert len(taken) == len(minutes)
