@@ -1,0 +1,227 @@
+"""From the keys of a draft to its ``model.Schedule``: one form, one zone, instants in UTC."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+from hostagent.errors import Problem
+from hostagent.model import Form, Schedule, rfc3339
+from hostagent.schedule import blackout, calendar, cron, interval, occurrences
+from hostagent.schedule.errors import CalendarError
+from hostagent.schedule.zones import EPOCH, is_zone, zone_of
+from hostagent.spec.files import Document
+from hostagent.spec.resolve import FORMS, Draft
+from hostagent.spec.spans import format_span
+
+Report = Callable[[tuple[Document, Problem]], None]
+
+EXAMPLE = 'write "daily" or "*-*-* 02:00"'
+_LIKE_ZONE = re.compile(r"[A-Z][A-Za-z_]+/[A-Za-z][A-Za-z0-9_+/-]*")
+
+
+def build_schedule(draft: Draft, report: Report) -> Schedule | None:
+    """The schedule, without its jitter; None when a problem (told to ``report``) is in the way."""
+    form = _form(draft, report)
+    faults: list[None] = []
+
+    def counted(problem: tuple[Document, Problem]) -> None:
+        faults.append(None)
+        report(problem)
+
+    expressions, zone = _zone(draft, counted)
+    if zone is not None:
+        expressions = _checked(draft, form, expressions, zone, counted)
+        _check_blackout(draft, zone, counted)
+    instants = {
+        key: _instant(draft, key, zone, counted)
+        for key in ("at", "anchor", "not_before", "not_after")
+    }
+    if "anchor" in draft.values and form is not None and form is not Form.EVERY:
+        counted(draft.at("anchor").problem("only an interval has an anchor", "every = …", key=True))
+    if form is None or faults or draft.broken & {*FORMS, *instants, "timezone", "blackout"}:
+        return None
+    every = draft.values.get("every")
+    anchor = instants["anchor"]
+    if every and anchor is None:
+        anchor = interval.default_anchor(draft.values.get("renamed_from", draft.name), every)
+    schedule = Schedule(
+        form=form,
+        text=_text(draft, form, instants["at"]),
+        calendar=expressions,
+        zone=zone or "UTC",
+        every=every,
+        anchor=anchor,
+        at=instants["at"],
+        not_before=instants["not_before"],
+        not_after=instants["not_after"],
+        blackout=tuple(draft.values.get("blackout", ())),
+    )
+    return schedule if _elapses(draft, schedule, report) else None
+
+
+def period_of(schedule: Schedule) -> timedelta | None:
+    """The smallest gap between occurrences; None for what happens once, and for boots."""
+    # It does not depend on the zone, and fleets have few schedules for many jobs.
+    return schedule.every or (_calendar_period(schedule.calendar) if schedule.calendar else None)
+
+
+@lru_cache(maxsize=4096)
+def _calendar_period(expressions: tuple[str, ...]) -> timedelta | None:
+    return occurrences.period(Schedule(Form.CALENDAR, "", calendar=expressions))
+
+
+def _form(draft: Draft, report: Report) -> Form | None:
+    written = [f for f in FORMS if draft.has(f) and draft.values.get(f) is not False]
+    if not written:
+        hint = "write one of calendar, cron, every, at, on_boot"
+        report(draft.place.problem("has no schedule", hint, key=True))
+        return None
+    for other in written[1:]:
+        message = f'"{other}" stands beside "{written[0]}"; a job has one schedule'
+        report(draft.at(other).problem(message, "take one of them out", key=True))
+    return Form(written[0]) if len(written) == 1 else None
+
+
+def _zone(draft: Draft, report: Report) -> tuple[tuple[str, ...], str | None]:
+    """The calendar's expressions without their zone, and the schedule's zone (None: unknown)."""
+    written: str | None = draft.values.get("timezone")
+    if written is not None:
+        try:
+            zone_of(written)
+        except CalendarError as error:
+            report(draft.at("timezone").problem(error.message, error.hint))
+            return (), None
+    if "timezone" in draft.broken:
+        return (), None
+    plain: list[str] = []
+    zones: dict[str | None, int] = {}
+    for index, text in enumerate(draft.values.get("calendar", ())):
+        expression, zone = calendar.split_zone(text)
+        last = expression.rpartition(" ")[2]
+        if zone is None and _LIKE_ZONE.fullmatch(last) and not is_zone(last):
+            wrong = _zone_error(last)
+            report(draft.at("calendar").problem(wrong.message, wrong.hint, index))
+            return (), None
+        plain.append(expression)
+        zones.setdefault(zone, index)
+    return tuple(plain), _one_zone(draft, written, zones, report)
+
+
+def _one_zone(
+    draft: Draft, written: str | None, zones: dict[str | None, int], report: Report
+) -> str | None:
+    """The one zone of all expressions; ``zones`` maps each suffix to the first that has it."""
+    suffixes = [zone for zone in zones if zone]
+    place = draft.at("calendar")
+    if not suffixes:
+        return written or "UTC"
+    if len(zones) > 1:
+        index = sorted(zones.values())[1]
+        report(
+            place.problem("all expressions of a job are meant in one zone", "use timezone", index)
+        )
+        return None
+    if written and written != suffixes[0] and not _overrides(draft):
+        message = f'ends in the zone {suffixes[0]}, but timezone is "{written}"'
+        report(place.problem(message, "take one of them out", zones[suffixes[0]]))
+        return None
+    return suffixes[0]
+
+
+def _overrides(draft: Draft) -> bool:
+    """Whether the calendar is the job's own and the timezone only inherited."""
+    return draft.at("calendar").layer is draft.own and draft.at("timezone").layer is not draft.own
+
+
+def _checked(
+    draft: Draft, form: Form | None, expressions: tuple[str, ...], zone: str, report: Report
+) -> tuple[str, ...]:
+    """The OnCalendar expressions of a calendar or cron schedule, each of which elapses."""
+    for index, expression in enumerate(expressions):
+        wrong = _calendar_error(expression, zone)
+        if wrong:
+            hint = wrong.hint or EXAMPLE
+            report(draft.at("calendar").problem(wrong.message, hint, index))
+    if "cron" not in draft.values:
+        return expressions
+    try:
+        translated = cron.to_calendar(draft.values["cron"])
+    except CalendarError as error:
+        report(draft.at("cron").problem(error.message, error.hint))
+        return ()
+    if all(_calendar_error(expression, zone) for expression in translated):
+        report(draft.at("cron").problem(f'"{draft.values["cron"]}" never elapses'))
+    return translated if form is Form.CRON else expressions
+
+
+@lru_cache(maxsize=65536)
+def _calendar_error(expression: str, zone: str) -> CalendarError | None:
+    try:
+        calendar.check(expression, zone)
+    except CalendarError as error:
+        return error
+    return None
+
+
+def _zone_error(name: str) -> CalendarError:
+    """What is wrong with a name that is no zone."""
+    try:
+        zone_of(name)
+    except CalendarError as error:
+        return error
+    raise AssertionError(f"{name} is a zone")
+
+
+def _check_blackout(draft: Draft, zone: str, report: Report) -> None:
+    for index, text in enumerate(draft.values.get("blackout", ())):
+        try:
+            blackout.check(text, zone)
+        except CalendarError as error:
+            report(draft.at("blackout").problem(error.message, error.hint, index))
+
+
+def _instant(draft: Draft, key: str, zone: str | None, report: Report) -> datetime | None:
+    """The instant in UTC; one without an offset is meant in the zone."""
+    value: datetime | None = draft.values.get(key)
+    if value is None or zone is None:
+        return None
+    if key == "anchor" and value.microsecond:
+        report(draft.at(key).problem("is not a whole second"))
+        return None
+    if value.tzinfo is not None:
+        return value.astimezone(UTC)
+    instant = value.replace(tzinfo=zone_of(zone)).astimezone(UTC)
+    if instant.astimezone(zone_of(zone)).replace(tzinfo=None) != value:
+        message = f"{value.isoformat(' ')} does not exist in {zone}: the clocks are put forward"
+        report(draft.at(key).problem(message, "write another time, or an offset"))
+        return None
+    return instant
+
+
+def _elapses(draft: Draft, schedule: Schedule, report: Report) -> bool:
+    """Whether anything lies between not_before and not_after."""
+    first, last = schedule.not_before, schedule.not_after
+    if schedule.form is Form.ON_BOOT or (first is None and last is None):
+        return True
+    if first and last and first >= last:
+        report(draft.at("not_after").problem(f"is no later than not_before, {rfc3339(first)}"))
+        return False
+    if occurrences.next_after(schedule, EPOCH) is None:
+        key = "not_after" if last else "not_before"
+        report(draft.at(key).problem("leaves no occurrence of the schedule"))
+        return False
+    return True
+
+
+def _text(draft: Draft, form: Form, at: datetime | None) -> str:
+    """The schedule as people read it."""
+    if form is Form.CALENDAR:
+        return "; ".join(draft.values["calendar"])
+    if form is Form.CRON:
+        return str(draft.values["cron"]).strip()
+    if form is Form.EVERY:
+        return format_span(draft.values["every"])
+    return rfc3339(at) if at else "on_boot"
