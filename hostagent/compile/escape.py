@@ -18,6 +18,9 @@ LINE_MAX = 1024 * 1024 - 1
 STRING_MAX = 131071
 """Bytes of one argument, or of one KEY=VALUE: the kernel's MAX_ARG_STRLEN less the NUL."""
 
+PATH_MAX = 4095
+"""Bytes of a path: the kernel's 4096 less the NUL."""
+
 EXEC_MAX = 2 * 1024 * 1024 - 128 * 1024
 """Bytes of all arguments and assignments: the kernel's 2 MiB, less room for what else is set."""
 
@@ -79,6 +82,10 @@ def path(text: str) -> str:
     """An absolute path for a directive that takes one."""
     if not text.startswith("/"):
         raise ValueError(f"{text!r} is not an absolute path")
+    if ".." in text.split("/"):
+        raise ValueError(f"{text!r} holds '..', which systemd refuses in paths")
+    if _bytes(text) > PATH_MAX:
+        raise ValueError(f"{_bytes(text)} bytes are too long for a path: {PATH_MAX} at most")
     return plain(text)
 
 
@@ -89,7 +96,7 @@ def optional_path(text: str) -> str:
 
 def sentence(text: str) -> str:
     """Text for people, such as ``Description=``: white space and control characters collapse."""
-    return plain(" ".join(_CONTROL.sub(" ", text).split()).rstrip("\\"))
+    return plain(" ".join(_CONTROL.sub(" ", text).split()).rstrip("\\ "))
 
 
 def credential(name: str, source: str) -> str:
