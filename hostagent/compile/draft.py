@@ -29,10 +29,11 @@ class Target:
 
 @dataclass(slots=True)
 class Draft:
-    """A job, its target, and the problems and notes gathered so far."""
+    """A job, its target, the file it is from, and the problems and notes gathered so far."""
 
     job: Job
     target: Target
+    source: str = "jobs.toml"
     problems: list[Problem] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
 
@@ -42,7 +43,7 @@ class Draft:
             return make(*args, **kwargs)
         except ValueError as error:
             name = f"job.{self.job.name}.{key}" if key else f"job.{self.job.name}"
-            self.problems.append(Problem("", 0, 0, name, str(error)))
+            self.problems.append(Problem(self.source, 0, 0, name, str(error)))
             return ""
 
     def note(self, directive: str, text: str) -> None:

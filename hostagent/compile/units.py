@@ -39,13 +39,14 @@ def compile_spec(spec: Spec, target: Target) -> Compiled:
     units: list[Unit] = []
     problems: list[Problem] = []
     notes: set[Note] = set()
+    source = spec.sources[0][0] if spec.sources else "jobs.toml"
     for job in spec.jobs:
-        draft = Draft(job, target)
+        draft = Draft(job, target, source)
         try:
             units += names.units_of(job, target.host)
             files |= _files(draft)
         except names.TooLongError as error:
-            draft.problems.append(Problem("", 0, 0, f"job.{job.name}", str(error)))
+            draft.problems.append(Problem(source, 0, 0, f"job.{job.name}", str(error)))
         problems += draft.problems
         notes.update(draft.notes)
     if problems:

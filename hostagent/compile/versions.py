@@ -61,6 +61,9 @@ class Note:
     directive: str
     text: str
 
+    def __str__(self) -> str:
+        return f"job {self.job}: {self.directive}=: {self.text}"
+
 
 def _parse(table: str) -> dict[str, int]:
     since: dict[str, int] = {}
