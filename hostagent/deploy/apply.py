@@ -13,13 +13,15 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hostagent
-from hostagent.deploy import disk, generations, lock, owed
+from hostagent.deploy import disk, generations, lock, overrides, owed
 from hostagent.deploy.actions import Actions, Facts, decide, is_persistent
 from hostagent.deploy.generations import Generation, sha256
 from hostagent.errors import RefusedError
+from hostagent.host.files import distrust
 from hostagent.host.paths import Paths
 from hostagent.model import Manifest, Spec, content_json
 from hostagent.store.port import Registration, Store
@@ -101,6 +103,7 @@ def apply(site: Site, wanted: Generation, *, prune_all: bool = False) -> Applied
             jobs would be removed without ``prune_all``. Nothing was changed.
         SystemdError, StoreError: PID 1 or the store refused half-way; the next apply finishes.
     """
+    refuse_untrusted(site.paths, wanted.manifest)
     with lock.held(site.paths.state / "apply.lock"):
         facts = gather(site, wanted.manifest)
         refuse_pruning_all(facts, wanted.manifest, prune_all=prune_all)
@@ -133,6 +136,19 @@ def gather(site: Site, new: Manifest) -> Facts:
 def is_same(one: Manifest, other: Manifest) -> bool:
     """Whether two manifests say the same, whenever they were deployed."""
     return replace(one, generation=0, created_at=other.created_at) == replace(other, generation=0)
+
+
+def refuse_untrusted(paths: Paths, manifest: Manifest) -> None:
+    """Raise RefusedError when others than root (or the user) can change what PID 1 will run."""
+    if paths.root != Path("/"):
+        return  # an image: who owns it now says nothing about who will
+    places = [paths.units, paths.generations]
+    places += [path for _, path in overrides.drop_ins(paths, manifest)]
+    reasons = [reason for path in places if (reason := distrust(path, os.geteuid()))]
+    if reasons:
+        raise RefusedError(
+            "\n".join(dict.fromkeys(reasons)), "what runs as root must be writable by root alone"
+        )
 
 
 def refuse_pruning_all(facts: Facts, new: Manifest, *, prune_all: bool) -> None:

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hostagent.errors import InputError, RefusedError
+from hostagent.host.files import sync_directory, write_atomically
 from hostagent.host.paths import Paths
 from hostagent.model import Manifest, from_json, to_json
 
@@ -99,11 +98,11 @@ def write(paths: Paths, generation: Generation) -> None:
     staged = paths.generations / f".{number}"
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True, mode=0o755)
-    _write_synced(staged / "manifest.json", json.dumps(to_json(generation.manifest)))
-    _write_synced(staged / "units.json", json.dumps(dict(generation.files)))
-    _sync_directory(staged)
+    manifest = json.dumps(to_json(generation.manifest)).encode()
+    write_atomically(staged / "manifest.json", manifest)
+    write_atomically(staged / "units.json", json.dumps(dict(generation.files)).encode())
     staged.rename(paths.generations / str(number))
-    _sync_directory(paths.generations)
+    sync_directory(paths.generations)
 
 
 def flip(paths: Paths, number: int) -> None:
@@ -112,7 +111,7 @@ def flip(paths: Paths, number: int) -> None:
     link.unlink(missing_ok=True)
     link.symlink_to(str(number))
     link.rename(paths.generations / "current")
-    _sync_directory(paths.generations)
+    sync_directory(paths.generations)
 
 
 def pending(paths: Paths) -> tuple[int, ...]:
@@ -127,16 +126,14 @@ def pending(paths: Paths) -> tuple[int, ...]:
 def begin(paths: Paths, number: int) -> None:
     """Mark a stored generation as being deployed, besides those that already were."""
     marked = sorted({*pending(paths), number})
-    staged = paths.generations / ".pending"
-    _write_synced(staged, " ".join(map(str, marked)) + "\n")
-    staged.rename(paths.generations / "pending")
-    _sync_directory(paths.generations)
+    text = " ".join(map(str, marked)) + "\n"
+    write_atomically(paths.generations / "pending", text.encode())
 
 
 def finish(paths: Paths) -> None:
     """What is deployed is the current generation and nothing else; drop the oldest ones."""
     (paths.generations / "pending").unlink(missing_ok=True)
-    _sync_directory(paths.generations)
+    sync_directory(paths.generations)
     for number in numbers(paths)[:-KEEP]:
         if number != current_number(paths):
             shutil.rmtree(paths.generations / str(number), ignore_errors=True)
@@ -157,18 +154,3 @@ def _decode(data: Any, number: int) -> Manifest:
         return from_json(Manifest, data)
     except ValueError as error:
         raise RefusedError(f"generation {number}: manifest.json is damaged: {error}") from None
-
-
-def _write_synced(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_directory(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
