@@ -19,7 +19,7 @@ from hostagent.schedule.errors import CalendarError
 from hostagent.schedule.expression import END, Expression, Times, pieces
 from hostagent.schedule.zones import EPOCH, MICROSECOND, is_zone
 
-__all__ = ["CalendarError", "check", "parse", "parse_weekdays", "split_zone"]
+__all__ = ["CalendarError", "check", "for_timer", "parse", "parse_weekdays", "split_zone"]
 
 _SECOND = 1_000_000
 _SPECIALS = {
@@ -68,6 +68,20 @@ _SECONDS = _Field("second", 0, 60 * _SECOND - 1, _SECOND)
 _MOST_VALUES = 600
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """An expression's fields as written."""
+
+    weekdays: str
+    year: str
+    month: str
+    mark: str  # "-", or "~" before a day counted from the end of the month
+    day: str
+    hour: str
+    minute: str
+    second: str
+
+
 @functools.lru_cache(maxsize=4096)
 def parse(expression: str) -> Expression:
     """What an expression without a zone means; raises CalendarError."""
@@ -76,6 +90,46 @@ def parse(expression: str) -> Expression:
     except ValueError as error:
         message = f'"{expression}" is not a calendar expression: {error}'
         raise CalendarError(message, hints.for_calendar(expression)) from error
+
+
+def for_timer(expression: str) -> str:
+    """The same occurrences, so written that no systemd loses any of them.
+
+    A step without an end, as in 02/4:37, makes systemd (all of 252 to 262) count beyond the end
+    of the field; where a clock change is near it then skips days or gives the timer up with
+    "Resource deadlock avoided". With its end, 02..22/4:37, it does not.
+    """
+    parse(expression)
+    text = expression.strip(" ")
+    parts = _split(text)
+    days = _LAST_DAY if parts.mark == "~" else _DAY
+    written = (parts.year, parts.month, parts.day, parts.hour, parts.minute, parts.second)
+    fields = (_YEAR, _MONTH, days, _HOUR, _MINUTE, _SECONDS)
+    closed = tuple(map(_closed, written, fields))
+    if closed == written:
+        return text
+    year, month, day, hour, minute, second = closed
+    date, time = f"{year}-{month}{parts.mark}{day}", f"{hour}:{minute}:{second}"
+    mended = " ".join(filter(None, (parts.weekdays, date, time)))
+    try:
+        parse(mended)
+    except CalendarError:  # a list of days from the end that systemd takes in this order only
+        return text
+    return mended
+
+
+def _closed(text: str, field: _Field) -> str:
+    """The components, with an end for each step that has none."""
+    return ",".join(
+        _with_end(part, field) if "/" in part and ".." not in part else part
+        for part in text.split(",")
+    )
+
+
+def _with_end(component: str, field: _Field) -> str:
+    start, _, step = component.partition("/")
+    end = f"{Decimal(_component(component, field)[-1]) / field.unit:f}"
+    return f"{end}..{start}/{step}" if field is _LAST_DAY else f"{start}..{end}/{step}"
 
 
 def check(expr: str, zone: str) -> None:
@@ -114,29 +168,44 @@ def _weekday(name: str) -> int:
 
 
 def _parse(text: str) -> Expression:
+    parts = _split(text)
+    if parts.mark == "~" and parts.day != "*":
+        days = _days_from_the_end(parts.day)
+    else:
+        days = _values(parts.day, _DAY)
+    return Expression(
+        parse_weekdays(parts.weekdays) if parts.weekdays else frozenset(range(7)),
+        _values(parts.year, _YEAR),
+        _values(parts.month, _MONTH),
+        days,
+        Times(
+            _values(parts.hour, _HOUR),
+            _values(parts.minute, _MINUTE),
+            _values("0/1" if parts.second == "*" else parts.second, _SECONDS),
+        ),
+    )
+
+
+def _split(text: str) -> _Parts:
     words = [word for word in _SPECIALS.get(text.lower(), text).split(" ") if word]
     if not words:
         raise ValueError("it is empty")
     if not text.isascii():
         raise ValueError("it holds a character that is not ASCII")
-    weekdays = frozenset(range(7))
-    if words[0][0].isalpha():
-        weekdays = parse_weekdays(words.pop(0))
+    weekdays = words.pop(0) if words[0][0].isalpha() else ""
     date = words.pop(0) if words and ":" not in words[0] else "*-*"
     time = words.pop(0) if words else "00:00"
     if words:
         raise ValueError(f'"{words[0]}" is one part too many')
-    years, months, days = _date(date)
-    return Expression(weekdays, years, months, days, _time(time))
-
-
-def _date(text: str) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    parts = _DATE.fullmatch(text)
-    if not parts:
-        raise ValueError(f'"{text}" is neither a weekday, a date nor a time')
-    year, month, mark, day = parts.groups()
-    days = _days_from_the_end(day) if mark == "~" and day != "*" else _values(day, _DAY)
-    return _values(year or "*", _YEAR), _values(month, _MONTH), days
+    dated = _DATE.fullmatch(date)
+    if not dated:
+        raise ValueError(f'"{date}" is neither a weekday, a date nor a time')
+    year, month, mark, day = dated.groups()
+    timed = time.split(":")
+    if len(timed) not in {2, 3}:
+        raise ValueError(f'"{time}" is not a time such as 02:00 or 02:00:30')
+    hour, minute, second = [*timed, "00"][:3]
+    return _Parts(weekdays, year or "*", month, mark, day, hour, minute, second)
 
 
 def _days_from_the_end(text: str) -> tuple[int, ...]:
@@ -144,22 +213,12 @@ def _days_from_the_end(text: str) -> tuple[int, ...]:
 
     systemd (all of 252 to 262) lowers its bound by three with every element of a list.
     """
-    elements = {_component(part, _LAST_DAY, down=True) for part in text.split(",")}
+    elements = {_component(part, _LAST_DAY) for part in text.split(",")}
     in_order = sorted(elements, key=lambda e: (e[0], e[-1] if e[-1] > e[0] else 0, abs(e.step)))
     for position, element in enumerate(in_order):
         if max(element) > _LAST_DAY.high - 3 * position:
             raise ValueError(f'"~{text}" goes back too far: systemd refuses it')
     return tuple(sorted(-number for number in set().union(*elements)))
-
-
-def _time(text: str) -> Times:
-    parts = text.split(":")
-    if len(parts) not in {2, 3}:
-        raise ValueError(f'"{text}" is not a time such as 02:00 or 02:00:30')
-    hour, minute, second = [*parts, "0"][:3]
-    if second == "*":
-        second = "0/1"
-    return Times(_values(hour, _HOUR), _values(minute, _MINUTE), _values(second, _SECONDS))
 
 
 def _values(text: str, field: _Field) -> tuple[int, ...]:
@@ -175,8 +234,8 @@ def _values(text: str, field: _Field) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def _component(text: str, field: _Field, *, down: bool = False) -> range:
-    """One of ``start[..stop][/step]``; ``down``: a step without a stop leads to 1."""
+def _component(text: str, field: _Field) -> range:
+    """One of ``start[..stop][/step]``; days from the end step down to the last."""
     parts = _COMPONENT.fullmatch(text)
     if not parts:
         raise ValueError(f'"{text}" is not a {field.name}')
@@ -186,8 +245,8 @@ def _component(text: str, field: _Field, *, down: bool = False) -> range:
     if step == 0:
         raise ValueError(f'"{text}" has a step of 0')
     if stop is None and step is not None:
-        end = field.low if down else field.high
-        numbers = range(start, end + (-1 if down else 1), -step if down else step)
+        down = field is _LAST_DAY
+        numbers = range(start, 0, -step) if down else range(start, field.high + 1, step)
     elif stop is None:
         numbers = range(start, start + 1)
     else:

@@ -88,7 +88,7 @@ def timer_expressions(schedule: Schedule) -> tuple[str, ...]:
     if schedule.form is Form.AT and schedule.at is not None:
         at = schedule.at.astimezone(UTC).replace(tzinfo=None)
         return (f"{at.isoformat(' ')} UTC",)
-    return tuple(f"{line} {schedule.zone}" for line in schedule.calendar)
+    return tuple(f"{calendar.for_timer(line)} {schedule.zone}" for line in schedule.calendar)
 
 
 def _bounds(schedule: Schedule, after: datetime, until: datetime) -> tuple[datetime, datetime]:
