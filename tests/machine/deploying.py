@@ -110,6 +110,12 @@ def install(machine: Machine) -> str:
     return f"{VENV}/bin/python3 {path}"
 
 
+def admit_everything(machine: Machine) -> None:
+    """Let every start through, as if an agent said yes to all: then nothing hides a wrong one."""
+    machine.write("/usr/lib/hostagent/admit", "#!/bin/sh\nexit 0\n", 0o755)
+    machine.write("/run/hostagent/up/ready", "")
+
+
 def ran(machine: Machine) -> set[str]:
     """The jobs that ran at least once."""
     names = machine.run("cd /root && ls ran.* 2>/dev/null").stdout.split()
