@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import re
 import types
 import typing
 from dataclasses import dataclass, field
@@ -360,6 +361,25 @@ def run_id(job: str, scope: str, kind: Kind, scheduled_for: datetime) -> str:
         stamp += f".{scheduled_for.microsecond:06d}"
     tail = "" if kind is Kind.SCHEDULED else f".{kind}"
     return f"{job}{'@' + scope if scope else ''}.{stamp}Z{tail}"
+
+
+_RUN_ID = re.compile(
+    r"(?P<job>[^@]+)(?:@(?P<scope>.+))?\.(?P<at>\d{8}T\d{6}(?:\.\d{6})?)Z(?:\.(?P<kind>[a-z]+))?"
+)
+
+
+def parse_run_id(text: str) -> tuple[str, str, Kind, datetime] | None:
+    """The inverse of ``run_id``: job, scope, kind, scheduled_for; None when it is no run id."""
+    found = _RUN_ID.fullmatch(text)
+    if found is None:
+        return None
+    stamp = found["at"] if "." in found["at"] else found["at"] + ".0"
+    try:
+        at = datetime.strptime(stamp, "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC)
+        kind = Kind(found["kind"] or Kind.SCHEDULED)
+    except ValueError:
+        return None
+    return found["job"], found["scope"] or "", kind, at
 
 
 def content_hash(value: Any) -> str:

@@ -21,17 +21,27 @@ from hostagent.host.clock import Fired, WallTimer
 from hostagent.model import Manifest, Run, content_json
 from hostagent.policy.outcome import Ended
 from hostagent.store.port import Registration
+from hostagent.systemd.port import Systemd
 
 log = logging.getLogger(__name__)
 
 
 class Daemon:
-    """One agent's life. ``read_manifest`` gives what is deployed, or None."""
+    """One agent's life.
+
+    ``signals`` is a connection to PID 1 of the loop's own. ``read_manifest`` gives what is
+    deployed, or None.
+    """
 
     def __init__(
-        self, world: World, timer: WallTimer, read_manifest: Callable[[], Manifest | None]
+        self,
+        world: World,
+        signals: Systemd,
+        timer: WallTimer,
+        read_manifest: Callable[[], Manifest | None],
     ) -> None:
         self.world = world
+        self._signals = signals
         self._timer = timer
         self._read_manifest = read_manifest
         self._tasks: set[asyncio.Task[None]] = set()
@@ -46,8 +56,8 @@ class Daemon:
     async def start(self) -> None:
         """Take up the manifest and whatever ran, or fell due, while no agent was up."""
         loop = asyncio.get_running_loop()
-        signals = self.world.systemd.it
-        loop.add_reader(signals.watch("hostagent-", self._unit_changed), signals.dispatch)
+        hints = self._signals.watch("hostagent-", self._unit_changed)
+        loop.add_reader(hints, self._signals.dispatch)
         loop.add_reader(self._timer.fileno(), self._timer_fired)
         await self.reload()
 

@@ -55,15 +55,13 @@ class Endings:
     async def recall(self, entry: Entry, run: Run) -> Ended | None:
         """What the journal knows of an invocation that PID 1 has forgotten."""
         assert run.invocation_id
-        ended = await asyncio.to_thread(
-            self._world.journal_end, run.invocation_id, entry.unit.service
-        )
+        ended = await asyncio.to_thread(self._world.journal_end, run.invocation_id)
         if ended is None:
             lost = run.boot_id != self._world.boot_id
             return Ended("host-lost" if lost else "unknown", started_at=run.started_at)
         if ended.result == "exec-condition":
             return await self.start(entry, run)
-        return ended
+        return replace(ended, started_at=run.started_at)
 
     async def start(self, entry: Entry, run: Run) -> Ended | None:
         """Have PID 1 start the unit for a prepared claim; an ``Ended`` when that cannot be."""
@@ -101,6 +99,7 @@ class Endings:
         fields = fields_of(run, service) | outcome_fields(end.outcome)
         world.record(f"{run.run_id} {end.outcome}: {end.reason}", fields)
         await asyncio.to_thread(handover.clear, world.paths, service)
+        await world.systemd.call(world.systemd.it.unref, service)
         self._starts.pop((run.job, run.scope, run.token), None)
         entry.active, entry.stopped, entry.catching_up = None, None, False
         entry.freed_at = end.ended_at

@@ -23,6 +23,6 @@ def may_change(peer: Peer) -> bool:
     return peer.gid == group.gr_gid or name in group.gr_mem
 
 
-def may_ask_admission(peer: Peer, unit: str) -> bool:
-    """Only the process that PID 1 runs inside the very unit it names."""
-    return unit_of(peer.pid) == unit
+def may_ask_admission(peer: Peer, unit: str, *, user: bool) -> bool:
+    """Only the process that PID 1 (or the user's manager) runs inside the very unit it names."""
+    return peer.uid == os.getuid() and unit_of(peer.pid, user=user) == unit

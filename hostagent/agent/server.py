@@ -58,12 +58,12 @@ class Server:
         transport.closed_future.add_done_callback(lambda _: self._transports.discard(transport))
 
 
-def listening_socket(path: str, passed: int | None) -> socket.socket:
+def listening_socket(path: Path, passed: int | None) -> socket.socket:
     """The socket systemd passed (its descriptor number), or one of our own at ``path``."""
     if passed is not None:
         return socket.socket(fileno=passed)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    Path(path).unlink(missing_ok=True)
-    listener.bind(path)
+    path.unlink(missing_ok=True)
+    listener.bind(str(path))
     listener.listen(socket.SOMAXCONN)
     return listener

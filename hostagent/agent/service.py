@@ -25,7 +25,7 @@ class AgentService:
 
     async def admit(self, caller: Peer, unit: str, invocation_id: str) -> Admission:
         """Decide about a start that PID 1 has under way."""
-        if not may_ask_admission(caller, unit):
+        if not may_ask_admission(caller, unit, user=self._world.paths.user):
             raise NotPermitted(reason=f"pid {caller.pid} does not run in {unit}")
         entry = self._daemon.book.of_service(unit)
         if entry is None:

@@ -249,9 +249,10 @@ class Starts:
                 entry.stand(cursor)
 
     async def _hand_over(self, entry: Entry, run: Run) -> None:
-        await asyncio.to_thread(
-            handover.write_env, self._world.paths, entry.unit.service, entry.job, run
-        )
+        """The run may go: its environment is written, and PID 1 is to remember how it ends."""
+        service, systemd = entry.unit.service, self._world.systemd
+        await asyncio.to_thread(handover.write_env, self._world.paths, service, entry.job, run)
+        await systemd.call(systemd.it.ref, service)
 
     async def _stop(self, entry: Entry, reason: str) -> None:
         entry.stopped = reason

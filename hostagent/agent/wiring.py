@@ -28,8 +28,9 @@ from hostagent.model import Manifest, from_json
 from hostagent.policy.outcome import Ended
 from hostagent.store.open import open_store
 from hostagent.store.port import Session, Store
-from hostagent.systemd import journal
+from hostagent.systemd.journal import Journal, send
 from hostagent.systemd.manager import Manager
+from hostagent.systemd.port import Systemd
 
 LISTEN_FDS_START = 3
 
@@ -44,8 +45,8 @@ async def _run(paths: Paths) -> None:
     for place in (paths.runtime, paths.env_files, paths.reports, paths.ready.parent):
         place.mkdir(parents=True, exist_ok=True)
     store = Offloaded[Store](open_store(settings.store), "store")
-    manager = Manager(user=paths.user)
-    systemd = Offloaded(manager, "systemd")
+    manager, signals = Manager(user=paths.user), Manager(user=paths.user)
+    systemd = Offloaded[Systemd](manager, "systemd")
     with contextlib.closing(WallTimer()) as timer:
         world = World(
             paths=paths,
@@ -58,13 +59,14 @@ async def _run(paths: Paths) -> None:
             systemd=systemd,
             session=await _open_session(store, paths, settings.host),
             record=_record,
-            journal_end=partial(_journal_end, user=paths.user),
+            journal_end=partial(_journal_end, Journal(paths.user)),
         )
-        daemon = Daemon(world, timer, partial(read_manifest, paths))
+        daemon = Daemon(world, signals, timer, partial(read_manifest, paths))
         await _serve(daemon)
     systemd.close()
     store.close()
     manager.close()
+    signals.close()
     store.it.close()
 
 
@@ -113,7 +115,7 @@ def _keep_watchdog(
 def _is_for_us(variable: str) -> bool:
     """sd_listen_fds(3), sd_watchdog_enabled(3): the variables may be meant for our parent."""
     pid = os.environ.get(variable)
-    return pid is None and variable == "WATCHDOG_PID" or pid == str(os.getpid())
+    return pid == str(os.getpid()) or (pid is None and variable == "WATCHDOG_PID")
 
 
 def _status(daemon: Daemon) -> str:
@@ -152,11 +154,13 @@ def read_manifest(paths: Paths) -> Manifest | None:
 
 
 def _record(message: str, fields: dict[str, str]) -> None:
-    journal.send(message, **fields)
+    priority = int(fields.get("PRIORITY", "6"))
+    rest = {name: value for name, value in fields.items() if name != "PRIORITY"}
+    send(message, priority=priority, **rest)
 
 
-def _journal_end(invocation_id: str, unit: str, *, user: bool) -> Ended | None:
-    end = journal.end_of(invocation_id, unit, user=user)
+def _journal_end(journal: Journal, invocation_id: str) -> Ended | None:
+    end = journal.end_of(invocation_id)
     if end is None:
         return None
-    return Ended(end.result, end.exit_code, end.signal, end.started_at, end.ended_at, end.usage)
+    return Ended(end.result, end.exit_code, end.signal, None, end.ended_at, end.usage)

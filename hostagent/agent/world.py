@@ -19,7 +19,7 @@ class World:
     """Everything outside the agent's own decisions.
 
     ``record`` writes a structured journal entry; ``journal_end`` asks the journal how an
-    invocation of a unit ended (None: it does not say). ``booted_at`` is when PID 1 began.
+    invocation ended (None: it does not say). ``booted_at`` is when PID 1 began.
     """
 
     paths: Paths
@@ -32,4 +32,4 @@ class World:
     systemd: Offloaded[Systemd]
     session: Session
     record: Callable[[str, dict[str, str]], None]
-    journal_end: Callable[[str, str], Ended | None]
+    journal_end: Callable[[str], Ended | None]

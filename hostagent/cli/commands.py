@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import typer
 
 from hostagent.cli import deploying, running, seeing, writing
 
+COMMANDS: tuple[Callable[..., None], ...] = (
+    writing.check,
+    deploying.plan,
+    deploying.apply,
+    deploying.diff,
+    deploying.drift,
+    deploying.rollback,
+    seeing.list_,
+    seeing.next_,
+    seeing.runs,
+    seeing.why,
+    seeing.logs,
+    seeing.audit,
+    running.run,
+    running.pause,
+    running.resume,
+    writing.show,
+    writing.compile_,
+    writing.schema,
+    running.version,
+)
+"""In the order of ``--help``: write, deploy, see, act, the rest."""
+
 
 def register(app: typer.Typer) -> None:
     """Add every command to the application."""
-    for command in (writing.check, writing.compile_, writing.schema, writing.show):
+    for command in COMMANDS:
         app.command(command.__name__.rstrip("_"))(command)
-    for command in (
-        deploying.plan,
-        deploying.apply,
-        deploying.diff,
-        deploying.drift,
-        deploying.rollback,
-    ):
-        app.command(command.__name__)(command)
-    for command in (seeing.list_, seeing.next_, seeing.runs, seeing.logs, seeing.why, seeing.audit):
-        app.command(command.__name__.rstrip("_"))(command)
-    for command in (running.run, running.pause, running.resume, running.version):
-        app.command(command.__name__)(command)
     app.add_typer(running.agent, name="agent")

@@ -94,17 +94,27 @@ def version(*, as_json: Json = False) -> None:
     import platform
 
     from hostagent import __version__
-    from hostagent.host.identity import systemd_version
 
     facts = {
         "hostagent": __version__,
         "python": platform.python_version(),
-        "systemd": systemd_version(),
+        "systemd": _systemd_version(),
     }
     if as_json:
         emit_json(facts)
         return
     print("\n".join(f"{name} {value or 'not found'}" for name, value in facts.items()))
+
+
+def _systemd_version() -> str | None:
+    """What ``systemctl --version`` says; None where there is no systemd."""
+    import subprocess
+
+    try:
+        done = subprocess.run(["systemctl", "--version"], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.decode().split()[1]
 
 
 @agent.command("run")

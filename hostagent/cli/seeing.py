@@ -13,9 +13,12 @@ from hostagent.cli.options import Job, Json, User, open_ledger, paths_of
 from hostagent.cli.out import emit_json, moment, now, parse_time, table
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from hostagent.host.paths import Paths
     from hostagent.model import Job as JobModel
     from hostagent.model import Run
+    from hostagent.report.why import Story
     from hostagent.store.port import Store
 
 
@@ -138,15 +141,15 @@ def logs(
     """Show the journal of a run (journalctl by its invocation)."""
     from hostagent.errors import RefusedError
     from hostagent.store.port import RunFilter
-    from hostagent.systemd.journal import journalctl_command
+    from hostagent.systemd.journal import Journal
 
     store = open_ledger(paths_of(user=user))
     found = store.run(run) or store.runs(RunFilter(job=run, limit=50))[::-1]
     invocations = [row.invocation_id for row in found if row.invocation_id]
     if not invocations:
         raise RefusedError(f"no run {run} was ever started", f"see: hostagent why {run}")
-    command = journalctl_command(invocations[-1], user=user)
-    os.execvp(command[0], [*command, *(["--follow"] if follow else [])])
+    command = Journal(user).command(invocations[-1], *(["--follow"] if follow else []))
+    os.execvp(command[0], command)
 
 
 def why(
@@ -176,7 +179,7 @@ def why(
             print(f"  {sentence}")
 
 
-def _stories_of_job(paths: Paths, store: Store, name: str, at: str | None) -> list[object]:
+def _stories_of_job(paths: Paths, store: Store, name: str, at: str | None) -> list[Story]:
     from hostagent.report import why as story
     from hostagent.report.upcoming import of_job
     from hostagent.store.port import PauseTarget, RunFilter
@@ -190,7 +193,7 @@ def _stories_of_job(paths: Paths, store: Store, name: str, at: str | None) -> li
         if not rows:
             return [story.Story(name, "unknown", (f"no occurrence of {at} is on record",))]
         return [story.of_run(store.run(row.run_id)) for row in rows]
-    stories: list[object] = []
+    stories: list[Story] = []
     last = store.runs(RunFilter(job=name, limit=1))
     if last:
         stories.append(story.of_run(store.run(last[0].run_id)))
@@ -205,7 +208,8 @@ def _stories_of_job(paths: Paths, store: Store, name: str, at: str | None) -> li
         due = next(of_job(job, scope, moment_at), None)
         cursor = cursors.get((name, scope))
         pause = pauses[0] if pauses else None
-        stories.append(story.of_next(due and due.scheduled_for, cursor, pause, moment_at))
+        due_at = due.scheduled_for if due is not None else None
+        stories.append(story.of_next(due_at, cursor, pause, moment_at))
     turned = [d for d in store.decisions(name) if not last or d.at > last[0].scheduled_for]
     return [*stories, *(story.of_decision(d) for d in turned[:3])]
 
@@ -251,10 +255,10 @@ def audit(
 
 def _deployed(paths: Paths) -> tuple[tuple[JobModel, ...], str]:
     """The jobs in force and the host's name; an error with the way out before the first apply."""
-    from hostagent.deploy.generations import read_manifest
+    from hostagent.deploy.generations import current
     from hostagent.errors import RefusedError
 
-    manifest = read_manifest(paths)
+    manifest = current(paths)
     if manifest is None:
         raise RefusedError("nothing is deployed here yet", "run: hostagent apply")
     return manifest.jobs, manifest.host
@@ -287,6 +291,6 @@ def _state(run: Run) -> str:
     return state_of(run)
 
 
-def _covers(run: Run, when: object) -> bool:
+def _covers(run: Run, when: datetime) -> bool:
     first = run.covers_from or run.scheduled_for
-    return first <= when <= run.scheduled_for  # type: ignore[operator]
+    return first <= when <= run.scheduled_for

@@ -24,7 +24,8 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Check jobs.toml, all of it at once; nothing is changed."""
-    from hostagent.compile.units import Target, compile_spec
+    from hostagent.compile.draft import Target
+    from hostagent.compile.units import compile_spec
     from hostagent.errors import InputError
     from hostagent.spec.load import load
 
@@ -57,7 +58,8 @@ def compile_(
     user: User = False,
 ) -> None:
     """Write the units of jobs.toml into a directory; needs no root, no systemd, no agent."""
-    from hostagent.compile.units import Target, compile_spec
+    from hostagent.compile.draft import Target
+    from hostagent.compile.units import compile_spec
     from hostagent.host.files import write_atomically
     from hostagent.host.identity import host_name
     from hostagent.spec.load import load

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hostagent.errors import SystemdError
@@ -65,6 +66,12 @@ class Manager:
             found = re.search(r"\d+", text)
             self._version = int(found[0]) if found else 0
         return self._version
+
+    def booted_at(self) -> datetime:
+        """See the port; a time set since boot does not change it."""
+        with refusals("time of boot"):
+            microseconds = self._bus.get(OBJECT, MANAGER, b"UserspaceTimestamp", b"t")
+        return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
 
     def reload(self) -> None:
         """daemon-reload; returns when it is done (bounded at 120 s)."""

@@ -63,6 +63,9 @@ class Systemd(Protocol):
     def version(self) -> int:
         """The major version, such as 252."""
 
+    def booted_at(self) -> datetime:
+        """When this PID 1 (or this user's manager) began; the same for as long as it lives."""
+
     def reload(self) -> None:
         """daemon-reload; returns when it is done (bounded at 120 s)."""
 

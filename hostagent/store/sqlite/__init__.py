@@ -1,0 +1,1 @@
+"""The embedded engine: one host, one SQLite file on a local disk."""

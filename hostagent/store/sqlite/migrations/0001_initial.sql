@@ -1,0 +1,45 @@
+-- The first schema. One text for every SQL engine: text, bigint and smallint only; times are
+-- microseconds since 1970-01-01T00:00:00Z, booleans 0 and 1.
+CREATE TABLE meta (k text PRIMARY KEY, v text NOT NULL);
+CREATE TABLE session (
+  id text PRIMARY KEY, host text NOT NULL, boot_id text NOT NULL,
+  opened_at bigint NOT NULL, state smallint NOT NULL DEFAULT 0  -- 0 open, 1 closed
+);
+CREATE TABLE job_spec (
+  job text NOT NULL, seq bigint NOT NULL, hash text NOT NULL, schedule text NOT NULL,
+  scopes text NOT NULL, valid_from bigint NOT NULL, valid_to bigint,
+  PRIMARY KEY (job, seq)
+);
+CREATE TABLE cursor (
+  job text NOT NULL, scope text NOT NULL, spec_hash text NOT NULL,
+  high_water bigint NOT NULL, token bigint NOT NULL DEFAULT 0,
+  active_token bigint,  -- the ledger row that holds the claim
+  retry_token bigint, retry_at bigint,  -- the attempt that is to be followed, and when
+  retired smallint NOT NULL DEFAULT 0,  -- 1: the job is gone, the cursor goes with its last claim
+  PRIMARY KEY (job, scope)
+);
+CREATE TABLE run (
+  job text NOT NULL, scope text NOT NULL, kind text NOT NULL, scheduled_for bigint NOT NULL,
+  attempt bigint NOT NULL, token bigint NOT NULL, host text NOT NULL, reason text NOT NULL,
+  spec_hash text NOT NULL, session text NOT NULL, boot_id text NOT NULL,
+  claimed_at bigint, started_at bigint, ended_at bigint, outcome text, end_reason text,
+  result text, exit_code bigint, signal text, cpu_us bigint, memory_peak bigint,
+  io_read bigint, io_written bigint, invocation_id text, covers_from bigint,
+  covers bigint NOT NULL DEFAULT 1, report text, report_problem text,
+  PRIMARY KEY (job, scope, kind, scheduled_for, attempt)
+);
+CREATE INDEX run_by_time ON run (scheduled_for);
+CREATE INDEX run_by_token ON run (job, scope, token);
+CREATE TABLE pause (
+  target text NOT NULL, name text NOT NULL, reason text NOT NULL, by_whom text NOT NULL,
+  since bigint NOT NULL, until bigint, PRIMARY KEY (target, name)
+);
+CREATE TABLE decision (
+  job text NOT NULL, scope text NOT NULL, at bigint NOT NULL, verdict text NOT NULL,
+  reason text NOT NULL, scheduled_for bigint
+);
+CREATE INDEX decision_by_job ON decision (job, scope, at);
+CREATE TABLE audit_log (
+  at bigint NOT NULL, uid bigint NOT NULL, host text NOT NULL, action text NOT NULL,
+  target text NOT NULL, detail text NOT NULL
+);
