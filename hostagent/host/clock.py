@@ -66,6 +66,7 @@ class WallTimer:
         self._fd: int = _libc.timerfd_create(time.CLOCK_REALTIME, _TFD_NONBLOCK | _TFD_CLOEXEC)
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), "timerfd_create")
+        self._step_seen = False
         self.arm(None)
 
     def fileno(self) -> int:
@@ -77,20 +78,29 @@ class WallTimer:
 
         None: fire only when the clock is stepped.
         """
-        microseconds = max((at or _NEVER) - _EPOCH, timedelta(microseconds=1)) // timedelta(
-            microseconds=1
-        )
-        value = _Timespec(microseconds // 10**6, microseconds % 10**6 * 1000)
-        new = _Itimerspec(_Timespec(0, 0), value)
+        microseconds = max(1, ((at or _NEVER) - _EPOCH) // timedelta(microseconds=1))
+        if not self._set(microseconds):
+            # A step that nobody has read yet; the kernel tells it once. Wake up now to pass it on.
+            self._step_seen = True
+            self._set(1)
+
+    def _set(self, microseconds: int) -> bool:
+        """Arm at that time since the epoch; False: armed, and the clock was stepped before."""
+        at = _Timespec(microseconds // 10**6, microseconds % 10**6 * 1000)
+        new = _Itimerspec(_Timespec(0, 0), at)
         flags = _TFD_TIMER_ABSTIME | _TFD_TIMER_CANCEL_ON_SET
-        while _libc.timerfd_settime(self._fd, flags, ctypes.byref(new), None) < 0:
-            # The kernel tells of a step that was not read yet by refusing once, having armed.
-            number = ctypes.get_errno()
-            if number != errno.ECANCELED:
-                raise OSError(number, "timerfd_settime")
+        if _libc.timerfd_settime(self._fd, flags, ctypes.byref(new), None) == 0:
+            return True
+        number = ctypes.get_errno()
+        if number != errno.ECANCELED:
+            raise OSError(number, "timerfd_settime")
+        return False
 
     def read(self) -> Fired:
         """Why the descriptor is readable. After ``CLOCK_CHANGED`` it must be armed anew."""
+        if self._step_seen:
+            self._step_seen = False
+            return Fired.CLOCK_CHANGED
         try:
             os.read(self._fd, 8)
         except BlockingIOError:

@@ -119,13 +119,14 @@ def _process(bus: Bus, path: bytes, is_running: bool, has_memory_peak: bool) -> 
     if is_running:
         return _Process(started_at)
     if not started_at:
-        return _Process(None, _instant(bus.get(path, UNIT, b"InactiveEnterTimestamp", b"t")))
+        # Not InactiveEnterTimestamp: a start that fails before any process leaves it untouched.
+        return _Process(None, _instant(bus.get(path, UNIT, b"StateChangeTimestamp", b"t")))
     code = bus.get(path, SERVICE, b"ExecMainCode", b"i")
     status = bus.get(path, SERVICE, b"ExecMainStatus", b"i")
     exited_at = _instant(bus.get(path, SERVICE, b"ExecMainExitTimestamp", b"t"))
     return _Process(
         started_at=started_at,
-        ended_at=exited_at or _instant(bus.get(path, UNIT, b"InactiveEnterTimestamp", b"t")),
+        ended_at=exited_at or _instant(bus.get(path, UNIT, b"StateChangeTimestamp", b"t")),
         exit_code=status if code == _CLD_EXITED else None,
         signal=signal_name(status) if code in {_CLD_KILLED, _CLD_DUMPED} else None,
         usage=_usage(bus, path, has_memory_peak),
