@@ -1,0 +1,310 @@
+"""A machine: a container with a real PID 1 of its own, booted in a third of a second.
+
+``Machine`` lays a fresh, empty file system over a cached root (``images.py``) and boots it with
+systemd-nspawn in a network and a host cgroup of its own. What it cannot do is a kernel of its
+own: cgroup controllers and pressure are the host's, and so is the clock (vm-tests/README.md).
+
+Nothing is left behind, however the test process ends: all mounts live in the mount namespace of
+one *keeper* process, which waits for the end of its standard input, kills what is in the
+machine's cgroups, and goes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Self
+
+CGROUPS = Path("/sys/fs/cgroup")
+BOOT_TIMEOUT_S = 60.0
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+# $1: an empty directory; $2: the lower directories; then the machine's cgroups.
+# The upper layer lives in memory: it may not lie on another overlay, and a power cut keeps it.
+KEEPER = """
+set -eu
+base=$1 lower=$2; shift 2
+mount -t tmpfs -o mode=755,size=50% machine "$base"
+mkdir "$base/upper" "$base/work" "$base/root"
+mount -t overlay -o "lowerdir=$lower,upperdir=$base/upper,workdir=$base/work" machine "$base/root"
+mkdir -p /run/systemd/nspawn
+mount -t tmpfs nspawn /run/systemd/nspawn
+mkdir "$@"
+echo ready
+cat >/dev/null || true
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+    find "$@" -name cgroup.procs -exec cat {} + | sort -u | xargs -r kill -9 || true
+    find "$@" -depth -type d -exec rmdir {} + && break
+    sleep 0.1
+done 2>/dev/null
+umount -l "$base/root" "$base"
+rmdir "$base"
+"""
+
+
+class MachineError(AssertionError):
+    """A machine did not do what the test asked for; the message holds what it printed."""
+
+
+class Machine:
+    """One container machine. Commands run as root in it, through ``/bin/bash -c``.
+
+    Use it as a context manager, or call ``close``.
+    """
+
+    def __init__(self, name: str, lower: Sequence[Path]) -> None:
+        """Prepare a machine over ``lower`` (topmost first) and boot it."""
+        self.name = name
+        self._base = Path(tempfile.mkdtemp(prefix=f"hostagent-{name}-"))
+        self._cgroups = [place / f"hostagent-{self._base.name}" for place in _hierarchies()]
+        self._nspawn: subprocess.Popen[bytes] | None = None
+        self._leader = 0
+        keep = ["unshare", "--mount", "--propagation=slave", "/bin/sh", "-c", KEEPER, "keeper"]
+        self._keeper = subprocess.Popen(
+            [*keep, str(self._base), ":".join(map(str, lower)), *map(str, self._cgroups)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert self._keeper.stdout
+        with self._keeper.stdout as told:
+            is_ready = told.readline() == b"ready\n"
+        if not is_ready:
+            self.close()
+            raise MachineError(f"{name}: the file system could not be mounted (messages above)")
+        self.write("/etc/machine-id", uuid.uuid4().hex + "\n")
+        self.write("/etc/hostname", name + "\n")
+        try:
+            self.boot()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # Power
+    def boot(self) -> None:
+        """Power on and wait until PID 1 has finished starting (degraded or not)."""
+        assert not self.is_up, f"{self.name} is up"
+        with _notify_socket() as (path, heard):
+            self._nspawn = self._start_nspawn(path)
+            self._leader = self._await_boot(heard)
+
+    def crash(self) -> None:
+        """A power cut: everything dies by SIGKILL in one instant; what was written stays."""
+        os.kill(self._leader, signal.SIGKILL)  # the end of PID 1 is the end of its namespace
+        self._await_off()
+
+    def shut_down(self, timeout: float = 60) -> None:
+        """An orderly shutdown: PID 1 stops all units."""
+        self.run("systemctl poweroff")
+        self._await_off(timeout)
+
+    def reboot(self, timeout: float = 60) -> None:
+        """An orderly shutdown and a new boot: another boot id, the same disk."""
+        self.shut_down(timeout)
+        self.boot()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the machine runs."""
+        return self._nspawn is not None
+
+    @property
+    def leader(self) -> int:
+        """PID 1 of the machine as a pid of the host; for nsenter."""
+        assert self.is_up, f"{self.name} is off"
+        return self._leader
+
+    def close(self) -> None:
+        """Remove every trace of the machine. Idempotent."""
+        if self.is_up:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._leader or 2**22 + 1, signal.SIGKILL)
+        assert self._keeper.stdin
+        self._keeper.stdin.close()
+        self._keeper.wait()
+        if self._nspawn:
+            self._nspawn.wait()
+            self._nspawn = None
+        with contextlib.suppress(OSError):
+            self._base.rmdir()  # there still when its mount failed
+
+    # Commands
+    def run(
+        self, command: str, *, timeout: float = 60, stdin: str | bytes = b""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command and return its result, whatever it is."""
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        done = subprocess.run(
+            [*self._enter(), "/bin/bash", "-c", command],
+            input=data,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+            env={"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", "TERM": "dumb"},
+        )
+        out, err = (text.decode(errors="backslashreplace") for text in (done.stdout, done.stderr))
+        return subprocess.CompletedProcess(command, done.returncode, out, err)
+
+    def succeed(self, command: str, *, timeout: float = 60, stdin: str | bytes = b"") -> str:
+        """Run a command that must exit 0; returns its standard output."""
+        done = self.run(command, timeout=timeout, stdin=stdin)
+        if done.returncode:
+            raise MachineError(f"{self.name}: exit status {done.returncode}, not 0: {_show(done)}")
+        return done.stdout
+
+    def fail(self, command: str, *, timeout: float = 60) -> str:
+        """Run a command that must not exit 0; returns its output, standard error included."""
+        done = self.run(command, timeout=timeout)
+        if not done.returncode:
+            raise MachineError(f"{self.name}: exit status 0, but failure expected: {_show(done)}")
+        return done.stdout + done.stderr
+
+    def wait_until(self, command: str, timeout: float = 10) -> str:
+        """Run a command again and again until it exits 0; returns its standard output."""
+        end, pause = time.monotonic() + timeout, 0.02
+        while True:
+            done = self.run(command)
+            if not done.returncode:
+                return done.stdout
+            if time.monotonic() > end:
+                raise MachineError(f"{self.name}: not so within {timeout} s: {_show(done)}")
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.25)
+
+    def wait_for_unit(self, unit: str, state: str = "active", timeout: float = 10) -> None:
+        """Wait until ``unit`` is in ``state``; fails at once when it has failed instead."""
+        wanted = f'test "$(systemctl is-active {shlex.quote(unit)})" = {shlex.quote(state)}'
+        stop = "" if state == "failed" else f" || systemctl -q is-failed {shlex.quote(unit)}"
+        self.wait_until(wanted + stop, timeout)
+        if self.run(wanted).returncode:
+            raise MachineError(f"{unit} has failed:\n{self.run(f'systemctl status {unit}').stdout}")
+
+    def journal(self, unit: str | None = None, *, lines: int | None = None) -> str:
+        """The messages in the journal (of all boots), of one unit or of all."""
+        of_unit = f" --unit={shlex.quote(unit)}" if unit else ""
+        tail = f" --lines={lines}" if lines else ""
+        form = "short-precise" if unit is None else "cat"
+        return self.succeed(f"journalctl --sync; journalctl -q --no-pager -o {form}{of_unit}{tail}")
+
+    def last_words(self, lines: int) -> str:
+        """The end of the journal, or of the console of a machine that is off; for reports."""
+        if self.is_up:
+            return self.run(f"journalctl --sync; journalctl -q --no-pager --lines={lines}").stdout
+        return self._console(lines)
+
+    # Files
+    def write(self, path: str, text: str | bytes, mode: int = 0o644) -> None:
+        """Write a file and its missing directories; works on a machine that is off, too."""
+        where, parent = shlex.quote(path), shlex.quote(str(PurePosixPath(path).parent))
+        script = f"mkdir -p {parent} && cat >{where} && chmod {mode:o} {where}"
+        if self.is_up:
+            self.succeed(script, stdin=text)
+        else:
+            self._offline(script, text.encode() if isinstance(text, str) else text)
+
+    def read(self, path: str) -> str:
+        """The text of a file; works on a machine that is off, too."""
+        script = f"cat {shlex.quote(path)}"
+        return self.succeed(script) if self.is_up else self._offline(script).decode()
+
+    def shell(self) -> None:
+        """An interactive shell in the machine, for debugging (pytest -s)."""
+        subprocess.run([*self._enter(), "/bin/bash", "-l"], check=False)
+
+    def set_clock(self, to: str) -> None:
+        """Never done here: a container has the host's clock; clock steps are tested in VMs."""
+        raise NotImplementedError(f"no clock of its own to set to {to}: see vm-tests/README.md")
+
+    def _enter(self) -> list[str]:
+        return ["nsenter", f"--target={self.leader}", "--all", "--"]
+
+    def _offline(self, script: str, data: bytes = b"") -> bytes:
+        command = [*self._keep(), "chroot", str(self._base / "root"), "/bin/sh", "-c", script]
+        return subprocess.run(command, input=data, capture_output=True, check=True).stdout
+
+    def _start_nspawn(self, notify: str) -> subprocess.Popen[bytes]:
+        join = "".join(f"echo $$ >{shlex.quote(str(c))}/cgroup.procs; " for c in self._cgroups)
+        options = [f"--directory={self._base}/root", f"--machine={self.name}", "--boot", "--quiet"]
+        options += ["--register=no", "--keep-unit", "--private-network", "--console=pipe"]
+        options += ["--notify-ready=yes", "--timezone=off", "--kill-signal=SIGRTMIN+3"]
+        options += ["--resolv-conf=off", "--link-journal=no"]
+        script = f'{join}exec systemd-nspawn "$@" >{self._base}/console 2>&1'
+        return subprocess.Popen(
+            [*self._keep(), "/bin/sh", "-c", script, "boot", *options],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            env={
+                "PATH": PATH,
+                "NOTIFY_SOCKET": notify,
+                "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",
+            },
+        )
+
+    def _await_boot(self, heard: socket.socket) -> int:
+        """Wait for READY=1 of the machine's PID 1; returns its pid on the host."""
+        assert self._nspawn
+        end, leader = time.monotonic() + BOOT_TIMEOUT_S, 0
+        while self._nspawn.poll() is None and time.monotonic() < end:
+            with contextlib.suppress(TimeoutError):
+                for line in heard.recv(65536).decode().splitlines():
+                    key, _, value = line.partition("=")
+                    if key == "X_NSPAWN_LEADER_PID":
+                        leader = int(value)
+                    elif line == "READY=1" and leader:
+                        return leader
+        raise MachineError(f"{self.name} did not boot:\n{self._console(40)}")
+
+    def _console(self, lines: int) -> str:
+        command = ["tail", f"--lines={lines}", f"{self._base}/console"]
+        return subprocess.run(
+            [*self._keep(), *command], capture_output=True, text=True, check=False
+        ).stdout
+
+    def _keep(self) -> list[str]:
+        return ["nsenter", f"--target={self._keeper.pid}", "--mount", "--"]
+
+    def _await_off(self, timeout: float = 60) -> None:
+        assert self._nspawn
+        try:
+            self._nspawn.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise MachineError(f"{self.name} was not off within {timeout} s") from None
+        self._nspawn, self._leader = None, 0
+
+
+def _hierarchies() -> list[Path]:
+    """Where a machine needs a cgroup of its own: the unified tree, on old hosts also systemd's."""
+    if (CGROUPS / "cgroup.controllers").exists():
+        return [CGROUPS]
+    return [place for place in (CGROUPS / "unified", CGROUPS / "systemd") if place.is_dir()]
+
+
+@contextlib.contextmanager
+def _notify_socket() -> Iterator[tuple[str, socket.socket]]:
+    """A socket that nspawn notifies, as PID 1 of a host would listen on."""
+    with (
+        tempfile.TemporaryDirectory(prefix="hostagent-") as place,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard,
+    ):
+        heard.bind(f"{place}/notify")
+        heard.settimeout(0.2)
+        yield f"{place}/notify", heard
+
+
+def _show(done: subprocess.CompletedProcess[str]) -> str:
+    return f"{done.args}\n--- stdout\n{done.stdout}--- stderr\n{done.stderr}"
