@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]{1,240}\.(service|scope|socket|mount|swap)")
+_INIT = "/init.scope"
+_TREES = ("", "name=systemd")
+"""v2, and v1's named one. PID 1 manages the one (or, hybrid, both) where it sits in init.scope."""
 _USER_MANAGER = re.compile(r"user@[0-9]+\.service")
 
 
@@ -44,10 +47,15 @@ def unit_of(pid: int, *, user: bool = False, proc: Path = Path("/proc")) -> str 
     None: in no unit (a kernel thread, a foreign cgroup tree), or the process is gone.
     """
     try:
-        path = _cgroup(proc, pid)
-        root = _cgroup(proc, 1).removesuffix("/init.scope").rstrip("/")
+        manager, process = _cgroups(proc, 1), _cgroups(proc, pid)
     except OSError:
         return None
+    for tree in _TREES:
+        if manager.get(tree, "").endswith(_INIT):
+            break
+    else:
+        return None
+    root, path = manager[tree].removesuffix(_INIT), process.get(tree, "")
     if not path.startswith(f"{root}/"):
         return None
     names = iter(path.removeprefix(root).strip("/").split("/"))
@@ -65,10 +73,7 @@ def _first_unit(names: Iterator[str]) -> str | None:
     return None
 
 
-def _cgroup(proc: Path, pid: int) -> str:
-    """The path in PID 1's tree: v1's ``name=systemd`` where there is one, else v2's."""
-    paths = {}
-    for line in (proc / str(pid) / "cgroup").read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
-        paths[controllers] = path
-    return paths.get("name=systemd", paths.get("", ""))
+def _cgroups(proc: Path, pid: int) -> dict[str, str]:
+    """The process's path in each tree, by the tree's name (empty for v2)."""
+    lines = (proc / str(pid) / "cgroup").read_text().splitlines()
+    return {name: path for _, name, path in (line.split(":", 2) for line in lines)}

@@ -61,12 +61,6 @@ def test_a_peer_is_who_connected(tmp_path: Path) -> None:
             "evil.service",
             None,
         ),
-        # The hybrid and the old layout: PID 1's tree is the one named systemd.
-        (
-            "12:pids:/evil\n1:name=systemd:/system.slice/a.service\n0::/system.slice/b.service",
-            "a.service",
-            None,
-        ),
         ("0::/system.slice/_cpu.service", "cpu.service", None),
         ("0::/", None, None),
         ("0::/../outside.service", None, None),
@@ -85,6 +79,38 @@ def test_the_unit_is_the_first_component_that_is_no_slice(
     assert unit_of(7, proc=tmp_path) == unit
     assert unit_of(7, user=True, proc=tmp_path) == user_unit
     assert unit_of(8, proc=tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("manager", "process", "unit"),
+    [
+        # Old: v1 alone, with an unused v2 beside it or without one.
+        ("1:name=systemd:/init.scope\n0::/", "1:name=systemd:/a.service\n0::/", "a.service"),
+        ("1:name=systemd:/init.scope", "2:cpu:/b.service\n1:name=systemd:/a.service", "a.service"),
+        # Hybrid: PID 1 keeps both alike.
+        (
+            "1:name=systemd:/init.scope\n0::/init.scope",
+            "1:name=systemd:/a.service\n0::/a.service",
+            "a.service",
+        ),
+        # v2 in a container whose host has v1 mounted: that tree is nobody's.
+        (
+            "9:name=systemd:/\n0::/init.scope",
+            "9:name=systemd:/b.service\n0::/a.service",
+            "a.service",
+        ),
+        # No systemd.
+        ("0::/", "0::/system.slice/a.service", None),
+    ],
+)
+def test_only_the_tree_that_pid_1_manages_counts(
+    tmp_path: Path, manager: str, process: str, unit: str | None
+) -> None:
+    """It is the one in which PID 1 itself sits in init.scope; a job cannot choose another."""
+    for pid, text in (("1", manager), ("7", process)):
+        (tmp_path / pid).mkdir()
+        (tmp_path / pid / "cgroup").write_text(text + "\n")
+    assert unit_of(7, proc=tmp_path) == unit
 
 
 def test_below_another_root_the_root_is_left_out(tmp_path: Path) -> None:
@@ -130,8 +156,7 @@ def test_real_units_are_named_and_forged_ones_are_not(any_machine: Machine) -> N
     escaped = r"hostagent-a@x\x2dy.service"
     assert ask(f"--unit='{escaped}' --slice=hostagent-bulk") == f"{escaped} None"
     assert ask("--unit=evil.service -p Delegate=yes", "forge") == "evil.service None"
-    any_machine.succeed("loginctl enable-linger alice")
-    any_machine.wait_until("systemctl is-active user@1000.service")
+    any_machine.succeed("systemctl start user@1000.service")
     as_alice = f"runuser -u alice -- env XDG_RUNTIME_DIR=/run/user/1000 {run} --user"
     by_user = ask("--unit=hostagent-a.service", by=as_alice)
     assert by_user == "user@1000.service hostagent-a.service"

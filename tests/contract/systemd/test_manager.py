@@ -14,6 +14,7 @@ from hostagent.errors import SystemdError
 from hostagent.systemd.manager import Manager
 from hostagent.systemd.port import ServiceState
 from tests.contract.systemd.conftest import Service
+from tests.machine import images
 from tests.machine.machine import Machine
 
 WAIT_S = 20.0
@@ -343,3 +344,29 @@ def kill_the_bus(machine: Machine) -> None:
         "systemctl kill --signal=KILL dbus.service; sleep 0.1;"
         "systemctl reset-failed dbus.service; systemctl start dbus.socket"
     )
+
+
+def test_a_user_s_manager_is_asked_alike(any_machine: Machine) -> None:
+    """``Manager(user=True)`` reloads, starts, watches and reads the caller's own units."""
+    unit = "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'exit 3'\n"
+    any_machine.write("/home/alice/.config/systemd/user/mine.service", unit)
+    any_machine.succeed("chown -R alice: /home/alice; systemctl start user@1000.service")
+    code = """
+import select
+from hostagent.systemd.manager import Manager
+seen = []
+with_user = Manager(user=True)
+fd = with_user.watch("mine", seen.append)
+with_user.reload()
+with_user.ref("mine.service")
+with_user.start(["mine.service"])
+while with_user.service("mine.service").exit_code is None:
+    select.select([fd], [], [], 10)
+    with_user.dispatch()
+state = with_user.service("mine.service")
+with_user.close()
+print(state.result, state.exit_code, "mine.service" in seen)
+"""
+    become = "runuser -u alice -- env XDG_RUNTIME_DIR=/run/user/1000"
+    out = any_machine.succeed(f"{become} {images.VENV}/bin/python -", stdin=code)
+    assert out == "exit-code 3 True\n"
