@@ -20,8 +20,8 @@ class Entry:
     """One (job, scope): its unit, where it stands, and what waits for it.
 
     ``lock`` is held while anything is decided or written about the entry. ``active`` mirrors the
-    cursor's claim. ``freed_at`` is when its last run ended. ``wake_at`` is when the second clock
-    looks next. ``stopped`` is why the agent stopped the active run. ``queued`` are manual runs
+    cursor's claim. ``freed_at`` is when its last run ended. ``next_due`` is its next occurrence,
+    ``wake_at`` when the second clock looks whether that has started. ``stopped`` is why the agent stopped the active run. ``queued`` are manual runs
     that wait (``overlap = "queue"``).
     """
 
@@ -32,6 +32,7 @@ class Entry:
     registered: bool = False
     active: Run | None = None
     freed_at: datetime | None = None
+    next_due: datetime | None = None
     wake_at: datetime | None = None
     catching_up: bool = False
     stopped: str | None = None
@@ -83,6 +84,11 @@ class Book:
             return entry
         mine = [e for (name, _), e in self._by_name.items() if name == job]
         return mine[0] if not scope and len(mine) == 1 else None
+
+    def next_due(self) -> tuple[datetime | None, str]:
+        """The earliest coming occurrence, and its job."""
+        coming = [(e.next_due, e.job.name) for e in self if e.next_due is not None]
+        return min(coming, default=(None, ""))
 
     def pause_of(self, entry: Entry, host: str, now: datetime) -> Pause | None:
         """The pause that holds ``entry`` now, the narrowest first."""

@@ -35,11 +35,14 @@ def owed(
     )
 
 
-def wake_at(entry: Entry, now: datetime) -> datetime | None:
-    """When the second clock must look at the entry: after PID 1 had its chance."""
+def patience(entry: Entry) -> timedelta:
+    """How long after an occurrence fell due the second clock looks whether it has started."""
+    return entry.job.schedule.jitter + GRACE
+
+
+def next_due(entry: Entry, now: datetime) -> datetime | None:
+    """The first occurrence that the second clock still has to look after; None: there is none."""
     schedule = entry.job.schedule
     if not entry.registered or entry.high_water is None or schedule.form is Form.ON_BOOT:
         return None
-    patience = schedule.jitter + GRACE
-    first = next_after(schedule, max(entry.high_water, now - patience))
-    return first + patience if first is not None else None
+    return next_after(schedule, max(entry.high_water, now - patience(entry)))

@@ -67,7 +67,11 @@ class AgentService:
         """Start a manual run, which obeys ``overlap``."""
         self._may_change(caller)
         entry = self._find(job, scope)
-        at = datetime.fromisoformat(as_of) if as_of else self._world.clock.now()
+        at = (
+            datetime.fromisoformat(as_of)
+            if as_of
+            else self._world.clock.now().replace(microsecond=0)
+        )
         async with entry.lock:
             if entry.active is not None:
                 return await self._run_beside(entry, entry.active, at)
@@ -140,8 +144,7 @@ class AgentService:
     async def status(self) -> Status:
         """What this agent sees."""
         book = self._daemon.book
-        upcoming = [(e.wake_at, e.job.name) for e in book if e.wake_at is not None]
-        next_at, next_job = min(upcoming, default=(None, ""))
+        next_at, next_job = book.next_due()
         return Status(
             version=__version__,
             host=self._world.host,

@@ -14,7 +14,7 @@ from hostagent.agent import handover
 from hostagent.agent.book import Book, Entry
 from hostagent.agent.endings import Endings
 from hostagent.agent.messages import SECOND_CLOCK, TURNED_AWAY, fields_of, outcome_fields
-from hostagent.agent.owed import owed, wake_at
+from hostagent.agent.owed import next_due, owed, patience
 from hostagent.agent.wakes import Wakes
 from hostagent.agent.world import World
 from hostagent.model import Kind, Overlap, Run, run_id
@@ -100,7 +100,7 @@ class Starts:
             entry.scope,
             entry.schedule_hash,
             Kind.MANUAL,
-            as_of or now,
+            as_of or now.replace(microsecond=0),
             reason,
             now,
             invocation_id=invocation,
@@ -135,7 +135,8 @@ class Starts:
 
     def rearm(self, entry: Entry) -> None:
         """Tell the second clock when to look at the entry again."""
-        self._wakes.set(entry, wake_at(entry, self._world.clock.now()))
+        entry.next_due = next_due(entry, self._world.clock.now())
+        self._wakes.set(entry, entry.next_due and entry.next_due + patience(entry))
 
     async def turned_away(self, entry: Entry, verdict: Verdict) -> None:
         """Keep the reason of a start that did not happen, for ``why`` and the journal."""
@@ -264,7 +265,6 @@ class Starts:
         return REFUSALS[answer.refusal] + holder
 
     def _nothing_due(self, entry: Entry) -> str:
-        at = wake_at(entry, self._world.clock.now())
         since = f" since {when(entry.high_water)}" if entry.high_water else ""
-        then = "" if at is None else "; `hostagent next` shows when it is"
+        then = f"; the next is due {when(entry.next_due)}" if entry.next_due else ""
         return f"no occurrence fell due{since}{then}"

@@ -122,8 +122,7 @@ def _status(daemon: Daemon) -> str:
     """One line for ``systemctl status``."""
     book = daemon.book
     running = sum(entry.active is not None for entry in book)
-    waking = [(entry.wake_at, entry.job.name) for entry in book if entry.wake_at is not None]
-    at, name = min(waking, default=(None, ""))
+    at, name = book.next_due()
     then = f"; next {name} at {at:%Y-%m-%d %H:%M:%S}Z" if at is not None else ""
     held = f", {len(daemon.starts.held)} held" if daemon.starts.held else ""
     return f"{len(book)} jobs, {running} running{held}{then}"
@@ -156,7 +155,7 @@ def read_manifest(paths: Paths) -> Manifest | None:
 def _record(message: str, fields: dict[str, str]) -> None:
     priority = int(fields.get("PRIORITY", "6"))
     rest = {name: value for name, value in fields.items() if name != "PRIORITY"}
-    send(message, priority=priority, **rest)
+    send(message, priority=priority, SYSLOG_IDENTIFIER="hostagent", **rest)
 
 
 def _journal_end(journal: Journal, invocation_id: str) -> Ended | None:

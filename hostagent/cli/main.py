@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-import click
 import typer
 
 from hostagent.errors import HostagentError
@@ -47,20 +46,10 @@ def main() -> None:
 
     commands.register(app)
     try:
-        app(standalone_mode=False)
+        app()
     except HostagentError as error:
         _complain(error.message, error.hint)
         sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
 
 
 def _complain(message: str, hint: str | None) -> None:

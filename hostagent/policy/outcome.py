@@ -55,7 +55,7 @@ def _sentence(ended: Ended) -> str:
     if ended.started_at is not None and ended.ended_at is not None:
         lasted = f" after {ago(ended.ended_at - ended.started_at)}"
     if ended.result == "success":
-        return f"succeeded{lasted}"
+        return f"finished{lasted}"
     if ended.result.startswith("start-failed: "):
         return f"could not be started: {ended.result.removeprefix('start-failed: ')}"
     if ended.result == "exit-code":

@@ -12,10 +12,12 @@ def when(at: datetime) -> str:
 
 
 def span_text(span: timedelta) -> str:
-    """``1h 30min``, ``2d``, ``0.4s``: two units at most, rounded down; minus for the past."""
+    """``1h 30min``, ``2d``, ``4.2s``, ``15ms``: two units at most; minus for the past."""
     seconds = span.total_seconds()
     if seconds < 0:
         return f"-{span_text(-span)}"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f}ms"
     if seconds < 10:
         return f"{seconds:.1f}s".replace(".0s", "s")
     whole, parts = int(seconds), []

@@ -384,7 +384,7 @@ def _supersede(db: sqlite3.Connection, cursor: sqlite3.Row, want: Want) -> None:
     db.execute(
         "UPDATE run SET end_reason=end_reason || ?  WHERE job=? AND scope=? AND token=?",
         (
-            f"; superseded by the occurrence of {want.scheduled_for:%Y-%m-%d %H:%M:%S}Z",
+            f"; superseded by the one of {want.scheduled_for:%Y-%m-%d %H:%M:%S}Z",
             want.job,
             want.scope,
             cursor["retry_token"],
