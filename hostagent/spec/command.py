@@ -2,14 +2,15 @@
 
 Quotes and C escapes mean what they mean in a unit file; ``$`` and ``%`` mean nothing: they are
 passed on as they stand (the shell of ``sh -c '…'`` still sees them). An escape that systemd does
-not know stays as it is, backslash included, as systemd leaves it.
+not know stays as it is, backslash included, as systemd leaves it. Stricter than systemd in three
+things that are accidents: a bare ``;``, bytes that are no UTF-8, a backslash at the end.
 """
 
 from __future__ import annotations
 
 import re
 
-from hostagent.spec.values import WrongValueError, argument, shown
+from hostagent.spec.values import WrongValueError, argument, characters, shown
 
 WHITESPACE = " \t\n\r"
 _PREFIXES = "@-:+!|"
@@ -58,7 +59,9 @@ def _word(text: str, at: int) -> tuple[str, int]:
     out, quote = bytearray(), ""
     while at < len(text):
         char = text[at]
-        if char == "\\" and at + 1 < len(text):
+        if char == "\\":
+            if at + 1 == len(text):
+                raise WrongValueError("ends in a backslash, which would continue the line")
             decoded, at = _escape(text, at + 1)
             out += decoded
             continue
@@ -113,7 +116,11 @@ def check(words: list[str]) -> list[str]:
         )
     if any(c in "\"'\\" or ord(c) < 32 or ord(c) == 127 for c in program):
         raise WrongValueError(f"{shown(program)}: systemd refuses quotes and the like in a program")
-    if program.endswith("/"):
+    characters(program)
+    if "/" in program and not program.startswith("/"):
+        hint = "write the whole path, or the name alone to have systemd search for it"
+        raise WrongValueError(f"{shown(program)} is neither a name nor an absolute path", hint)
+    if program.rpartition("/")[2] in {"", ".", ".."}:
         raise WrongValueError(f"{shown(program)} is a directory")
     width = sum(_width(word) for word in words)
     if width > _MOST_LINE:

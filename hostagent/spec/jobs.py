@@ -19,6 +19,7 @@ from hostagent.model import Backoff, Form, Job, Lane, Missed, Overlap, RunOn, Sa
 from hostagent.spec.files import Document
 from hostagent.spec.resolve import Draft, Origin
 from hostagent.spec.schedules import build_schedule, period_of
+from hostagent.spec.schema import BackoffTable
 from hostagent.spec.spans import format_span
 from hostagent.spec.values import did_you_mean, shown
 
@@ -26,6 +27,9 @@ Report = Callable[[tuple[Document, Problem]], None]
 """Where problems go."""
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+POINTER = 8
+MAX_EXEC = 2 * 1024 * 1024 - 128 * 1024
+"""Bytes of arguments and variables with their pointers: execve(2)'s 2 MiB, less some room."""
 MAX_JITTER = timedelta(minutes=2)
 MAX_TIMEOUT = DAY
 MAX_WINDOW = 31 * DAY
@@ -101,9 +105,7 @@ def _job(draft: Draft, schedule: Schedule, derived: dict[str, Origin]) -> Job:
     taken |= {key: tuple(values[key]) for key in TUPLES if key in values}
     taken |= {key: enum(values[key]) for key, enum in ENUMS.items() if key in values}
     if "backoff" in values:
-        table = values["backoff"]
-        given = {k: getattr(table, k) for k in ("first", "factor", "most") if getattr(table, k)}
-        taken["backoff"] = Backoff(**given, steps=tuple(table.steps or ()))
+        taken["backoff"] = _backoff(values["backoff"])
     return Job(
         name=draft.name,
         command=tuple(values["command"]),
@@ -116,6 +118,18 @@ def _job(draft: Draft, schedule: Schedule, derived: dict[str, Origin]) -> Job:
         ),
         **taken,
         **from_period,
+    )
+
+
+def _backoff(table: BackoffTable) -> Backoff:
+    """The waits; ``most`` is by default one hour, or the first wait where that is longer."""
+    built_in = Backoff()
+    first = table.first or built_in.first
+    return Backoff(
+        first=first,
+        factor=table.factor or built_in.factor,
+        most=table.most or max(first, built_in.most),
+        steps=tuple(table.steps or ()),
     )
 
 
@@ -168,15 +182,20 @@ def _check_keys(draft: Draft, report: Report) -> None:
                 "take run_on out, or make one job for each scope",
             )
         )
+    strings = [*v.get("command", ()), *map("=".join, v.get("environment", {}).items())]
+    size = sum(len(text.encode()) + 1 + POINTER for text in strings)
+    if size > MAX_EXEC:
+        message = f"command and environment take {size} bytes; the kernel has {MAX_EXEC} for them"
+        report(at("command").problem(message, "put the data into a file and pass its path"))
     if "memory_high" in v and v["memory_high"] > v.get("memory_max", v["memory_high"]):
         report(at("memory_high").problem("is more than memory_max, so it never slows anything"))
     if (backoff := v.get("backoff")) is not None:
-        first, most = backoff.first or Backoff().first, backoff.most or Backoff().most
+        first, most = backoff.first or Backoff().first, backoff.most
         if backoff.steps and (backoff.first or backoff.factor or backoff.most):
             report(
                 at("backoff").problem("steps stands alone: first, factor, most say it otherwise")
             )
-        elif first > most:
+        elif most and first > most:
             message = f"the first wait ({format_span(first)}) is longer than most"
             report(at("backoff").problem(f"{message} ({format_span(most)})"))
     systemd = v.get("systemd", {})

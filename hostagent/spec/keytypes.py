@@ -23,6 +23,7 @@ from hostagent.spec.values import (
     WrongValueError,
     absolute,
     argument,
+    characters,
     filled,
     line,
     shown,
@@ -33,7 +34,7 @@ T = TypeVar("T")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _UNIT_SUFFIXES = (".service", ".timer", ".slice", ".target", ".socket", ".path", ".mount", ".d")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_CREDENTIAL = re.compile(r"[!-.0-9;-~]{1,255}")  # printable, no / and no :
+_CREDENTIAL = re.compile(r"[!-.0-9;-\[\]-~]{1,255}")  # printable; no / : \
 _HOST = re.compile(r"[A-Za-z0-9._*?\[\]!-]{1,253}")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(=[A-Za-z0-9_.:/-]+)?")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,255}\$?")
@@ -128,9 +129,7 @@ def _not_empty(values: list[str]) -> list[str]:
 def _positive_span(value: Any) -> timedelta:
     span = parse_span(value)
     if span <= timedelta(0):
-        raise WrongValueError(
-            f"{shown(value)} is not longer than nothing", 'write for example "5min"'
-        )
+        raise WrongValueError(f"{shown(value)} is no time at all", 'write for example "5min"')
     return span
 
 
@@ -173,11 +172,7 @@ def _variable(key: str, value: str) -> None:
         )
     if key.startswith("HOSTAGENT_"):
         raise WrongValueError(f"{key} is one of the variables that every run gets from the agent")
-    wrong = next((c for c in value if (ord(c) < 32 and c not in "\t\n") or ord(c) == 127), None)
-    if wrong is not None:
-        raise WrongValueError(
-            f"holds the control character U+{ord(wrong):04X}, which systemd refuses in variables"
-        )
+    characters(value)
     size = len(f"{key}={value}".encode())
     if size > MAX_ARGUMENT:
         raise WrongValueError(
@@ -289,7 +284,7 @@ _SPAN_SCHEMA = {
 _MANY = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 _WHEN_SCHEMA = {"type": "string", "examples": ["2026-12-24T18:00:00"]}
 
-Line = Annotated[str, AfterValidator(line)]
+Sentence = Annotated[str, AfterValidator(characters), Field(max_length=4000)]
 Filled = Annotated[str, AfterValidator(filled)]
 Name = Annotated[str, AfterValidator(name)]
 JobName = Annotated[str, AfterValidator(job_name)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from hostagent.spec.values import WrongValueError, shown
+from hostagent.spec.values import WrongValueError, characters, shown
 
 SECTIONS = ("service", "timer", "unit")
 MAX_VALUE = 512 * 1024
@@ -135,6 +135,7 @@ def _text(value: Any) -> str:
         )
     if value.rstrip().endswith("\\"):
         raise WrongValueError("ends in a backslash, which systemd reads as a continued line")
+    characters(value)
     if len(value.encode()) > MAX_VALUE:
         raise WrongValueError(f"is {len(value.encode())} bytes long; at most {MAX_VALUE} pass")
     return value

@@ -30,6 +30,9 @@ class Origin:
     line: int
     source: str
 
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line} {self.source}" if self.path else self.source
+
 
 @dataclass(frozen=True)
 class Layer:

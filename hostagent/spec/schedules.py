@@ -51,7 +51,7 @@ def build_schedule(draft: Draft, report: Report) -> Schedule | None:
         form=form,
         text=_text(draft, form, instants["at"]),
         calendar=expressions,
-        zone=zone or "UTC",
+        zone=zone if zone and _is_in_wall_time(draft, form) else "UTC",
         every=every,
         anchor=anchor,
         at=instants["at"],
@@ -60,6 +60,11 @@ def build_schedule(draft: Draft, report: Report) -> Schedule | None:
         blackout=tuple(draft.values.get("blackout", ())),
     )
     return schedule if _elapses(draft, schedule, report) else None
+
+
+def _is_in_wall_time(draft: Draft, form: Form) -> bool:
+    """Whether the zone says anything; if not, it must not make schedules differ."""
+    return form in {Form.CALENDAR, Form.CRON} or "blackout" in draft.values
 
 
 def period_of(schedule: Schedule) -> timedelta | None:

@@ -60,7 +60,7 @@ class Common(Table):
     command: t.Command | None = None
     """What to run: text, split into arguments as systemd does ($ and % stay as they are), or an
     array of arguments taken literally."""
-    description: t.Line | None = None
+    description: t.Sentence | None = None
     """What systemctl and the journal show."""
     user: t.User | None = None
     """The user it runs as; root when absent."""

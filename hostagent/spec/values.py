@@ -65,8 +65,22 @@ def argument(text: str) -> str:
     return text
 
 
+def is_noncharacter(char: str) -> bool:
+    """U+FDD0 to U+FDEF, U+xxFFFE, U+xxFFFF: for systemd a line that holds one is not text."""
+    return 0xFDD0 <= ord(char) <= 0xFDEF or (ord(char) & 0xFFFE) == 0xFFFE
+
+
+def characters(text: str) -> str:
+    """Refuse NUL and Unicode's noncharacters, which no directive but ExecStart= can carry."""
+    for char in text:
+        if char == "\0" or is_noncharacter(char):
+            raise WrongValueError(f"holds U+{ord(char):04X}, which systemd cannot carry")
+    return text
+
+
 def line(text: str) -> str:
     """Check text that systemd reads as the rest of one line, unquoted."""
+    characters(text)
     found = _CONTROL.search(text)
     if found:
         raise WrongValueError(
@@ -74,8 +88,8 @@ def line(text: str) -> str:
         )
     if text.endswith("\\"):
         raise WrongValueError("ends in a backslash, which systemd reads as a continued line")
-    if len(text.encode()) > 4096:
-        raise WrongValueError(f"is {len(text.encode())} bytes long; at most 4096 fit")
+    if len(text.encode()) > 4095:
+        raise WrongValueError(f"is {len(text.encode())} bytes long; at most 4095 fit")
     return text
 
 
