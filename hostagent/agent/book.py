@@ -21,8 +21,8 @@ class Entry:
 
     ``lock`` is held while anything is decided or written about the entry. ``active`` mirrors the
     cursor's claim. ``freed_at`` is when its last run ended. ``next_due`` is its next occurrence,
-    ``wake_at`` when the second clock looks whether that has started. ``stopped`` is why the agent stopped the active run. ``queued`` are manual runs
-    that wait (``overlap = "queue"``).
+    ``wake_at`` when the second clock looks whether that has started. ``stopped`` is why the agent
+    stopped the active run. ``queued`` are manual runs that wait (``overlap = "queue"``).
     """
 
     job: Job
