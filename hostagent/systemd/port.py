@@ -7,7 +7,7 @@ unit names. All calls are synchronous, take a few hundred microseconds, and rais
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -70,7 +70,12 @@ class Systemd(Protocol):
         """daemon-reload; returns when it is done (bounded at 120 s)."""
 
     def start(self, units: Sequence[str], *, no_block: bool = True) -> None:
-        """Start units; with ``no_block`` return once the jobs are queued, else when they ended."""
+        """Start units; with ``no_block`` return once the jobs are queued, else when they ended.
+
+        All units are tried; what was refused, and without ``no_block`` what failed or has not
+        ended within 120 s, is named in one ``SystemdError``. A lost answer is settled by reading
+        the unit's state, so a start is not ordered twice.
+        """
 
     def stop(self, units: Sequence[str], *, no_block: bool = False) -> None:
         """Stop units; unknown ones are skipped."""
@@ -86,6 +91,14 @@ class Systemd(Protocol):
 
     def loaded(self, pattern: str) -> dict[str, str]:
         """Loaded units matching a glob, with their active state."""
+
+    def set_properties(
+        self, unit: str, properties: Mapping[str, int], *, runtime: bool = True
+    ) -> None:
+        """Set numeric (uint64) properties of a loaded unit; 2**64 - 1 gives back the default.
+
+        With ``runtime`` until the next boot, such as CPUWeight for a catch-up run.
+        """
 
     def ref(self, unit: str) -> None:
         """Keep PID 1 from forgetting the unit's last run; lasts as long as this connection."""
