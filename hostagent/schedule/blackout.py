@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 
 from hostagent.schedule import calendar
-from hostagent.schedule.errors import CalendarError
+from hostagent.schedule.errors import CalendarError, quoted
 from hostagent.schedule.zones import zone_of
 
 _DAY = timedelta(days=1)
@@ -78,10 +78,8 @@ def _parse(text: str) -> _Dates | _Window:
         if text[:1].isdigit() and "-" in text:
             return _dates(text.strip())
         return _window(text)
-    except ValueError as error:
-        if isinstance(error, CalendarError) and error.hint:
-            raise
-        raise CalendarError(f'"{text}" is not a blackout range: {error}', _EXAMPLE) from error
+    except (ValueError, OverflowError) as error:
+        raise CalendarError(f"{quoted(text)} is not a blackout range: {error}", _EXAMPLE) from error
 
 
 def _dates(text: str) -> _Dates:
@@ -122,5 +120,5 @@ def _window(text: str) -> _Window:
 
 def _clock(text: str) -> timedelta:
     if not _CLOCK.fullmatch(text):
-        raise ValueError(f'"{text}" is not a time such as 08:00')
+        raise ValueError(f"{quoted(text)} is not a time such as 08:00")
     return timedelta(hours=int(text[:2]), minutes=int(text[3:]))

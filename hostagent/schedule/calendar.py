@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from hostagent.schedule import hints
-from hostagent.schedule.errors import CalendarError
+from hostagent.schedule.errors import CalendarError, quoted
 from hostagent.schedule.expression import END, Expression, Times, pieces
 from hostagent.schedule.zones import EPOCH, MICROSECOND, is_zone
 
@@ -54,7 +54,7 @@ class _Field:
     def read(self, text: str, *, complete: bool = False) -> int:
         """The number in the field's own unit; ``complete``: years of two digits are completed."""
         if self.unit == 1 and "." in text:
-            raise ValueError(f'"{text}" is not a {self.name}')
+            raise ValueError(f"{quoted(text)} is not a valid {self.name}")
         number = int(Decimal(text) * self.unit)
         if complete and self.low == 1970 and number < 100:
             number += 2000 if number < 70 else 1900
@@ -88,7 +88,7 @@ def parse(expression: str) -> Expression:
     try:
         return _parse(expression.strip(" "))
     except ValueError as error:
-        message = f'"{expression}" is not a calendar expression: {error}'
+        message = f"{quoted(expression)} is not a calendar expression: {error}"
         raise CalendarError(message, hints.for_calendar(expression)) from error
 
 
@@ -135,7 +135,9 @@ def _with_end(component: str, field: _Field) -> str:
 def check(expr: str, zone: str) -> None:
     """Raise CalendarError unless the expression can be read and elapses at least once."""
     if next(pieces(parse(expr), zone, EPOCH - MICROSECOND, END), None) is None:
-        raise CalendarError(f'"{expr}" never elapses', "no day from 1970 to 2199 is named by it")
+        raise CalendarError(
+            f"{quoted(expr)} never elapses", "no day from 1970 to 2199 is named by it"
+        )
 
 
 def split_zone(expr: str) -> tuple[str, str | None]:
@@ -164,7 +166,7 @@ def _weekday(name: str) -> int:
     try:
         return _DAY_NUMBERS[name]
     except KeyError:
-        raise ValueError(f'"{name}" is not a weekday') from None
+        raise ValueError(f"{quoted(name)} is not a weekday") from None
 
 
 def _parse(text: str) -> Expression:
@@ -196,14 +198,14 @@ def _split(text: str) -> _Parts:
     date = words.pop(0) if words and ":" not in words[0] else "*-*"
     time = words.pop(0) if words else "00:00"
     if words:
-        raise ValueError(f'"{words[0]}" is one part too many')
+        raise ValueError(f"{quoted(words[0])} is one part too many")
     dated = _DATE.fullmatch(date)
     if not dated:
-        raise ValueError(f'"{date}" is neither a weekday, a date nor a time')
+        raise ValueError(f"{quoted(date)} is neither a weekday, a date nor a time")
     year, month, mark, day = dated.groups()
     timed = time.split(":")
     if len(timed) not in {2, 3}:
-        raise ValueError(f'"{time}" is not a time such as 02:00 or 02:00:30')
+        raise ValueError(f"{quoted(time)} is not a time such as 02:00 or 02:00:30")
     hour, minute, second = [*timed, "00"][:3]
     return _Parts(weekdays, year or "*", month, mark, day, hour, minute, second)
 
@@ -238,7 +240,7 @@ def _component(text: str, field: _Field) -> range:
     """One of ``start[..stop][/step]``; days from the end step down to the last."""
     parts = _COMPONENT.fullmatch(text)
     if not parts:
-        raise ValueError(f'"{text}" is not a {field.name}')
+        raise ValueError(f"{quoted(text)} is not a valid {field.name}")
     start = field.read(parts[1], complete=True)
     stop = field.read(parts[2], complete=True) if parts[2] else None
     step = field.read(parts[3]) if parts[3] else None

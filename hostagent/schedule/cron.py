@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 import cronsim
 
-from hostagent.schedule.errors import CalendarError
+from hostagent.schedule.errors import CalendarError, quoted
 
 _NICKNAMES = {
     "@yearly": "0 0 1 1 *",
@@ -70,7 +70,7 @@ def _nickname(text: str) -> str:
 
 
 def _refusal(cron: str, why: str, hint: str | None) -> CalendarError:
-    return CalendarError(f'"{cron}" is not a cron expression: {why}', hint)
+    return CalendarError(f"{quoted(cron)} is not a cron expression: {why}", hint)
 
 
 def _counted_hint(fields: list[str]) -> str:

@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from hostagent.model import Form, Schedule
 from hostagent.schedule import calendar, interval
-from hostagent.schedule.expression import END, Expression, Times, local_days, pieces_of_day
+from hostagent.schedule.expression import END, Expression, Times, local_days, pieces, pieces_of_day
 from hostagent.schedule.zones import EPOCH, MICROSECOND
 
 _BASE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -39,7 +39,14 @@ def between(schedule: Schedule, after: datetime, until: datetime) -> Iterator[da
     after, until = _bounds(schedule, after, until)
     if schedule.form is Form.EVERY and schedule.every is not None:
         return interval.instants(schedule.every, _anchor(schedule), after, until)
-    return itertools.chain.from_iterable(_parts(schedule, after, until))
+    if schedule.form is Form.AT and schedule.at is not None:
+        at = schedule.at.astimezone(UTC)
+        return iter((at,) if after < at <= until else ())
+    found = (
+        pieces(calendar.parse(text), schedule.zone, after, until) for text in schedule.calendar
+    )
+    merged = heapq.merge(*map(itertools.chain.from_iterable, found))
+    return (at for at, _ in itertools.groupby(merged))
 
 
 def next_after(schedule: Schedule, after: datetime) -> datetime | None:
@@ -56,6 +63,9 @@ def latest(schedule: Schedule, after: datetime, until: datetime) -> Span | None:
         if last < first:
             return None
         return Span(anchor + first * every, anchor + last * every, last - first + 1)
+    if not schedule.calendar:
+        found = list(between(schedule, after, until))
+        return Span(found[0], found[-1], len(found)) if found else None
     span: Span | None = None
     for part in _parts(schedule, after, until):
         first_at = span.first if span else part[0]
@@ -108,23 +118,18 @@ def _anchor(schedule: Schedule) -> datetime:
 
 
 def _parts(schedule: Schedule, after: datetime, until: datetime) -> Iterator[Sequence[datetime]]:
-    """The occurrences in ascending, disjoint pieces, none empty, none longer than a day."""
-    if schedule.form is Form.AT and schedule.at is not None:
-        at = schedule.at.astimezone(UTC)
-        if after < at <= until:
-            yield (at,)
-    if until <= after or not schedule.calendar:
-        return
+    """The elapses of a calendar in ascending, disjoint parts, none empty, none over a day."""
     zone = schedule.zone
     days = local_days(zone, after, until)
     matches = [_matches(calendar.parse(text), *days) for text in schedule.calendar]
     for day, group in itertools.groupby(heapq.merge(*matches, key=_day), key=_day):
         kinds = dict.fromkeys(times for _, times in group)
-        pieces = [list(pieces_of_day(times, zone, day, after, until)) for times in kinds]
-        if len(pieces) == 1:
-            yield from pieces[0]
-        else:
-            merged = heapq.merge(*map(itertools.chain.from_iterable, pieces))
+        each = (list(pieces_of_day(times, zone, day, after, until)) for times in kinds)
+        found = [parts for parts in each if parts]
+        if len(found) == 1:
+            yield from found[0]
+        elif found:
+            merged = heapq.merge(*map(itertools.chain.from_iterable, found))
             yield [at for at, _ in itertools.groupby(merged)]
 
 

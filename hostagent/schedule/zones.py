@@ -14,7 +14,7 @@ import zoneinfo
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from hostagent.schedule.errors import CalendarError
+from hostagent.schedule.errors import CalendarError, quoted
 
 DAY = 86_400_000_000  # microseconds, the unit of wall times within a day
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -42,7 +42,7 @@ def zone_of(name: str) -> zoneinfo.ZoneInfo:
             raise ValueError(name)
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        raise CalendarError(f'"{name}" is not a time zone', _nearest_zone(name)) from None
+        raise CalendarError(f"{quoted(name)} is not a time zone", _nearest_zone(name)) from None
 
 
 def is_zone(name: str) -> bool:
@@ -57,7 +57,9 @@ def is_zone(name: str) -> bool:
 
 
 def _nearest_zone(name: str) -> str:
-    names = {zone.casefold(): zone for zone in sorted(zoneinfo.available_timezones())}
+    names = {
+        zone.casefold(): zone for zone in sorted(zoneinfo.available_timezones()) if "/" in zone
+    }
     cities = {key.rpartition("/")[2]: key for key in names}
     wanted = name.strip().casefold().replace(" ", "_")
     found = difflib.get_close_matches(wanted, names, n=1, cutoff=0.75)

@@ -42,7 +42,7 @@ ZONES = (
     "Pacific/Apia",  # left out a whole day in 2011
 )
 START, STOP = datetime(2011, 11, 7, tzinfo=UTC), datetime(2037, 1, 1, tzinfo=UTC)
-_UTC_LINE = re.compile(r" *(?:\(in UTC\)|Next elapse|Iter.*?): \w+ ([-0-9]+ [:0-9]+) UTC")
+_UTC_LINE = re.compile(r" *(?:\(in UTC\)|Next elapse|Iter.*?): \w+ ([-0-9]+ [:0-9]+) (?:UTC|\+00)$")
 
 
 def analyze(
