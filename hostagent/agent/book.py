@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from hostagent.model import Job, Manifest, Run, Unit
+from hostagent.compile.names import service_name
+from hostagent.model import Form, Job, Manifest, Run, Schedule, Unit
+from hostagent.policy.due import was_missed
 from hostagent.store.port import Cursor, Pause, PauseTarget
 
 
@@ -44,29 +46,56 @@ class Entry:
         """The scope this entry answers for."""
         return self.unit.scope
 
+    def deploy(self, job: Job, unit: Unit) -> None:
+        """Take over what the manifest says."""
+        self.job, self.unit, self.schedule_hash = job, unit, job.schedule.hash
+
     def stand(self, cursor: Cursor | None) -> None:
         """Take over what the store says."""
         self.registered = cursor is not None and cursor.spec_hash == self.schedule_hash
         self.high_water = cursor.high_water if cursor else None
         self.active = cursor.active if cursor else None
+        self.catching_up = self.active is not None and was_missed(self.job, self.active)
 
 
 class Book:
     """The entries, found by service, timer or (job, scope)."""
 
-    def __init__(self, manifest: Manifest | None, cursors: Iterable[Cursor]) -> None:
+    def __init__(
+        self, manifest: Manifest | None, cursors: Iterable[Cursor], before: Book | None = None
+    ) -> None:
+        """The book of ``manifest``. Entries of ``before`` live on, with what waits for them."""
         self.manifest = manifest
         self.pauses: list[Pause] = []
-        jobs = {job.name: job for job in manifest.jobs} if manifest else {}
-        stands = {(cursor.job, cursor.scope): cursor for cursor in cursors}
         self._by_service: dict[str, Entry] = {}
         self._by_name: dict[tuple[str, str], Entry] = {}
+        stands = {(cursor.job, cursor.scope): cursor for cursor in cursors}
+        jobs = {job.name: job for job in manifest.jobs} if manifest else {}
         for unit in manifest.units if manifest else ():
-            job = jobs[unit.job]
+            self._add(jobs[unit.job], unit, stands.pop((unit.job, unit.scope), None), before)
+        for cursor in stands.values():
+            if cursor.active is not None:
+                self._add_removed(cursor, cursor.active, before)
+
+    def _add(self, job: Job, unit: Unit, cursor: Cursor | None, before: Book | None) -> None:
+        entry = before.exactly(unit.job, unit.scope) if before else None
+        if entry is None:
             entry = Entry(job, unit, job.schedule.hash)
-            entry.stand(stands.get((unit.job, unit.scope)))
-            self._by_service[unit.service] = entry
-            self._by_name[unit.job, unit.scope] = entry
+        entry.deploy(job, unit)
+        entry.stand(cursor)
+        self._by_service[unit.service] = entry
+        self._by_name[unit.job, unit.scope] = entry
+
+    def _add_removed(self, cursor: Cursor, run: Run, before: Book | None) -> None:
+        """A job that apply removed, whose last run goes on: its end must be seen."""
+        known = before.exactly(cursor.job, cursor.scope) if before else None
+        if known is not None:
+            self._add(known.job, known.unit, cursor, before)
+        else:
+            fan_out = bool(run.scope) and run.scope != run.host
+            service = service_name(run.job, run.scope, fan_out=fan_out)
+            job = Job(run.job, (), Schedule(Form.ON_BOOT, "removed"), timedelta(0))
+            self._add(job, Unit(run.job, run.scope, service, None), cursor, before)
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._by_service.values())
@@ -77,6 +106,10 @@ class Book:
     def of_service(self, service: str) -> Entry | None:
         """The entry whose service this is."""
         return self._by_service.get(service)
+
+    def exactly(self, job: str, scope: str) -> Entry | None:
+        """The entry of this very (job, scope)."""
+        return self._by_name.get((job, scope))
 
     def find(self, job: str, scope: str) -> Entry | None:
         """The entry of a job; an empty scope finds a job that has one scope only."""

@@ -7,8 +7,10 @@ PID 1 and the schedule as they are then, and may be done again without harm.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine
+from datetime import timedelta
 from typing import Any
 
 from hostagent.agent.book import Book, Entry
@@ -24,6 +26,9 @@ from hostagent.store.port import Registration
 from hostagent.systemd.port import Systemd
 
 log = logging.getLogger(__name__)
+
+AGAIN = timedelta(seconds=5)
+"""When to try again what PID 1 or the store refused."""
 
 
 class Daemon:
@@ -72,28 +77,50 @@ class Daemon:
         """Rebuild the book from manifest and store, then look at every entry."""
         async with self._reloading:
             manifest = await asyncio.to_thread(self._read_manifest)
-            store = self.world.store
             if manifest is not None:
                 await self._register_unknown(manifest)
-            cursors = await store.call(store.it.cursors)
-            self.wakes.clear()
-            self.book = Book(manifest, cursors)
-            self.book.pauses = await store.call(store.it.pauses)
-            self.starts = Starts(self.world, self.book, self.wakes, self.endings)
+            await self._rebuild(manifest)
             for entry in self.book:
                 await self.look(entry)
         self.on_change()
 
+    async def _rebuild(self, manifest: Manifest | None) -> None:
+        """Nothing is decided about any entry while its ground is exchanged."""
+        store = self.world.store
+        async with contextlib.AsyncExitStack() as stack:
+            for entry in self.book:
+                await stack.enter_async_context(entry.lock)
+            cursors = await store.call(store.it.cursors)
+            pauses = await store.call(store.it.pauses)
+            self.wakes.clear()
+            self.book = Book(manifest, cursors, self.book)
+            self.book.pauses = pauses
+            self.starts = Starts(self.world, self.book, self.wakes, self.endings)
+
     async def look(self, entry: Entry) -> None:
-        """See whether the entry's run has ended, and decide about what it owes."""
-        async with entry.lock:
-            if entry.active is not None:
-                ended = await self.endings.look(entry)
-                if ended is not None:
-                    await self.conclude(entry, entry.active, ended)
-            if entry.active is None and entry.queued:
-                await self.starts.manual(entry, "queued behind another run", entry.queued.pop(0))
-            await self.starts.evaluate(entry)
+        """See whether the entry's run has ended, and decide about what it owes.
+
+        What PID 1 or the store refuses now is tried again in some seconds.
+        """
+        try:
+            async with entry.lock:
+                await self._look(entry)
+        except HostagentError as error:
+            log.error("%s: %s", entry.unit.service, error.message)  # noqa: TRY400 -- for people
+            self.look_later(entry)
+
+    def look_later(self, entry: Entry) -> None:
+        """Something was refused: look again soon, whatever the schedule says."""
+        self.wakes.set(entry, self.world.clock.now() + AGAIN)
+
+    async def _look(self, entry: Entry) -> None:
+        if entry.active is not None:
+            ended = await self.endings.look(entry)
+            if ended is not None:
+                await self.conclude(entry, entry.active, ended)
+        if entry.active is None and entry.queued:
+            await self.starts.manual(entry, "queued behind another run", entry.queued.pop(0))
+        await self.starts.evaluate(entry)
 
     async def conclude(self, entry: Entry, run: Run, ended: Ended) -> None:
         """A run has ended: settle what it overlapped, record it, and let held ones go."""

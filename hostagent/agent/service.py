@@ -10,6 +10,7 @@ from hostagent.agent.daemon import Daemon
 from hostagent.agent.interface import Admission, NotPermitted, NotPossible, Status
 from hostagent.agent.permission import GROUP, may_ask_admission, may_change
 from hostagent.agent.starts import Verdict
+from hostagent.errors import HostagentError
 from hostagent.host.peer import Peer
 from hostagent.model import Kind, Overlap, Run, rfc3339, run_id
 from hostagent.policy.words import when
@@ -31,10 +32,14 @@ class AgentService:
         if entry is None:
             verdict = Verdict(False, "the job is not deployed; run: hostagent apply")
             return Admission(admitted=False, reason=verdict.reason)
-        async with entry.lock:
-            verdict = await self._admit(entry, invocation_id)
-            if not verdict.admitted:
-                await self._daemon.starts.turned_away(entry, verdict)
+        try:
+            async with entry.lock:
+                verdict = await self._admit(entry, invocation_id)
+                if not verdict.admitted:
+                    await self._daemon.starts.turned_away(entry, verdict)
+        except HostagentError as error:
+            self._daemon.look_later(entry)
+            return Admission(admitted=False, reason=f"{error.message}; tried again soon")
         self._daemon.on_change()
         return Admission(admitted=verdict.admitted, reason=verdict.reason)
 

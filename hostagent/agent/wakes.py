@@ -19,7 +19,9 @@ class Wakes:
         self._order = itertools.count()
 
     def clear(self) -> None:
-        """Forget all entries: the book was rebuilt."""
+        """Forget all entries: the book is rebuilt."""
+        for _, _, entry in self._heap:
+            entry.wake_at = None
         self._heap.clear()
         self._timer.arm(None)
 

@@ -82,10 +82,12 @@ async def _serve(daemon: Daemon) -> None:
     listener = listening_socket(path, LISTEN_FDS_START if passed else None)
     service = AgentService(daemon)
     server = Server(listener, service)
+    # PID 1 may start jobs from here on: those of our own first look already depend on it, and
+    # callers wait in the socket's queue until we serve it.
+    daemon.world.paths.ready.touch()
     await daemon.start()
     daemon.on_change = lambda: notifier.notify(f"STATUS={_status(daemon)}")
     server.start()
-    daemon.world.paths.ready.touch()
     notifier.notify(f"READY=1\nSTATUS={_status(daemon)}")
     _record(f"agent ready: {_status(daemon)}", {"MESSAGE_ID": READY, "PRIORITY": "6"})
     watchdog = _keep_watchdog(loop, notifier)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from hostagent.model import Job, Missed, Outcome, Overlap, Run
+from hostagent.model import Job, Kind, Missed, Outcome, Overlap, Run
 from hostagent.policy.words import ago, span_text, when
 
 FRESH_FOR = timedelta(seconds=15)
@@ -135,6 +135,14 @@ def is_fresh(facts: Facts, at: datetime) -> bool:
     return facts.now <= since + facts.job.schedule.jitter + FRESH_FOR
 
 
+def was_missed(job: Job, run: Run) -> bool:
+    """A run that began when its occurrence was no longer fresh: a catch-up run."""
+    since = run.started_at or run.claimed_at
+    if run.kind is not Kind.SCHEDULED or since is None:
+        return False
+    return since > run.scheduled_for + job.schedule.jitter + FRESH_FOR
+
+
 def _suppressed(facts: Facts, owed: Owed) -> str | None:
     """Why this occurrence gets no attempt whatever else is true, or None."""
     if facts.paused is not None:
@@ -171,18 +179,13 @@ def _beside(
     held = f"run {active.run_id} is still running"
     if active.started_at is not None:
         held += f" since {when(active.started_at)} ({ago(facts.now - active.started_at)})"
-    chained = facts.job.missed is Missed.ALL and _was_missed(facts.job, active)
+    chained = facts.job.missed is Missed.ALL and was_missed(facts.job, active)
     if facts.job.overlap is Overlap.QUEUE or chained:
         yield Wait(f"queued: {held}")
     elif facts.job.overlap is Overlap.REPLACE:
         yield Stop(f"replaced by the occurrence of {when(eligible[-1])}")
     else:
         yield from _settle((owed, fate or f"overlap: {held}") for owed, fate in fates)
-
-
-def _was_missed(job: Job, run: Run) -> bool:
-    since = run.started_at or run.claimed_at
-    return since is not None and since > run.scheduled_for + job.schedule.jitter + FRESH_FOR
 
 
 def _each(

@@ -151,7 +151,7 @@ class SqliteStore:
             "SELECT c.job AS c_job, c.scope AS c_scope, c.spec_hash AS c_hash, c.high_water, "
             "c.token AS c_token, c.active_token, c.retry_at, r.* FROM cursor c LEFT JOIN run r "
             "ON r.job=c.job AND r.scope=c.scope AND r.token=c.active_token AND r.attempt>0 "
-            "WHERE c.retired=0 ORDER BY c.job, c.scope"
+            "WHERE c.retired=0 OR c.active_token IS NOT NULL ORDER BY c.job, c.scope"
         )
         return [
             Cursor(
@@ -379,12 +379,13 @@ def _unused(db: sqlite3.Connection, want: Want) -> Want:
 
 def _supersede(db: sqlite3.Connection, cursor: sqlite3.Row, want: Want) -> None:
     """A pending retry that the next occurrence overtakes stays failed, and says so."""
+    overtaken = f"; superseded by the one of {want.scheduled_for:%Y-%m-%d %H:%M:%S}Z"
     if cursor["retry_token"] is None:
         return
     db.execute(
         "UPDATE run SET end_reason=end_reason || ?  WHERE job=? AND scope=? AND token=?",
         (
-            f"; superseded by the one of {want.scheduled_for:%Y-%m-%d %H:%M:%S}Z",
+            overtaken,
             want.job,
             want.scope,
             cursor["retry_token"],
