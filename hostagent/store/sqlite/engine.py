@@ -262,7 +262,8 @@ class SqliteStore:
                 )
                 db.execute(
                     "DELETE FROM decision WHERE job=?1 AND scope=?2 AND rowid NOT IN (SELECT rowid "
-                    "FROM decision WHERE job=?1 AND scope=?2 ORDER BY at DESC, rowid DESC LIMIT ?3)",
+                    "FROM decision WHERE job=?1 AND scope=?2 ORDER BY at DESC, rowid DESC "
+                    "LIMIT ?3)",
                     (d.job, d.scope, KEPT_DECISIONS),
                 )
 
