@@ -8,6 +8,7 @@ value stands as it is, and what cannot stand so is refused. Limits: docs/decisio
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Sequence
 from datetime import timedelta
@@ -79,19 +80,28 @@ def plain(text: str) -> str:
 
 
 def path(text: str) -> str:
-    """An absolute path for a directive that takes one."""
+    """An absolute path for a directive that takes one, in its shortest spelling."""
     if not text.startswith("/"):
         raise ValueError(f"{text!r} is not an absolute path")
     if ".." in text.split("/"):
         raise ValueError(f"{text!r} holds '..', which systemd refuses in paths")
     if _bytes(text) > PATH_MAX:
         raise ValueError(f"{_bytes(text)} bytes are too long for a path: {PATH_MAX} at most")
-    return plain(text)
+    # Only 262 insists, and for credentials alone: no "//" and no "/./".
+    return plain("/" + posixpath.normpath(text).lstrip("/"))
 
 
 def optional_path(text: str) -> str:
-    """An absolute path, or ``-`` and one: the file may be missing (``EnvironmentFile=``)."""
+    """An absolute path, or ``-`` and one: it may be missing."""
     return f"-{path(text[1:])}" if text.startswith("-") else path(text)
+
+
+def environment_file(text: str) -> str:
+    """``EnvironmentFile=``: an absolute path, ``-`` before it when it may be missing.
+
+    systemd takes it for a pattern of glob(7): ``*`` and the like pass, a backslash is a backslash.
+    """
+    return optional_path(text).replace("\\", "\\\\")
 
 
 def sentence(text: str) -> str:
@@ -103,9 +113,11 @@ def credential(name: str, source: str) -> str:
     """``LoadCredential=``: ID:PATH, or ID:NAME for a credential that the manager was given."""
     if not re.fullmatch(r"[!-9;-~]+", name) or "/" in name or name in {".", ".."}:
         raise ValueError(f"{name!r} is not a credential's name: it is a file's name, without ':'")
-    if "\\" in name:
-        raise ValueError(f"{name!r}: systemd takes the backslash out of a credential's name")
-    return f"{plain(name)}:{plain(source)}"
+    if "\\" in name + source:
+        raise ValueError("systemd takes backslashes out of a credential's name and path")
+    if not source or " " in source:
+        raise ValueError(f"{source!r}: from 254 on systemd fails on such a path of a credential")
+    return f"{plain(name)}:{path(source) if '/' in source else plain(source)}"
 
 
 def exit_status(text: str) -> str:

@@ -29,6 +29,7 @@ _DEFAULT = (
 
 _STRICT = (
     ("ProtectSystem", "strict"),  # everything is read-only
+    ("ReadOnlyPaths", "/run"),  # it, too: what mounts /proc anew leaves it writable
     ("ReadWritePaths", "-%t/hostagent/reports"),  # but where HOSTAGENT_REPORT points
     ("ProtectHome", "yes"),  # /home, /root and /run/user are empty
     ("PrivateDevices", "yes"),  # no disks, no memory devices
@@ -55,6 +56,7 @@ _NEEDS_PRIVILEGE = frozenset(
         "ProtectKernelTunables",
         "ProtectProc",
         "ProtectSystem",
+        "ReadOnlyPaths",
         "ReadWritePaths",
     }
 )

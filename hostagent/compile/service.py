@@ -82,7 +82,7 @@ def _process(draft: Draft) -> Iterator[Directive]:
         yield "Environment", draft.spell(key, _assignment, variable, value)
     draft.spell("command", _fits, job.command, job.environment)
     for file in job.environment_file:
-        yield "EnvironmentFile", draft.spell("environment_file", escape.optional_path, file)
+        yield "EnvironmentFile", draft.spell("environment_file", escape.environment_file, file)
     for name, source in job.credentials:
         key = f"credentials.{name}"
         yield "LoadCredential", draft.spell(key, escape.credential, name, source)

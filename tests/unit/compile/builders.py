@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+import tomli_w
 
 from hostagent.compile.draft import Target
 from hostagent.compile.units import Compiled, compile_spec
 from hostagent.model import Form, Job, Schedule, Spec
+from hostagent.spec.load import load
 
 DAILY = Schedule(Form.CALENDAR, "daily", calendar=("*-*-* 00:00:00",), zone="Europe/Berlin")
 EVERY = Schedule(
@@ -32,6 +37,21 @@ def job(name: str = "backup", **changes: Any) -> Job:
 def compiled(*jobs: Job, systemd: int = 252, user: bool = False) -> Compiled:
     """The units of ``jobs`` on host web1."""
     return compile_spec(Spec(jobs), Target(systemd=systemd, host="web1", user=user))
+
+
+def spec_of(table: dict[str, Any]) -> Spec:
+    """The spec of a jobs.toml, given as ``tests.strategies.specs`` gives it.
+
+    What only compile refuses is taken out: a credential's path with a space (decision 0103).
+    """
+    tables = [table.get("defaults", {}), *table.get("profile", {}).values(), *table["job"].values()]
+    for one in tables:
+        for name, source in list(one.get("credentials", {}).items()):
+            one["credentials"][name] = source.replace(" ", "_")
+    with TemporaryDirectory() as place:
+        file = Path(place, "jobs.toml")
+        file.write_text(tomli_w.dumps(table), encoding="utf-8")
+        return load(file, check_host=False).spec
 
 
 def sections(text: str) -> dict[str, list[tuple[str, str]]]:

@@ -34,7 +34,7 @@ SPELLINGS: tuple[Callable[[str], str], ...] = (
     lambda text: escape.assignment(text, "a"),
     lambda text: escape.path(f"/{text}"),
     escape.directory,
-    lambda text: escape.optional_path(f"-/{text}"),
+    lambda text: escape.environment_file(f"-/{text}"),
     lambda text: escape.credential("a", f"/{text}"),
     lambda text: escape.credential(text, "/a"),
 )
@@ -158,6 +158,13 @@ def test_a_path_that_systemd_would_refuse_is_refused(text: str) -> None:
         escape.path(text)
 
 
+def test_a_path_is_spelt_without_detours() -> None:
+    """262 refuses a credential's path that is not normalised; for the others it is the same."""
+    assert escape.path("//srv/./a//b/") == "/srv/a/b"
+    assert escape.credential("key", "/srv//k") == "key:/srv/k"
+    assert escape.path("/") == "/"
+
+
 def test_a_directory_may_be_the_home_and_may_be_missing() -> None:
     """``~`` and ``-`` are WorkingDirectory='s own syntax and pass."""
     assert [escape.directory(text) for text in ("~", "-~", "-/a b", "/50%")] == [
@@ -166,6 +173,29 @@ def test_a_directory_may_be_the_home_and_may_be_missing() -> None:
         "-/a b",
         "/50%%",
     ]
+
+
+def test_an_environment_files_backslash_is_no_escape() -> None:
+    """The path is a pattern to systemd, in which a backslash would vanish."""
+    assert escape.environment_file("-/a b/c\\d*") == "-/a b/c\\\\d*"
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("a:b", "/a"),
+        ("a/b", "/a"),
+        ("..", "/a"),
+        ("é", "/a"),
+        ("a", "/a b"),
+        ("a", "/a\\b"),
+        ("a", ""),
+    ],
+)
+def test_a_credential_that_systemd_would_garble_is_refused(name: str, source: str) -> None:
+    """Its name is a file's; a path with a space breaks the start from 254 on (decision 0103)."""
+    with pytest.raises(ValueError, match=r"credential|\.\."):
+        escape.credential(name, source)
 
 
 def test_a_description_becomes_one_line() -> None:
