@@ -189,8 +189,10 @@ def _carry_out(site: Site, facts: Facts, actions: Actions, wanted: Generation) -
     _restore_forgotten(paths, actions, manifest)
     if site.systemd:
         _stamp(paths, actions.start, wanted.files, at)
+        # Six edits in ten seconds would hit a timer's start limit; this forgets the count, too.
+        known = [timer for timer in actions.start if timer in (facts.loaded or {})]
+        site.systemd.reset_failed([*known, *actions.retire])
         site.systemd.start(actions.start, no_block=False)
-        site.systemd.reset_failed(actions.retire)
     _drop_stamps(paths, facts, manifest)
     generations.finish(paths)
     return Applied(

@@ -83,16 +83,17 @@ def _units(manifest: Manifest) -> set[str]:
 def _drop_in_names(unit: str) -> Iterable[str]:
     """The names whose ``.d`` directory applies to a unit, but for the one of its whole type.
 
-    For ``hostagent-a-b@eu.timer``: itself, ``hostagent-a-@eu.timer``, ``hostagent-@eu.timer``, and
-    the same without the scope (systemd.unit(5)).
+    For ``hostagent-a-b@eu.timer``: itself, ``hostagent-a-b@.timer``, ``hostagent-a-.timer`` and
+    ``hostagent-.timer`` (systemd.unit(5)).
     """
+    yield unit
     stem, _, kind = unit.rpartition(".")
-    prefix, at, instance = stem.partition("@")
+    prefix, at, _ = stem.partition("@")
+    if at:
+        yield f"{prefix}@.{kind}"
     words = prefix.split("-")
-    for start in (prefix, *("-".join(words[:n]) + "-" for n in range(1, len(words)))):
-        yield f"{start}{at}{instance}.{kind}"
-        if instance:
-            yield f"{start}@.{kind}"
+    for length in range(1, len(words)):
+        yield f"{'-'.join(words[:length])}-.{kind}"
 
 
 def _is_agents(path: Path) -> bool:

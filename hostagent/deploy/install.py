@@ -1,0 +1,184 @@
+"""The agent's own units on this machine: written, enabled, started, removed again.
+
+For what pip installed; a distribution's package ships the same files in its own places and does
+not need this. Jobs' units are ``apply``'s and are never touched here, nor is anything that a
+person wrote: configuration, ledger, generations.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from hostagent.errors import InputError, SystemdError
+from hostagent.host.files import write_atomically
+from hostagent.host.paths import Paths
+
+SERVICE, SOCKET = "hostagent.service", "hostagent.socket"
+
+_EXEC_START = "ExecStart=/usr/bin/hostagent "
+"""How the shipped units call the command; the rest of the line are its arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    text: str
+    mode: int = 0o644
+
+
+def install(paths: Paths, *, exec_path: str) -> list[Path]:
+    """Write and enable the agent's units; returns what was changed, in order. Idempotent.
+
+    ``exec_path`` is the hostagent command as the units shall call it. Each file is replaced
+    whole. Nothing is started: ``start`` does that, on the machine itself.
+
+    Raises:
+        InputError: ``exec_path`` cannot stand in a unit.
+        OSError: as writing does.
+    """
+    if not exec_path.startswith("/") or set(exec_path) & set(" \t\n\"'\\%$;"):
+        raise InputError(f"{exec_path!r} cannot be called from a unit", "install it elsewhere")
+    changed = []
+    for file in _files(paths, exec_path):
+        if _stands(file):
+            continue
+        file.path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file.path, file.text.encode(), file.mode)
+        changed.append(file.path)
+    for link, unit in _links(paths).items():
+        if link.is_symlink() and link.readlink() == Path("..") / unit:
+            continue
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(Path("..") / unit)
+        changed.append(link)
+    return changed
+
+
+def uninstall(paths: Paths) -> list[Path]:
+    """Remove what ``install`` wrote; returns what was there. Idempotent."""
+    removed = []
+    for path in (*_links(paths), *(file.path for file in _files(paths, "/"))):
+        if path.is_symlink() or path.exists():
+            path.unlink()
+            removed.append(path)
+    with contextlib.suppress(OSError):
+        paths.libexec.rmdir()  # stays when something else lies in it
+    return removed
+
+
+def start(paths: Paths) -> None:
+    """Make systemd take up what ``install`` wrote, and (re)start the agent.
+
+    A restart stops no job and loses no start: the socket stays, and askers wait.
+
+    Raises:
+        SystemdError: a step failed; the message is what it printed.
+    """
+    if not paths.user:
+        _run("systemd-sysusers", str(_sysusers(paths)))
+        _run("systemd-tmpfiles", "--create", str(_tmpfiles(paths)))
+        _run("journalctl", "--update-catalog")
+    _systemctl(paths, "daemon-reload")
+    _systemctl(paths, "start", SOCKET)
+    _systemctl(paths, "restart", SERVICE)
+
+
+def stop(paths: Paths) -> None:
+    """Stop the agent, if it runs; to be called before ``uninstall``. Jobs that run go on.
+
+    Raises:
+        SystemdError: systemd could not be reached.
+    """
+    for unit in (SERVICE, SOCKET):
+        if (paths.units / unit).exists():
+            _systemctl(paths, "stop", unit)
+
+
+def forget(paths: Paths) -> None:
+    """Make systemd forget what ``uninstall`` removed.
+
+    Raises:
+        SystemdError: systemd could not be reached.
+    """
+    _systemctl(paths, "daemon-reload")
+    if not paths.user:
+        _run("journalctl", "--update-catalog")
+
+
+def _files(paths: Paths, exec_path: str) -> list[_File]:
+    """Everything that belongs to an installation, but for the links that enable it."""
+    shipped = _shipped()
+    units = shipped / "user" if paths.user else shipped
+    service = (units / SERVICE).read_text(encoding="utf-8")
+    files = [
+        _File(paths.units / SERVICE, service.replace(_EXEC_START, f"ExecStart={exec_path} ")),
+        _File(paths.units / SOCKET, (units / SOCKET).read_text(encoding="utf-8")),
+        _File(paths.libexec / "admit", _admission_client(), 0o755),
+    ]
+    if not paths.user:
+        for source, place in {
+            "hostagent.sysusers": _sysusers(paths),
+            "hostagent.tmpfiles": _tmpfiles(paths),
+            # The one directory that journalctl reads besides the packages' own.
+            "hostagent.catalog": paths.root / "usr/local/lib/systemd/catalog/hostagent.catalog",
+        }.items():
+            files.append(_File(place, (shipped / source).read_text(encoding="utf-8")))
+    return files
+
+
+def _links(paths: Paths) -> dict[Path, str]:
+    """What ``systemctl enable`` makes of the units' [Install] sections."""
+    target = "default.target" if paths.user else "multi-user.target"
+    return {
+        paths.units / f"{target}.wants" / SERVICE: SERVICE,
+        paths.units / "sockets.target.wants" / SOCKET: SOCKET,
+    }
+
+
+def _sysusers(paths: Paths) -> Path:
+    return paths.root / "etc/sysusers.d/hostagent.conf"
+
+
+def _tmpfiles(paths: Paths) -> Path:
+    return paths.root / "etc/tmpfiles.d/hostagent.conf"
+
+
+def _stands(file: _File) -> bool:
+    try:
+        return (
+            not file.path.is_symlink()
+            and file.path.read_bytes() == file.text.encode()
+            and file.path.stat().st_mode & 0o7777 == file.mode
+        )
+    except OSError:
+        return False
+
+
+def _admission_client() -> str:
+    """The source of the ExecCondition client: one self-contained file, run on its own."""
+    return (resources.files("hostagent") / "agent/admit.py").read_text(encoding="utf-8")
+
+
+def _shipped() -> Traversable:
+    """The units as shipped: in the installed package, or at the checkout's top level."""
+    packaged = resources.files("hostagent") / "_units"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "units"
+
+
+def _systemctl(paths: Paths, *arguments: str) -> None:
+    _run("systemctl", *(("--user",) if paths.user else ()), *arguments)
+
+
+def _run(*command: str) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise SystemdError(f"{command[0]} could not be run: {error.strerror}") from error
+    if done.returncode:
+        raise SystemdError(f"{' '.join(command)} failed: {done.stderr.strip() or done.returncode}")
