@@ -16,7 +16,6 @@ from hostagent.model import Form, Job, Schedule, Spec, to_json
 from tests.machine.images import VENV
 from tests.machine.machine import Machine
 
-
 _DRIVER = """
 import dataclasses, json, os, sys
 from datetime import UTC, datetime

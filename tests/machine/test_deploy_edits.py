@@ -23,10 +23,11 @@ HOUR = timedelta(hours=1)
 Edit = Callable[[Job, str], Job]
 
 
-def _calendar(was: Job, *expressions: str, zone: str = "UTC", **changes: timedelta) -> Job:
-    schedule = Schedule(
-        Form.CALENDAR, ", ".join(expressions), calendar=expressions, zone=zone, **changes
-    )
+def _calendar(
+    was: Job, *expressions: str, zone: str = "UTC", jitter: timedelta = timedelta(0)
+) -> Job:
+    text = ", ".join(expressions)
+    schedule = Schedule(Form.CALENDAR, text, calendar=expressions, zone=zone, jitter=jitter)
     return replace(was, schedule=schedule)
 
 

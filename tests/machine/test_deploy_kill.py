@@ -77,9 +77,9 @@ def check_finished(generation):
     assert drift.drift(apply.Site(places, "machine", Manager())) == []
     wants = {path.name for path in (places.units / "timers.target.wants").glob("hostagent*")}
     assert wants == {unit for unit, _ in generation.manifest.wants}, wants
-    manager = Manager()
     timers = {unit.timer for unit in generation.manifest.units if unit.timer}
-    active = {name for name, state in manager.loaded("hostagent-*.timer").items() if state == "active"}
+    loaded = Manager().loaded("hostagent-*.timer")
+    active = {name for name, state in loaded.items() if state == "active"}
     assert active == timers, active ^ timers
     store = open_store(places.store_url)
     specs = {spec.job: spec.hash for spec in store.specs() if spec.valid_to is None}
