@@ -1,58 +1,16 @@
-"""The entry point: the command tree, and the one place where errors become exit codes.
-
-Exit codes: 0 done; 1 the answer is no, or changes are pending where that was asked; 2 bad input;
-3 the system refused.
-"""
+"""The entry point. The daemon is started without the command line's weight (10 MB of it)."""
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated
-
-import typer
-
-from hostagent.errors import HostagentError
-
-app = typer.Typer(
-    name="hostagent",
-    help="Periodic jobs as systemd units: each runs once, and missed ones are caught up gently.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-def _version(value: bool) -> None:
-    if value:
-        from hostagent import __version__
-
-        typer.echo(f"hostagent {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
-    ] = False,
-) -> None:
-    """Periodic jobs as systemd units: each runs once, and missed ones are caught up gently."""
 
 
 def main() -> None:
-    """Run the command line; never shows a traceback for what a person can act on."""
-    from hostagent.cli import commands
+    """Run ``hostagent``; the exit code is what the command's documentation says."""
+    if sys.argv[1:3] == ["agent", "run"] and set(sys.argv[3:]) <= {"--user"}:
+        from hostagent.agent.__main__ import main as be_agent
 
-    commands.register(app)
-    try:
-        app()
-    except HostagentError as error:
-        _complain(error.message, error.hint)
-        sys.exit(error.exit_code)
+        sys.exit(be_agent())
+    from hostagent.cli.app import run
 
-
-def _complain(message: str, hint: str | None) -> None:
-    print(f"hostagent: {message}" if "\n" not in message else message, file=sys.stderr)
-    if hint:
-        print(f"  hint: {hint}", file=sys.stderr)
+    run()

@@ -16,7 +16,10 @@ SENTENCES = {
     "protocol": "did not follow the start protocol",
     "start-limit-hit": "was started too often",
     "host-lost": "the host went down while it ran",
-    "start-refused": "PID 1 gave up its start three times before the agent was asked",
+    "start-refused": (
+        "could not be set up: PID 1 gave up three starts before the agent was asked "
+        "(a user, group, directory or credential that is missing?)"
+    ),
     "unknown": "ended while no agent was up, and the journal does not say how",
 }
 """Results that say all by themselves: systemd's (systemd.service(5), $SERVICE_RESULT) and ours."""

@@ -1,0 +1,58 @@
+"""The command tree, and the one place where errors become exit codes.
+
+Exit codes: 0 done; 1 the answer is no, or changes are pending where that was asked; 2 bad input;
+3 the system refused.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from hostagent.errors import HostagentError
+
+app = typer.Typer(
+    name="hostagent",
+    help="Periodic jobs as systemd units: each runs once, and missed ones are caught up gently.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from hostagent import __version__
+
+        typer.echo(f"hostagent {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    """Periodic jobs as systemd units: each runs once, and missed ones are caught up gently."""
+
+
+def run() -> None:
+    """Run the command line; never shows a traceback for what a person can act on."""
+    from hostagent.cli import commands
+
+    commands.register(app)
+    try:
+        app()
+    except HostagentError as error:
+        _complain(error.message, error.hint)
+        sys.exit(error.exit_code)
+
+
+def _complain(message: str, hint: str | None) -> None:
+    print(f"hostagent: {message}" if "\n" not in message else message, file=sys.stderr)
+    if hint:
+        print(f"  hint: {hint}", file=sys.stderr)
