@@ -58,7 +58,7 @@ apt-get -qq autoremove --purge >/dev/null
 mkdir -p /opt/hostagent/src /var/log/journal
 rm -rf /var/lib/apt/lists/* /root/.cache
 useradd --create-home --uid 1000 --shell /bin/bash alice
-systemctl mask --quiet console-getty.service getty.target systemd-networkd-wait-online.service
+systemctl mask --quiet console-getty.service getty.target dev-hugepages.mount
 systemctl list-unit-files --no-legend --type=timer | cut -d' ' -f1 | xargs -r systemctl mask --quiet
 """
 
@@ -117,6 +117,7 @@ def _build(release: str, dependencies: list[str], path: Path) -> None:
         _run("mmdebstrap", _mmdebstrap(release, new))
         say("installing the project's dependencies")
         _run("pip", _inside(new, ["/bin/sh", "-c", INSTALL, "install", *dependencies]))
+        _remove_mount_points(new)
         for name, text in FILES.items():
             (new / name).parent.mkdir(parents=True, exist_ok=True)
             (new / name).write_text(text)
@@ -162,7 +163,7 @@ def _inside(target: Path, command: list[str]) -> list[str]:
     """``command`` run inside ``target`` with the host's network, pip settings and certificates."""
     options = ["--quiet", "--register=no", "--keep-unit", "--pipe", "--as-pid2", "--timezone=off"]
     options += ["--resolv-conf=replace-host", f"--directory={target}"]
-    settings = {k: v for k, v in os.environ.items() if _PASSED.fullmatch(k)}
+    settings = _passed()
     options += [f"--setenv={name}={value}" for name, value in settings.items()]
     options += ["--setenv=LC_ALL=C.UTF-8", "--setenv=DEBIAN_FRONTEND=noninteractive"]
     for source, place in _pip_files(settings):
@@ -173,7 +174,10 @@ def _inside(target: Path, command: list[str]) -> list[str]:
     return ["unshare", "--mount", "/bin/sh", "-c", script, "inside", *options, *command]
 
 
-_PASSED = re.compile(r"PIP_.*|SSL_CERT_.*|.*_CA_BUNDLE|(https?|no|all)_proxy", re.IGNORECASE)
+def _passed() -> dict[str, str]:
+    """The environment that tells pip where and how to find packages."""
+    wanted = re.compile(r"PIP_.*|SSL_CERT_.*|.*_CA_BUNDLE|(https?|no|all)_proxy", re.IGNORECASE)
+    return {name: value for name, value in os.environ.items() if wanted.fullmatch(name)}
 
 
 def _pip_files(settings: dict[str, str]) -> list[tuple[Path, str]]:
@@ -209,6 +213,16 @@ def _pip_files(settings: dict[str, str]) -> list[tuple[Path, str]]:
             local = local.parent if word.startswith("file://") else local
             found.setdefault(local, str(local))
     return sorted(found.items())
+
+
+def _remove_mount_points(root: Path) -> None:
+    """What nspawn made in ``root`` to bind the host's files to, and left there, empty."""
+    for _, place in _pip_files(_passed()):
+        point = root / place.lstrip("/")
+        if point.is_file() and point.stat().st_size == 0:
+            point.unlink()
+        elif point.is_dir() and not any(point.iterdir()):
+            point.rmdir()
 
 
 def _run(step: str, command: list[str]) -> None:

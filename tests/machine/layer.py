@@ -6,6 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from hostagent.deploy import install
+from hostagent.host.paths import system
 from tests.machine import images
 
 COMMAND = f"""#!{images.VENV}/bin/python3
@@ -20,7 +22,8 @@ sys.exit(main())
 def lay(root: Path, layer: Path) -> Path:
     """Write the checkout's code into the empty directory ``layer``, to lie over ``root``.
 
-    ``hostagent`` is on the PATH of a machine made of both; its code is in /opt/hostagent/src.
+    ``hostagent`` is on the PATH of a machine made of both; its code is in /opt/hostagent/src, the
+    agent's units and the admission client are installed, and the agent is not enabled.
     """
     source = layer / "opt/hostagent/src"
     for name in ("hostagent", "templates", "units"):
@@ -36,6 +39,9 @@ def lay(root: Path, layer: Path) -> Path:
     link = layer / packages.relative_to(root) / "hostagent.pth"
     link.parent.mkdir(parents=True)
     link.write_text("/opt/hostagent/src\n")
+    install.install(system(layer), exec_path="/usr/bin/hostagent")
+    for link in layer.glob("etc/systemd/system/*.wants/*"):
+        link.unlink()  # a test that wants the agent starts it
     _compile(root, source)
     return layer
 

@@ -65,9 +65,10 @@ class Machine:
         """Prepare a machine over ``lower`` (topmost first) and boot it."""
         self.name = name
         self._base = Path(tempfile.mkdtemp(prefix=f"hostagent-{name}-"))
-        self._cgroups = [place / f"hostagent-{self._base.name}" for place in _hierarchies()]
+        self._cgroups = [place / self._base.name for place in _hierarchies()]
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._leader = 0
+        self._commands = CGROUPS
         keep = ["unshare", "--mount", "--propagation=slave", "/bin/sh", "-c", KEEPER, "keeper"]
         self._keeper = subprocess.Popen(
             [*keep, str(self._base), ":".join(map(str, lower)), *map(str, self._cgroups)],
@@ -102,6 +103,10 @@ class Machine:
         with _notify_socket() as (path, heard):
             self._nspawn = self._start_nspawn(path)
             self._leader = self._await_boot(heard)
+        # Commands belong to the machine's tree too: logind asks for its callers' cgroups.
+        (_, _, init) = Path(f"/proc/{self._leader}/cgroup").read_text().rpartition("0::/")
+        self._commands = _hierarchies()[0] / Path(init.strip()).parent / "commands"
+        self._commands.mkdir()
 
     def crash(self) -> None:
         """A power cut: everything dies by SIGKILL in one instant; what was written stays."""
@@ -231,7 +236,8 @@ class Machine:
         raise NotImplementedError(f"no clock of its own to set to {to}: see vm-tests/README.md")
 
     def _enter(self) -> list[str]:
-        return ["nsenter", f"--target={self.leader}", "--all", "--"]
+        join = f'echo $$ >{shlex.quote(str(self._commands))}/cgroup.procs && exec nsenter "$@"'
+        return ["/bin/sh", "-c", join, "enter", f"--target={self.leader}", "--all", "--"]
 
     def _offline(self, script: str, data: bytes = b"") -> bytes:
         command = [*self._keep(), "chroot", str(self._base / "root"), "/bin/sh", "-c", script]
@@ -285,6 +291,10 @@ class Machine:
         except subprocess.TimeoutExpired:
             raise MachineError(f"{self.name} was not off within {timeout} s") from None
         self._nspawn, self._leader = None, 0
+        for cgroup in self._cgroups:  # the next boot finds none, as after a real one
+            for place, _, _ in os.walk(cgroup, topdown=False):
+                if Path(place) != cgroup:
+                    Path(place).rmdir()
 
 
 def _hierarchies() -> list[Path]:

@@ -18,7 +18,8 @@ from tests.machine.machine import CGROUPS, Machine, MachineError
 def traces(name: str) -> list[str]:
     """Whatever of a machine is left on the host: mounts, cgroups, processes, directories."""
     mounts = [line for line in Path("/proc/mounts").read_text().splitlines() if name in line]
-    cgroups = [str(path) for path in CGROUPS.glob(f"**/hostagent-*{name}*")]
+    places = [CGROUPS, CGROUPS / "unified", CGROUPS / "systemd"]
+    cgroups = [str(path) for place in places for path in place.glob(f"*{name}*")]
     directories = [str(path) for path in Path("/tmp").glob(f"*{name}*")]
     processes = subprocess.run(
         ["pgrep", "-f", name], capture_output=True, text=True, check=False
