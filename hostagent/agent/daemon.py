@@ -119,7 +119,8 @@ class Daemon:
             if ended is not None:
                 await self.conclude(entry, entry.active, ended)
         if entry.active is None and entry.queued:
-            await self.starts.manual(entry, "queued behind another run", entry.queued.pop(0))
+            await self.starts.manual(entry, "queued behind another run", entry.queued[0])
+            entry.queued.pop(0)
         await self.starts.evaluate(entry)
 
     async def conclude(self, entry: Entry, run: Run, ended: Ended) -> None:
@@ -168,8 +169,10 @@ class Daemon:
     def _unit_changed(self, unit: str) -> None:
         """A hint from PID 1. Hints about one unit come in bursts: one look serves them all."""
         entry = self.book.of_service(unit)
-        if entry is None or entry.active is None or unit in self._changed:
+        if entry is None or unit in self._changed:
             return
+        if entry.active is None and not entry.lock.locked():
+            return  # no run, and none that is being claimed just now
         self._changed.add(unit)
         self.spawn(self._look_once(unit, entry))
 

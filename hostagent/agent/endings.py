@@ -41,14 +41,11 @@ class Endings:
         state = await systemd.call(systemd.it.service, entry.unit.service)
         if state.is_running or state.job_pending:
             return None
-        mine = run.invocation_id and state.invocation_id == run.invocation_id
-        if mine and state.started_at is not None:
-            return _ended(state)
-        if mine and state.result != "exec-condition" and state.active_state == "failed":
-            return _ended(state)
-        if run.invocation_id and not mine:
+        if run.invocation_id and state.invocation_id != run.invocation_id:
             return await self.recall(entry, run)
-        if not run.invocation_id and state.active_state == "failed":
+        if run.invocation_id and state.started_at is not None:
+            return _ended(state)
+        if _could_not_start(state, run):
             return _ended(state)
         return await self.start(entry, run)
 
@@ -113,6 +110,17 @@ class Endings:
         waiter: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(run_id, []).append(waiter)
         return await waiter
+
+
+def _could_not_start(state: ServiceState, run: Run) -> bool:
+    """PID 1 itself failed to start it: again would be the same.
+
+    Any other result without a main process is the admission client's (killed, out of memory, too
+    slow); and a failure from before the claim is that of an earlier run.
+    """
+    failed = state.active_state == "failed" and state.result == "resources"
+    since = run.claimed_at
+    return failed and (since is None or state.ended_at is None or state.ended_at >= since)
 
 
 def _ended(state: ServiceState) -> Ended:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from hostagent import __version__
 from hostagent.agent.book import Entry
@@ -89,12 +89,20 @@ class AgentService:
     async def _run_beside(self, entry: Entry, active: Run, at: datetime) -> str:
         if entry.job.overlap is Overlap.SKIP:
             raise NotPossible(reason=f'run {active.run_id} is active and overlap = "skip"')
+        at = await self._unused(entry, at)
         entry.queued.append(at)
         if entry.job.overlap is Overlap.REPLACE:
             entry.stopped = "replaced by a manual run"
             systemd = self._world.systemd
             await systemd.call(systemd.it.stop, [entry.unit.service], no_block=True)
         return run_id(entry.job.name, entry.scope, Kind.MANUAL, at)
+
+    async def _unused(self, entry: Entry, at: datetime) -> datetime:
+        """The next microsecond that names no manual run yet, neither claimed nor queued."""
+        store = self._world.store
+        while at in entry.queued or len(await store.call(store.it.run, _manual_id(entry, at))):
+            at += timedelta(microseconds=1)
+        return at
 
     async def wait(self, run_id: str) -> str:
         """Wait until the run is final."""

@@ -1,0 +1,169 @@
+"""The agent inside a machine: installed as an administrator does it, asked as a script asks.
+
+Jobs of these tests leave their own history, which owes nothing to the ledger: ``WORK`` appends a
+line to ``HISTORY`` when it starts and when it ends. What the ledger says is compared with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.machine.images import VENV
+from tests.machine.machine import Machine, MachineError
+
+LONG = bool(os.environ.get("HOSTAGENT_LONG"))
+"""Run the long loops in full."""
+
+WORK = "/usr/local/bin/work"
+HISTORY = "/root/history"
+
+_WORK = f"""#!/bin/bash
+# work SECONDS: says that it starts, takes its time, says that it ends.
+run="$HOSTAGENT_JOB ${{HOSTAGENT_SCOPE:--}} $HOSTAGENT_RUN_ID $HOSTAGENT_TOKEN"
+say() {{ echo "$1 $run $EPOCHREALTIME" >>{HISTORY}; }}
+say start
+sleep "${{1:-0}}"
+say end
+"""
+
+_INSTALL = f"""{VENV}/bin/python3 -c '
+from hostagent.deploy import install
+from hostagent.host import paths
+install.install(paths.system(), exec_path="/usr/bin/hostagent")
+install.start(paths.system())
+'"""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a job's own history; ``at`` is in seconds since the epoch."""
+
+    what: str
+    job: str
+    scope: str
+    run_id: str
+    token: int
+    at: float
+
+
+def with_agent(machine: Machine, jobs: str = "") -> Machine:
+    """Install and start the agent, and deploy ``jobs`` (the text of a jobs.toml)."""
+    machine.write(WORK, _WORK, 0o755)
+    machine.succeed(_INSTALL)
+    if jobs:
+        apply(machine, jobs)
+    return machine
+
+
+def apply(machine: Machine, jobs: str) -> str:
+    """Write jobs.toml and apply it; returns what apply printed."""
+    machine.write("/etc/hostagent/jobs.toml", jobs)
+    return machine.succeed("hostagent apply")
+
+
+def runs(machine: Machine, job: str = "") -> list[dict[str, Any]]:
+    """The ledger's rows, oldest first."""
+    rows: list[dict[str, Any]] = json.loads(
+        machine.succeed(f"hostagent runs {job} -n 100000 --json")
+    )
+    return rows[::-1]
+
+
+def wait_for_runs(
+    machine: Machine,
+    job: str,
+    enough: Callable[[list[dict[str, Any]]], bool],
+    timeout: float = 20,
+) -> list[dict[str, Any]]:
+    """The rows of ``job``, once ``enough`` says that they are what is waited for."""
+    end = time.monotonic() + timeout
+    while not enough(rows := runs(machine, job)):
+        if time.monotonic() > end:
+            shown = "\n".join(f"{row['run_id']} {row['outcome']} {row['reason']}" for row in rows)
+            raise MachineError(f"{job}: not the runs waited for within {timeout} s:\n{shown}")
+        time.sleep(0.1)
+    return rows
+
+
+def ended(count: int, outcome: str | None = None) -> Callable[[list[dict[str, Any]]], bool]:
+    """Whether ``count`` runs have (this) outcome."""
+
+    def enough(rows: list[dict[str, Any]]) -> bool:
+        return (
+            sum(r["outcome"] is not None and outcome in {None, r["outcome"]} for r in rows) >= count
+        )
+
+    return enough
+
+
+def audit(machine: Machine) -> dict[str, Any]:
+    """What ``hostagent audit`` says; it must find no difference."""
+    found: dict[str, Any] = json.loads(machine.succeed("hostagent audit --json"))
+    assert found["differences"] == []
+    return found
+
+
+def history(machine: Machine, job: str | None = None) -> list[Line]:
+    """What the jobs themselves wrote down, in order."""
+    lines = []
+    for text in machine.run(f"cat {HISTORY} 2>/dev/null").stdout.splitlines():
+        what, name, scope, run_id, token, at = text.split()
+        line = Line(what, name, scope.replace("-", "", 1), run_id, int(token), float(at))
+        if job in {None, name}:
+            lines.append(line)
+    return lines
+
+
+def check_history(lines: Sequence[Line]) -> None:
+    """No run started twice, no two of a job at once, tokens strictly grow: promise 1."""
+    started = [line.run_id for line in lines if line.what == "start"]
+    assert len(started) == len(set(started)), sorted(r for r in started if started.count(r) > 1)
+    tokens: dict[tuple[str, str], int] = {}
+    for line in lines:
+        if line.what == "start":
+            name = (line.job, line.scope)
+            assert line.token > tokens.get(name, 0), f"{line} after token {tokens[name]}"
+            tokens[name] = line.token
+
+
+def next_of(machine: Machine, job: str) -> datetime:
+    """The next occurrence of a job."""
+    (row,) = json.loads(machine.succeed(f"hostagent next {job} -n 1 --json"))
+    return datetime.fromisoformat(row["scheduled_for"])
+
+
+def status(machine: Machine) -> dict[str, Any]:
+    """What the agent says of itself."""
+    answer: dict[str, Any] = json.loads(machine.succeed("hostagent agent status --json"))
+    return answer
+
+
+def agent_pid(machine: Machine) -> int:
+    """The agent's main process, in the machine's own count; 0: there is none."""
+    return int(machine.succeed("systemctl show -P MainPID hostagent.service"))
+
+
+def kill_agent(machine: Machine) -> None:
+    """SIGKILL, as the kernel's OOM killer would; systemd starts it again."""
+    machine.run("systemctl kill --signal=KILL --kill-whom=main hostagent.service")
+
+
+def wait_for_agent(machine: Machine, timeout: float = 20) -> None:
+    """Wait until the agent answers."""
+    machine.wait_until("hostagent agent status", timeout)
+
+
+def instant(text: str) -> datetime:
+    """An RFC 3339 time of the command line's JSON."""
+    return datetime.fromisoformat(text)
+
+
+def now() -> datetime:
+    """The machine's clock is the host's."""
+    return datetime.now(UTC)
