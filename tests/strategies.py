@@ -129,7 +129,7 @@ def _places() -> st.SearchStrategy[Table]:
         "labels": st.lists(st.sampled_from(["db", "role=web", "zone=eu-1"]), unique=True),
         "prefer": hosts,
     }
-    scopes = st.lists(line.map(str.strip), min_size=1, max_size=3, unique=True)
+    scopes = st.lists(line.map(lambda t: t[:6].strip()), min_size=1, max_size=3, unique=True)
     return st.fixed_dictionaries(
         {}, optional={**common, "run_on": st.just("one"), "for_each": scopes}
     ) | st.fixed_dictionaries({"run_on": st.just("each")}, optional=common)
@@ -207,7 +207,10 @@ def _process() -> dict[str, st.SearchStrategy[Any]]:
         "working_directory": paths | st.just("~"),
         "environment": _variables(),
         "environment_file": _one_or_many(paths | paths.map(lambda p: "-" + p)),
-        "credentials": st.dictionaries(st.sampled_from(["key", "db.pass"]), paths),
+        "credentials": st.dictionaries(
+            st.sampled_from(["key", "db.pass"]),
+            st.sampled_from(["/etc/keys/a%n", "/srv/ö", "vault"]),
+        ),
         "success_exit_status": st.lists(st.sampled_from([1, 255, "SIGTERM", "TEMPFAIL"]))
         | st.just(3),
         "umask": st.sampled_from(["022", "0077"]),

@@ -2,8 +2,9 @@
 
 Quotes and C escapes mean what they mean in a unit file; ``$`` and ``%`` mean nothing: they are
 passed on as they stand (the shell of ``sh -c '…'`` still sees them). An escape that systemd does
-not know stays as it is, backslash included, as systemd leaves it. Stricter than systemd in three
-things that are accidents: a bare ``;``, bytes that are no UTF-8, a backslash at the end.
+not know stays as it is, backslash included, as systemd leaves it. Stricter than systemd
+where only an accident can be meant: a bare ``;``, an escape for NUL or for bytes that are no
+UTF-8, a backslash at the end.
 """
 
 from __future__ import annotations

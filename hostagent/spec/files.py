@@ -18,11 +18,15 @@ from typing import Any
 
 from hostagent.errors import Problem
 from hostagent.spec.positions import KeyPath, Position, Positions
+from hostagent.spec.values import shown
 
 MAX_FILE = 4 * 1024 * 1024
 MAX_FILES = 10_000
+MAX_DEPTH = 50
 
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+# tomllib takes time and memory by the square of a key's parts, so such a key is found before.
+_DEEP_KEY = re.compile(rf"^[ \t\[]*(?:[\w\"'-]+[ \t]*\.[ \t]*){{{MAX_DEPTH},}}", re.MULTILINE)
 _LONG_NUMBER = re.compile(r"\d[\d_]{4000,}")
 
 
@@ -61,35 +65,35 @@ def dotted(path: KeyPath) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            bare = re.fullmatch(r"[A-Za-z0-9_-]+", part)
-            shown = part if bare else '"' + re.sub(r"[^ -~]", "?", part[:60]) + '"'
-            text += f".{shown}" if text else shown
+            bare = re.fullmatch(r"[A-Za-z0-9_-]{1,100}", part)
+            text += ("." if text else "") + (part if bare else shown(part))
     return text
 
 
-def read(path: Path, trusted_uid: int | None) -> tuple[list[Document], list[Problem]]:
-    """The documents of ``path`` and of its drop-ins, and what is wrong with the other files.
+def read(path: Path, trusted_uid: int | None) -> tuple[list[Document], list[tuple[int, Problem]]]:
+    """The documents of ``path`` and of its drop-ins, and what is wrong with files (by index).
 
     The drop-ins of ``jobs.toml`` are the ``*.toml`` files in ``jobs.d`` beside it, by name.
     """
     documents: list[Document] = []
-    problems: list[Problem] = []
+    problems: list[tuple[int, Problem]] = []
     files = [path]
     drop_ins = path.with_suffix(".d")
     if drop_ins.is_dir():
-        problems += _distrusted_directory(drop_ins, trusted_uid)
+        problems += [(1, wrong) for wrong in _distrusted_directory(drop_ins, trusted_uid)]
         found = sorted(p for p in drop_ins.iterdir() if _is_drop_in(p))
         if len(found) > MAX_FILES:
-            problems.append(_whole(drop_ins, f"holds {len(found)} files; at most {MAX_FILES} do"))
+            message = f"holds {len(found)} files; at most {MAX_FILES} are read"
+            problems.append((1, _whole(drop_ins, message)))
         files += found[:MAX_FILES]
     for index, file in enumerate(files):
         wrong, text = _bytes(file, trusted_uid)
-        problems += wrong
+        problems += [(index, problem) for problem in wrong]
         if text is None:
             continue
         parsed = parse(str(file), index, text)
         if isinstance(parsed, Problem):
-            problems.append(parsed)
+            problems.append((index, parsed))
         else:
             documents.append(parsed)
     return documents, problems
@@ -111,14 +115,17 @@ def _bytes(path: Path, trusted_uid: int | None) -> tuple[list[Problem], bytes | 
     except OSError as error:
         hint = "give the path of a jobs.toml" if isinstance(error, FileNotFoundError) else None
         return [_whole(path, f"cannot be read: {error.strerror}", hint)], None
-    with os.fdopen(handle, "rb") as file:
-        found = os.fstat(file.fileno())
+    try:
+        found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
             return [_whole(path, "is not a regular file")], None
         if found.st_size > MAX_FILE:
             message = f"is {found.st_size} bytes long; at most {MAX_FILE} are read"
             return [_whole(path, message, "split it into files in jobs.d")], None
-        return _distrusted_file(path, found, trusted_uid), file.read(MAX_FILE + 1)
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return _distrusted_file(path, found, trusted_uid), file.read(MAX_FILE)
+    finally:
+        os.close(handle)
 
 
 def parse(path: str, index: int, text: bytes) -> Document | Problem:
@@ -131,6 +138,9 @@ def parse(path: str, index: int, text: bytes) -> Document | Problem:
         return Problem(path, line, column, "", "is not UTF-8 text", "save the file as UTF-8")
     if content.startswith("\ufeff"):
         return Problem(path, 1, 1, "", "begins with a byte order mark", "save it without a BOM")
+    if deep := _DEEP_KEY.search(content):
+        line = content.count("\n", 0, deep.start()) + 1
+        return Problem(path, line, 1, "", f"a key has more than {MAX_DEPTH} parts")
     try:
         return Document(path, index, text, tomllib.loads(content))
     except tomllib.TOMLDecodeError as error:
@@ -153,12 +163,20 @@ def _syntax(path: str, content: str, message: str) -> Problem:
         message = message[: place.start()]
         if place[1]:
             line, column = int(place[1]), int(place[2])
-    text = content.split("\n")[line - 1].strip()
-    return Problem(path, line, column, "", message[0].lower() + message[1:], _syntax_hint(text))
+    text = content.split("\n")[line - 1]
+    hint = _syntax_hint(text.strip(), message)
+    if message == "Illegal character '\\n'":
+        message = "the text in quotes is not closed on its line"
+    elif message == "Cannot overwrite a value" or message.endswith("twice"):
+        message = "this key or table stands here for the second time"
+        column = len(text) - len(text.lstrip()) + 1
+    return Problem(path, line, column, "", message[0].lower() + message[1:], hint)
 
 
-def _syntax_hint(text: str) -> str | None:
+def _syntax_hint(text: str, message: str) -> str | None:
     """What a person probably meant in a line that is not TOML."""
+    if message == "Invalid value" and re.match(r"[\w.-]+\s*=\s*[\"'\[{0-9]", text):
+        return "an array above this line is not closed with ]"
     if re.match(r"[\w.-]+\s*:", text):
         return "TOML sets a value with =, not with :"
     if re.match(r"[\w.-]+\s*=\s*(True|False|None|yes|no|on|off)\b", text):

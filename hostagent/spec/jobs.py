@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import grp
 import pwd
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from functools import lru_cache
@@ -18,7 +18,7 @@ from hostagent.errors import Problem
 from hostagent.model import Backoff, Form, Job, Lane, Missed, Overlap, RunOn, Sandbox, Schedule
 from hostagent.spec.files import Document
 from hostagent.spec.resolve import Draft, Origin
-from hostagent.spec.schedules import build_schedule, period_of
+from hostagent.spec.schedules import build_schedule, forms_of, period_of
 from hostagent.spec.schema import BackoffTable
 from hostagent.spec.spans import format_span
 from hostagent.spec.values import did_you_mean, shown
@@ -80,10 +80,6 @@ def build(
 
     Problems go to ``report``. ``check_host``: the job's user and group must exist here.
     """
-    if "command" not in draft.values and "command" not in draft.broken:
-        report(
-            draft.place.problem("has no command", 'write command = "/path/to/program"', key=True)
-        )
     _check_keys(draft, report)
     if check_host:
         _check_accounts(draft, report)
@@ -94,6 +90,16 @@ def build(
     job = _job(draft, schedule, derived)
     _check_times(draft, job, report)
     return job, derived
+
+
+def check_complete(draft: Draft) -> Iterator[tuple[Document, Problem]]:
+    """What a job cannot be without."""
+    if not draft.has("command"):
+        hint = 'write command = "/path/to/program"'
+        yield draft.place.problem("has no command", hint, key=True)
+    if not forms_of(draft):
+        hint = "write one of calendar, cron, every, at, on_boot"
+        yield draft.place.problem("has no schedule", hint, key=True)
 
 
 def _job(draft: Draft, schedule: Schedule, derived: dict[str, Origin]) -> Job:

@@ -25,6 +25,7 @@ from hostagent.spec.values import (
     argument,
     characters,
     filled,
+    kind_of,
     line,
     shown,
 )
@@ -101,11 +102,26 @@ def each(items: Iterable[tuple[str | int, Any]], check: Callable[[Any, Any], T])
 
 
 def _one_or_many(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+    return [value] if isinstance(value, str) else _array(value)
 
 
 def _command(value: Any) -> Any:
-    return commands.split(value) if isinstance(value, str) else value
+    return commands.split(value) if isinstance(value, str) else _array(value)
+
+
+def _array(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise WrongValueError(f"must be text in quotes or an array, not {kind_of(value)}")
+    return value
+
+
+def _text(value: Any) -> str:
+    """Check that a value which may be a secret is text, without showing it."""
+    if not isinstance(value, str):
+        raise WrongValueError(
+            f"must be text in quotes, not {kind_of(value)}", 'put it in quotes: "…"'
+        )
+    return value
 
 
 def _distinct(values: list[str]) -> list[str]:
@@ -158,12 +174,12 @@ def _when(value: Any) -> datetime:
     return value
 
 
-def _environment(values: dict[str, str]) -> dict[str, str]:
+def _environment(values: dict[str, Any]) -> dict[str, str]:
     each(values.items(), _variable)
     return values
 
 
-def _variable(key: str, value: str) -> None:
+def _variable(key: str, value: Any) -> None:
     """Check one variable. Its value may be a secret: no message shows it."""
     if not _VARIABLE.fullmatch(key):
         raise WrongValueError(
@@ -172,7 +188,7 @@ def _variable(key: str, value: str) -> None:
         )
     if key.startswith("HOSTAGENT_"):
         raise WrongValueError(f"{key} is one of the variables that every run gets from the agent")
-    characters(value)
+    characters(_text(value))
     size = len(f"{key}={value}".encode())
     if size > MAX_ARGUMENT:
         raise WrongValueError(
@@ -186,16 +202,21 @@ def _environment_file(text: str) -> str:
     return text
 
 
-def _credentials(values: dict[str, str]) -> dict[str, str]:
+def _credentials(values: dict[str, Any]) -> dict[str, str]:
     each(values.items(), _credential)
     return values
 
 
-def _credential(key: str, value: str) -> None:
+def _credential(key: str, value: Any) -> None:
     if not _CREDENTIAL.fullmatch(key) or key in {".", ".."}:
         raise WrongValueError(f"{shown(key)} is not the name of a credential")
-    if "/" in value or not _CREDENTIAL.fullmatch(value):  # else: one that the manager was given
+    if "/" in _text(value) or not _CREDENTIAL.fullmatch(
+        value
+    ):  # else: one that the manager was given
         absolute(value)
+        if "\\" in value or " " in value:
+            why = "systemd takes no credential from a path with spaces or backslashes"
+            raise WrongValueError(f"{shown(value)}: {why}")
 
 
 def _exit_status(value: Any) -> str:
@@ -282,6 +303,7 @@ _SPAN_SCHEMA = {
     "anyOf": [{"type": "string", "examples": ["90s", "5min", "1h 30min"]}, {"type": "integer"}]
 }
 _MANY = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+_STRINGS = {"type": "object", "additionalProperties": {"type": "string"}}
 _WHEN_SCHEMA = {"type": "string", "examples": ["2026-12-24T18:00:00"]}
 
 Sentence = Annotated[str, AfterValidator(characters), Field(max_length=4000)]
@@ -340,14 +362,14 @@ Percent = Annotated[
     WithJsonSchema({"type": "string", "examples": ["50%", "200%"]}),
 ]
 Weight = Annotated[int, Field(ge=1, le=10000)]
-Environment = Annotated[dict[str, str], AfterValidator(_environment)]
+Environment = Annotated[dict[str, Any], AfterValidator(_environment), WithJsonSchema(_STRINGS)]
 EnvironmentFiles = Annotated[
     list[Annotated[str, AfterValidator(_environment_file)]],
     BeforeValidator(_one_or_many),
     AfterValidator(_distinct),
     WithJsonSchema(_MANY),
 ]
-Credentials = Annotated[dict[str, str], AfterValidator(_credentials)]
+Credentials = Annotated[dict[str, Any], AfterValidator(_credentials), WithJsonSchema(_STRINGS)]
 ExitStatuses = Annotated[
     list[Annotated[str, BeforeValidator(_exit_status)]],
     BeforeValidator(_statuses),

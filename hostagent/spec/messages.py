@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from typing import Any
 
@@ -13,7 +12,7 @@ from hostagent.errors import Problem
 from hostagent.spec.files import Document
 from hostagent.spec.positions import KeyPath
 from hostagent.spec.schema import File, JobTable, NotifyTable, PoolTable, Profile, SystemdTable
-from hostagent.spec.values import WrongValueError, did_you_mean, nearest, shown
+from hostagent.spec.values import WrongValueError, did_you_mean, kind_of, nearest, shown
 
 _KINDS = {
     "string_type": "text in quotes",
@@ -77,7 +76,7 @@ def path_of(details: ErrorDetails, data: Any) -> KeyPath:
         try:
             data = data[part]
         except (KeyError, IndexError, TypeError):
-            break
+            continue  # a step that reading added, such as the table that a plain backoff becomes
         path = (*path, part)
     return path
 
@@ -101,11 +100,11 @@ def _message(
         return problem.message, problem.hint
     if kind in _KINDS:
         secret = "environment" in path
-        what = _kind_of(value) if secret or not _is_short(value) else shown(value)
+        what = kind_of(value) if secret or not _is_short(value) else shown(value)
         return f"must be {_KINDS[kind]}, not {what}", _quote_hint(kind, value, secret=secret)
     if kind in _BOUNDS:
         word, name = _BOUNDS[kind]
-        return f"must be {word} {context[name]}, not {shown(value)}", None
+        return f"must be {word} {context[name]:g}, not {shown(value)}", None
     if kind == "literal_error":
         known = re.findall(r"'(\w+)'", context["expected"])
         listed = " or ".join(f'"{word}"' for word in known)
@@ -115,47 +114,41 @@ def _message(
         return f'has no "{details["loc"][-1]}"', None
     if kind == "too_short":
         return "is an empty array", "leave the key out, or name at least one"
-    if kind == "too_long":
-        return f"has more than {context['max_length']} elements", None
-    return details["msg"][0].lower() + details["msg"][1:], None
+    plain = {
+        "finite_number": f"must be a finite number, not {shown(value)}",
+        "too_long": f"has more than {context.get('max_length')} elements",
+    }
+    return plain.get(kind, details["msg"][0].lower() + details["msg"][1:]), None
 
 
 def _is_short(value: Any) -> bool:
     return isinstance(value, str | int | float) and len(str(value)) <= 60
 
 
-def _kind_of(value: Any) -> str:
-    for kind, word in (
-        (bool, "a boolean"),
-        (int, "a whole number"),
-        (float, "a number"),
-        (str, "text"),
-        (list, "an array"),
-        (dict, "a table"),
-        (dt.date, "a date"),
-        (dt.time, "a time of day"),
-    ):
-        if isinstance(value, kind):
-            return word
-    return type(value).__name__
-
-
 def _quote_hint(kind: str, value: Any, *, secret: bool) -> str | None:
     if kind == "string_type" and isinstance(value, bool | int | float):
         return 'put it in quotes: "…"' if secret else f'write "{shown(value)}"'
-    if kind in {"int_type", "float_type", "bool_type"} and isinstance(value, str):
+    if kind in {"int_type", "float_type"} and isinstance(value, str) and value.isdecimal():
         return "leave the quotes out"
+    if kind == "bool_type":
+        return "write true or false, without quotes"
     if kind == "list_type" and isinstance(value, str):
         return f"write [{shown(value)}]"
     return None
+
+
+def meant(path: KeyPath) -> str | None:
+    """The key that an unknown key probably was meant to be."""
+    key, known = str(path[-1]), _known(path[:-1])
+    elsewhere = _ELSEWHERE.get(key.lower().replace("-", "_"))
+    return nearest(key, known) or (elsewhere if elsewhere in known else None)
 
 
 def _unknown(path: KeyPath) -> tuple[str, str | None]:
     """The message for a key that no table has; a key of another table is told from a typo."""
     key = str(path[-1])
     known = _known(path[:-1])
-    elsewhere = _ELSEWHERE.get(key.lower().replace("-", "_"))
-    guess = nearest(key, known) or (elsewhere if elsewhere in known else None)
+    guess = meant(path)
     message = f"unknown key {shown(key)}" + (f'; did you mean "{guess}"?' if guess else "")
     if guess:
         return message, None

@@ -92,6 +92,7 @@ class Draft:
     values: dict[str, Any] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
+    layers: list[Layer] = field(default_factory=list)
 
     @property
     def place(self) -> Place:
@@ -101,6 +102,11 @@ class Draft:
     def at(self, key: str) -> Place:
         """Where the key is written; the job's header if it is not."""
         return self.places.get(key, self.place)
+
+    def is_nearer(self, key: str, other: str) -> bool:
+        """Whether ``key`` was written in a later layer, which wins, than ``other``."""
+        order = [id(layer) for layer in self.layers]
+        return order.index(id(self.at(key).layer)) > order.index(id(self.at(other).layer))
 
     def has(self, key: str) -> bool:
         """Whether anybody wrote the key, be its value good or not."""
@@ -116,7 +122,8 @@ def layer(document: Document, table: tuple[str, ...], model: Table, broken: set[
 def draft(own: Layer, profiles: Mapping[str, Layer], defaults: Layer | None) -> Draft:
     """The job of the table ``own``; ``check_extends`` tells of unknown profiles and cycles."""
     job = Draft(own.table[1], own)
-    for each in ([defaults] if defaults else []) + list(_chain(own, profiles)):
+    job.layers = [*([defaults] if defaults else []), *_chain(own, profiles)]
+    for each in job.layers:
         _merge(job, each)
     return job
 

@@ -11,7 +11,7 @@ from hostagent.errors import Problem
 from hostagent.model import Form, Schedule, rfc3339
 from hostagent.schedule import blackout, calendar, cron, interval, occurrences
 from hostagent.schedule.errors import CalendarError
-from hostagent.schedule.zones import EPOCH, is_zone, zone_of
+from hostagent.schedule.zones import EPOCH, zone_of
 from hostagent.spec.files import Document
 from hostagent.spec.resolve import FORMS, Draft
 from hostagent.spec.spans import format_span
@@ -25,22 +25,21 @@ _LIKE_ZONE = re.compile(r"[A-Z][A-Za-z_]+/[A-Za-z][A-Za-z0-9_+/-]*")
 def build_schedule(draft: Draft, report: Report) -> Schedule | None:
     """The schedule, without its jitter; None when a problem (told to ``report``) is in the way."""
     form = _form(draft, report)
-    faults: list[None] = []
+    faults: list[Problem] = []
 
-    def counted(problem: tuple[Document, Problem]) -> None:
-        faults.append(None)
-        report(problem)
+    def counted(found: tuple[Document, Problem]) -> None:
+        faults.append(found[1])
+        report(found)
 
     expressions, zone = _zone(draft, counted)
-    if zone is not None:
-        expressions = _checked(draft, form, expressions, zone, counted)
-        _check_blackout(draft, zone, counted)
+    expressions = _checked(draft, form, expressions, zone, counted)
+    _check_blackout(draft, zone, counted)
     instants = {
         key: _instant(draft, key, zone, counted)
         for key in ("at", "anchor", "not_before", "not_after")
     }
     if "anchor" in draft.values and form is not None and form is not Form.EVERY:
-        counted(draft.at("anchor").problem("only an interval has an anchor", "every = …", key=True))
+        counted(draft.at("anchor").problem("only every has an anchor", "take it out", key=True))
     if form is None or faults or draft.broken & {*FORMS, *instants, "timezone", "blackout"}:
         return None
     every = draft.values.get("every")
@@ -51,7 +50,7 @@ def build_schedule(draft: Draft, report: Report) -> Schedule | None:
         form=form,
         text=_text(draft, form, instants["at"]),
         calendar=expressions,
-        zone=zone if zone and _is_in_wall_time(draft, form) else "UTC",
+        zone=zone if _is_in_wall_time(draft, form) else "UTC",
         every=every,
         anchor=anchor,
         at=instants["at"],
@@ -78,67 +77,57 @@ def _calendar_period(expressions: tuple[str, ...]) -> timedelta | None:
     return occurrences.period(Schedule(Form.CALENDAR, "", calendar=expressions))
 
 
+def forms_of(draft: Draft) -> list[str]:
+    """The forms of schedule that were written, be their values good or not."""
+    return [form for form in FORMS if draft.has(form) and draft.values.get(form) is not False]
+
+
 def _form(draft: Draft, report: Report) -> Form | None:
-    written = [f for f in FORMS if draft.has(f) and draft.values.get(f) is not False]
-    if not written:
-        hint = "write one of calendar, cron, every, at, on_boot"
-        report(draft.place.problem("has no schedule", hint, key=True))
-        return None
+    written = forms_of(draft)
     for other in written[1:]:
         message = f'"{other}" stands beside "{written[0]}"; a job has one schedule'
         report(draft.at(other).problem(message, "take one of them out", key=True))
     return Form(written[0]) if len(written) == 1 else None
 
 
-def _zone(draft: Draft, report: Report) -> tuple[tuple[str, ...], str | None]:
-    """The calendar's expressions without their zone, and the schedule's zone (None: unknown)."""
+def _zone(draft: Draft, report: Report) -> tuple[tuple[str, ...], str]:
+    """The calendar's expressions without their zone, and the schedule's zone.
+
+    After a problem the zone is UTC, so that what else is wrong is found too.
+    """
     written: str | None = draft.values.get("timezone")
-    if written is not None:
-        try:
-            zone_of(written)
-        except CalendarError as error:
-            report(draft.at("timezone").problem(error.message, error.hint))
-            return (), None
-    if "timezone" in draft.broken:
-        return (), None
+    if written is not None and (wrong := _zone_error(written)):
+        report(draft.at("timezone").problem(wrong.message, wrong.hint))
+        written = None
     plain: list[str] = []
     zones: dict[str | None, int] = {}
     for index, text in enumerate(draft.values.get("calendar", ())):
         expression, zone = calendar.split_zone(text)
-        last = expression.rpartition(" ")[2]
-        if zone is None and _LIKE_ZONE.fullmatch(last) and not is_zone(last):
-            wrong = _zone_error(last)
+        head, _, last = expression.rpartition(" ")
+        if zone is None and _LIKE_ZONE.fullmatch(last) and (wrong := _zone_error(last)):
             report(draft.at("calendar").problem(wrong.message, wrong.hint, index))
-            return (), None
+            expression = head
+        else:
+            zones.setdefault(zone, index)
         plain.append(expression)
-        zones.setdefault(zone, index)
     return tuple(plain), _one_zone(draft, written, zones, report)
 
 
 def _one_zone(
     draft: Draft, written: str | None, zones: dict[str | None, int], report: Report
-) -> str | None:
+) -> str:
     """The one zone of all expressions; ``zones`` maps each suffix to the first that has it."""
     suffixes = [zone for zone in zones if zone]
     place = draft.at("calendar")
     if not suffixes:
         return written or "UTC"
     if len(zones) > 1:
-        index = sorted(zones.values())[1]
-        report(
-            place.problem("all expressions of a job are meant in one zone", "use timezone", index)
-        )
-        return None
-    if written and written != suffixes[0] and not _overrides(draft):
+        message = "all expressions of a job are meant in one zone"
+        report(place.problem(message, "use timezone", sorted(zones.values())[1]))
+    elif written and written != suffixes[0] and not draft.is_nearer("calendar", "timezone"):
         message = f'ends in the zone {suffixes[0]}, but timezone is "{written}"'
         report(place.problem(message, "take one of them out", zones[suffixes[0]]))
-        return None
     return suffixes[0]
-
-
-def _overrides(draft: Draft) -> bool:
-    """Whether the calendar is the job's own and the timezone only inherited."""
-    return draft.at("calendar").layer is draft.own and draft.at("timezone").layer is not draft.own
 
 
 def _checked(
@@ -171,13 +160,13 @@ def _calendar_error(expression: str, zone: str) -> CalendarError | None:
     return None
 
 
-def _zone_error(name: str) -> CalendarError:
-    """What is wrong with a name that is no zone."""
+def _zone_error(name: str) -> CalendarError | None:
+    """What is wrong with the name of a zone."""
     try:
         zone_of(name)
     except CalendarError as error:
         return error
-    raise AssertionError(f"{name} is a zone")
+    return None
 
 
 def _check_blackout(draft: Draft, zone: str, report: Report) -> None:
@@ -188,10 +177,10 @@ def _check_blackout(draft: Draft, zone: str, report: Report) -> None:
             report(draft.at("blackout").problem(error.message, error.hint, index))
 
 
-def _instant(draft: Draft, key: str, zone: str | None, report: Report) -> datetime | None:
+def _instant(draft: Draft, key: str, zone: str, report: Report) -> datetime | None:
     """The instant in UTC; one without an offset is meant in the zone."""
     value: datetime | None = draft.values.get(key)
-    if value is None or zone is None:
+    if value is None:
         return None
     if key == "anchor" and value.microsecond:
         report(draft.at(key).problem("is not a whole second"))

@@ -9,9 +9,9 @@ from typing import Any
 from hostagent.spec.values import WrongValueError, shown
 
 _SUFFIXES = "BKMGTPE"
-_SIZE = re.compile(r"\s*(\d{1,20}(?:\.\d{1,20})?)\s*([BKMGTPE]?)\s*")
-_WRONG_SUFFIX = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([bkmgtpe])(i?b)?\s*", re.IGNORECASE)
-_PERCENT = re.compile(r"\s*(\d{1,9}(?:\.\d{1,2})?)\s*%\s*")
+_SIZE = re.compile(r"\s*([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*([BKMGTPE]?)\s*")
+_WRONG_SUFFIX = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([bkmgtpe])(i?b)?\s*", re.IGNORECASE)
+_PERCENT = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,2})?)\s*%\s*")
 _EXAMPLE = 'write for example "512M" or "2G"'
 
 

@@ -23,7 +23,7 @@ for _us, _names in (
 ):
     _UNITS_US |= dict.fromkeys(_names.split(), _us)
 
-_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Zµμ]*)")
+_PART = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Zµμ]*)")
 _MOST = timedelta(days=36525)
 _EXAMPLE = 'write for example "90s", "5min" or "1h 30min"'
 

@@ -6,7 +6,9 @@ What systemd can carry decides what is refused here: a value is kept literally a
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
+import itertools
 import re
 from collections.abc import Iterable
 
@@ -15,6 +17,7 @@ MAX_ARGUMENT = 128 * 1024 - 1
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SHOWN = 60
+_COMPARED = 2000
 
 
 class WrongValueError(ValueError):
@@ -37,6 +40,23 @@ def shown(value: object) -> str:
     return '"' + _CONTROL.sub(lambda m: f"\\u{ord(m[0]):04x}", text.replace("\n", "\\n")) + '"'
 
 
+def kind_of(value: object) -> str:
+    """What a value is, for messages that must not show it."""
+    for kind, word in (
+        (bool, "a boolean"),
+        (int, "a whole number"),
+        (float, "a number"),
+        (str, "text"),
+        (list, "an array"),
+        (dict, "a table"),
+        (dt.date, "a date"),
+        (dt.time, "a time of day"),
+    ):
+        if isinstance(value, kind):
+            return word
+    return type(value).__name__
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``; did you mean "…"?``, or nothing when no known word is near."""
     near = nearest(word, known)
@@ -47,7 +67,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that is most like ``word``, if any is."""
     if len(word) > 200:
         return None
-    folded = {k.lower(): k for k in sorted(known, reverse=True)}
+    folded = {k.lower(): k for k in sorted(itertools.islice(known, _COMPARED), reverse=True)}
     close = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
     return folded[close[0]] if close else None
 
