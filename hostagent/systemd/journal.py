@@ -68,9 +68,11 @@ class Journal:
         if user:
             self._manager = ("_SYSTEMD_USER_UNIT=init.scope", f"_UID={os.getuid()}")
             self._id_field = "USER_INVOCATION_ID"
+            self._unit_fields = ("_SYSTEMD_USER_UNIT", "USER_UNIT")
         else:
             self._manager = ("_PID=1",)
             self._id_field = "INVOCATION_ID"
+            self._unit_fields = ("_SYSTEMD_UNIT", "UNIT")
 
     def end_of(self, invocation_id: str) -> JournalEnd | None:
         """How that start ended; None when the journal does not tell (lost, or still running)."""
@@ -96,24 +98,47 @@ class Journal:
             ends |= _ends(self._id_field, [json.loads(line) for line in lines])
         return ends
 
-    def tail(self, invocation_id: str, lines: int) -> list[str]:
-        """The last lines that a start left in the journal, its own and PID 1's about it.
+    def tail(
+        self, invocation_id: str, unit: str, lines: int, since: datetime | None = None
+    ) -> list[str]:
+        """The last lines that a start of ``unit`` left: its own, and PID 1's about it.
+
+        ``since`` (the start, or a little before) saves reading the journal from its beginning.
 
         Raises:
             SystemdError: journalctl failed.
         """
         self._sync()
-        return self._journalctl(
-            "--output=cat", f"--lines={int(lines)}", *self._everything_of(invocation_id)
+        records = self._journalctl(
+            "--output=json",
+            "--all",
+            f"--output-fields=MESSAGE,_PID,_SYSTEMD_USER_UNIT,_SYSTEMD_INVOCATION_ID,{self._id_field}",
+            *_window(since, None),
+            *self._everything_of(unit),
         )
+        return _of_start(_checked(invocation_id), self._id_field, records)[-lines:]
 
-    def command(self, invocation_id: str, *options: str) -> list[str]:
-        """The journalctl command line that shows a start to a person."""
-        return ["journalctl", *options, *self._everything_of(invocation_id)]
+    def command(
+        self,
+        invocation_id: str,
+        *options: str,
+        unit: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> list[str]:
+        """The journalctl command line that shows a start to a person.
 
-    def _everything_of(self, invocation_id: str) -> list[str]:
+        Give ``unit`` and the start's window where they are known: of short runs, journald fails
+        to note the InvocationID with one line in twenty, and by it alone these are not found.
+        """
         one = _checked(invocation_id)
-        return [f"_SYSTEMD_INVOCATION_ID={one}", "+", f"{self._id_field}={one}", *self._manager]
+        by_id = [f"_SYSTEMD_INVOCATION_ID={one}", "+", f"{self._id_field}={one}", *self._manager]
+        by_unit = ["+", *self._everything_of(unit)] if unit and since else []
+        return ["journalctl", *options, *_window(since, until), *by_id, *by_unit]
+
+    def _everything_of(self, unit: str) -> list[str]:
+        its_own, about_it = self._unit_fields
+        return [f"{its_own}={unit}", "+", f"{about_it}={unit}", *self._manager]
 
     def _sync(self) -> None:
         """Have journald write out what it holds; only root may ask, and it is no loss if not."""
@@ -169,6 +194,37 @@ def _field(name: str, value: str) -> bytes:
     if b"\n" not in data:
         return name.encode() + b"=" + data + b"\n"
     return name.encode() + b"\n" + len(data).to_bytes(8, "little") + data + b"\n"
+
+
+def _of_start(wanted: str, id_field: str, lines: Sequence[str]) -> list[str]:
+    """The messages of one start among a unit's records.
+
+    A record without InvocationID (its process was gone before journald looked) belongs to the
+    start before it: a unit's starts never overlap.
+    """
+    messages: list[str] = []
+    current = ""
+    for line in lines:
+        record = json.loads(line)
+        # Only the manager's word is taken for another id than journald's own: jobs can forge it.
+        is_manager = record.get("_PID") == "1" or record.get("_SYSTEMD_USER_UNIT") == "init.scope"
+        current = record.get(id_field if is_manager else "_SYSTEMD_INVOCATION_ID") or current
+        if current == wanted:
+            messages.append(_plain(record.get("MESSAGE")))
+    return messages
+
+
+def _plain(message: str | list[int] | None) -> str:
+    """A message as text; journalctl gives what is no UTF-8 as a list of bytes."""
+    return bytes(message).decode(errors="replace") if isinstance(message, list) else message or ""
+
+
+def _window(since: datetime | None, until: datetime | None) -> list[str]:
+    return [
+        f"--{name}=@{at.timestamp():.6f}"
+        for name, at in (("since", since), ("until", until))
+        if at is not None
+    ]
 
 
 def _ends(id_field: str, records: Sequence[dict[str, Any]]) -> dict[str, JournalEnd]:

@@ -360,7 +360,7 @@ fd = with_user.watch("mine", seen.append)
 with_user.reload()
 with_user.ref("mine.service")
 with_user.start(["mine.service"])
-while with_user.service("mine.service").exit_code is None:
+while not seen or with_user.service("mine.service").exit_code is None:
     select.select([fd], [], [], 10)
     with_user.dispatch()
 state = with_user.service("mine.service")
