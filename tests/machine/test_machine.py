@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.machine import images
-from tests.machine.conftest import Boot, Roots
+from tests.machine.fixtures import Boot, Roots
 from tests.machine.machine import CGROUPS, Machine, MachineError
 
 
