@@ -25,7 +25,7 @@ calendar = "2099-01-01"
 """
 INSIDE = """
 import json, subprocess, time
-kinds = {"plain": "plain.service", "hostagent": "hostagent-true.service", "wrapper": "wrapper.service"}
+kinds = {"plain": "plain", "hostagent": "hostagent-true", "wrapper": "wrapper"}
 times = {kind: [] for kind in kinds}
 for i in range(ROUNDS):
     for kind, unit in kinds.items():
@@ -42,7 +42,7 @@ def main() -> None:
     with machine_with_agent(release) as machine:
         oneshot = "[Service]\nType=oneshot\nExecStart="
         machine.write("/etc/systemd/system/plain.service", f"{oneshot}/bin/true\n")
-        wrapper = '/usr/bin/python3 -c "import subprocess; subprocess.run([\'/bin/true\'])"'
+        wrapper = "/usr/bin/python3 -c \"import subprocess; subprocess.run(['/bin/true'])\""
         machine.write("/etc/systemd/system/wrapper.service", f"{oneshot}{wrapper}\n")
         machine.write("/etc/hostagent/jobs.toml", JOBS)
         machine.succeed("hostagent apply && systemctl daemon-reload")
@@ -52,8 +52,10 @@ def main() -> None:
         for kind, values in times.items():
             ms = median(values) * 1000
             print(f"{kind:<10} {ms:7.2f} ms  {median(values) / floor:5.2f} x the plain oneshot")
-        empty = machine.succeed("t=$(date +%s%N); for i in $(seq 50); do systemctl --version; done "
-                                ">/dev/null; echo $((($(date +%s%N)-t)/50000))")
+        empty = machine.succeed(
+            "t=$(date +%s%N); for i in $(seq 50); do systemctl --version; done "
+            ">/dev/null; echo $((($(date +%s%N)-t)/50000))"
+        )
         print(f"of each, {int(empty) / 1000:.2f} ms are systemctl's own start")
         machine.succeed("systemctl start --no-block hostagent-sleep; sleep 1")
         processes = machine.succeed("cat /sys/fs/cgroup/hostagent.slice/*/*/cgroup.procs | wc -l")
