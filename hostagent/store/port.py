@@ -60,7 +60,13 @@ class SpecRecord:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A job as ``apply`` deploys it. ``renamed_from`` carries history and high-water mark over."""
+    """A job as ``apply`` deploys it. ``renamed_from`` carries over what the store knows of a job.
+
+    Rows, schedules, tokens, marks, decisions, a pause and a pending retry stand under the new
+    name from then on, and run ids of the old name still find their run. A run that goes on keeps
+    the old name, by which PID 1 knows its unit, until it is finished. It is done once: a job that
+    is registered under its new name already is left alone.
+    """
 
     job: str
     hash: str
@@ -263,7 +269,9 @@ class Store(Protocol):
         ``high_water`` raised to at least ``at`` (so that nothing in the past becomes due: promise
         5). ``closing`` are the settlements of what the old schedules still owed; each is written
         only if it lies above the cursor's high-water mark. Jobs that are not named are closed,
-        and their cursors removed once no claim is active, if ``remove_others``. Idempotent.
+        and their cursors removed once no claim is active, if ``remove_others``; a job or a scope
+        that comes back goes on with its token and its mark, raised to at least ``at``. Where a
+        schedule or a job ends, its pending retry does, and the ledger says so. Idempotent.
         """
 
     def specs(self, job: str | None = None) -> list[SpecRecord]:
@@ -271,7 +279,10 @@ class Store(Protocol):
 
     # Who is here: sessions
     def open_session(self, host: str, boot_id: str, resume: str | None = None) -> Session:
-        """Open a session; with ``resume``, go on with that one if it is of this boot and open."""
+        """Open a session; with ``resume``, go on with that one if it is of this boot and open.
+
+        A host has one session: the one before it is over.
+        """
 
     def close_session(self, session: Session) -> None:
         """The session ends. Its active claims stay active until finished. Idempotent."""
@@ -281,19 +292,26 @@ class Store(Protocol):
         """Ask for claims, in order; one answer each.
 
         A first attempt of a scheduled run needs ``high_water < scheduled_for <= now`` and no
-        active claim, and moves ``high_water``. Manual and backfill runs need no active claim
-        only, and neither read nor move ``high_water``. Attempt n + 1 needs the run's attempt n
-        finished with a ``retry_at`` that has come.
+        active claim, and moves ``high_water``; a retry that was pending is given up, and the
+        ledger says so. Manual and backfill runs need no active claim only, and neither read nor
+        move ``high_water``; where a run of their kind has their ``scheduled_for`` already, they
+        get the next free microsecond. Attempt n + 1 needs the run's attempt n finished with a
+        ``retry_at`` that has come (else ``EARLY``) and not given up. Of several reasons to refuse,
+        the first in the order SESSION, UNKNOWN, SPEC, ACTIVE, EARLY, PASSED, ATTEMPT is told.
         """
 
     def attach(self, job: str, scope: str, token: int, invocation_id: str, at: datetime) -> bool:
         """The unit is starting as ``invocation_id``; False when ``token`` is not active.
 
-        Replaces an earlier invocation of the same token: PID 1 had not run it.
+        Replaces an earlier invocation of the same token: PID 1 had not run it. An empty
+        ``invocation_id`` makes the claim a prepared one again.
         """
 
     def finish(self, finishes: Sequence[Finish]) -> list[Accepted | Stale]:
-        """Final, token-checked writes; one answer each."""
+        """Final, token-checked writes; one answer each.
+
+        A (job, scope) has one pending retry: a later ``retry_at`` of another run replaces it.
+        """
 
     def settle(self, settlements: Sequence[Settlement]) -> list[Accepted | Refused]:
         """Record occurrences that get no attempt and move ``high_water`` to ``last``.
@@ -313,9 +331,11 @@ class Store(Protocol):
         """All attempts of one run, oldest first; empty when there is none."""
 
     def prune(self, before: datetime) -> int:
-        """Drop ended ledger rows, decisions and closed specs from before; return how many rows.
+        """Drop ended ledger rows, decisions and closed specs from before.
 
-        Never drops an open run, nor a cursor: ``high_water`` guards against re-entry by itself.
+        Returns how many ledger rows. A row is from before when its ``scheduled_for`` is, so what
+        it covers reaches back further. Never drops an attempt of a run that is open or waits for
+        its retry, nor a cursor: ``high_water`` guards against re-entry by itself.
         """
 
     def retained_since(self) -> datetime | None:

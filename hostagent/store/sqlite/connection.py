@@ -3,32 +3,47 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
 import os
 import sqlite3
 import struct
-import time
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
 from hostagent.errors import StoreError, StoreUnavailable
 from hostagent.store.port import DEFAULT_BUSY
+from hostagent.store.sqlite.gate import Gate
 
 VERSION = 1
 """The schema's version: the number of the last migration."""
 
-_REMOTE = {
+REMOTE = {
     0x6969: "NFS",
     0xFF534D42: "CIFS",
     0xFE534D42: "SMB2",
     0x517B: "SMB",
     0x65735546: "FUSE",
     0x01021997: "9p",
+    0x00C36400: "Ceph",
+    0x5346414F: "AFS",
+    0x0BD00BD0: "Lustre",
 }
 """statfs(2)'s f_type of file systems whose memory maps two hosts do not share."""
 
-_POLL_S = 0.005
+PASSING = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_PROTOCOL,
+}
+"""Errors that say nothing about the store itself: the same call may succeed later. An I/O error
+is among them because a volume that is full can show as one, and because it leaves the caller in
+doubt about what was written, which is what ``StoreUnavailable`` means."""
+
+_BUSY_S = DEFAULT_BUSY.total_seconds()
+_BE_ROOT = "be root, or a member of the group hostagent"
 
 
 class Connection:
@@ -36,104 +51,85 @@ class Connection:
 
     def __init__(self, path: Path, *, read_only: bool) -> None:
         self.path = path
-        self._gate: int | None = None
-        try:
+        self._gate: Gate | None = None
+        with contextlib.ExitStack() as undo, self._errors():
+            undo.callback(self.close)
             if read_only:
-                self._db = self._open_reading()
+                self._open_reading()
             else:
-                self._db = self._open_writing()
-        except sqlite3.Error as error:
-            raise self._refusal(error) from error
-        except OSError as error:
-            hint = "be root, or a member of the group hostagent"
-            raise StoreError(f"{path}: {error.strerror}", hint) from error
+                self._open_writing()
+            undo.pop_all()
 
     def close(self) -> None:
         """Close the file. Idempotent."""
-        self._db.close()
+        if db := getattr(self, "_db", None):
+            db.close()
         if self._gate is not None:
-            os.close(self._gate)
-            self._gate = None
+            self._gate.close()
 
     def read(self, sql: str, *values: object) -> list[sqlite3.Row]:
         """All rows of one SELECT."""
-        try:
+        with self._errors():
             return self._db.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
-            raise self._refusal(error) from error
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All of the block or nothing; durable when the block has ended."""
-        with self._queue():
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield self._db
-                except BaseException:
-                    self._db.execute("ROLLBACK")
-                    raise
-                self._db.execute("COMMIT")
-            except sqlite3.Error as error:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise self._refusal(error) from error
-
-    @contextlib.contextmanager
-    def _queue(self) -> Iterator[None]:
-        """Writers wait for each other in the kernel, in order; SQLite's busy handler starves."""
         assert self._gate is not None, "opened to read only"
-        deadline = time.monotonic() + DEFAULT_BUSY.total_seconds()
-        while True:
+        with self._gate.passed(_BUSY_S), self._errors():
+            self._db.execute("BEGIN IMMEDIATE")
             try:
-                fcntl.flock(self._gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise StoreUnavailable(f"{self.path}: another writer is at work") from None
-                time.sleep(_POLL_S)
+                yield self._db
+                self._db.execute("COMMIT")
+            finally:
+                if self._db.in_transaction:  # SQLite ends it by itself when the volume is full
+                    self._db.execute("ROLLBACK")
+
+    def _open_reading(self) -> None:
         try:
-            yield
-        finally:
-            fcntl.flock(self._gate, fcntl.LOCK_UN)
+            self.path.stat()
+        except FileNotFoundError as error:
+            raise StoreError(f"{self.path} does not exist yet", "run: hostagent apply") from error
+        self._connect()
+        self._db.execute("PRAGMA query_only=ON")
+        if self._version() < VERSION:
+            raise StoreError(f"{self.path} is not set up yet", "run: hostagent apply")
 
-    def _open_reading(self) -> sqlite3.Connection:
-        if not self.path.exists():
-            raise StoreError(f"{self.path} does not exist yet", "run: hostagent apply")
-        db = sqlite3.connect(f"file:{self.path}?mode=rw", uri=True, isolation_level=None)
-        db.row_factory = sqlite3.Row
-        db.execute("PRAGMA query_only=ON")
-        db.execute(f"PRAGMA busy_timeout={int(DEFAULT_BUSY.total_seconds() * 1000)}")
-        self._check_version(db)
-        return db
-
-    def _open_writing(self) -> sqlite3.Connection:
+    def _open_writing(self) -> None:
         self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         kind = _file_system(self.path.parent)
-        if kind in _REMOTE:
+        if kind in REMOTE:
             raise StoreError(
-                f"{self.path} lies on {_REMOTE[kind]}; SQLite needs a local file system",
+                f"{self.path} lies on {REMOTE[kind]}; SQLite needs a local file system",
                 "for several hosts, use another store",
             )
-        self._gate = os.open(
-            self.path.with_name(self.path.name + ".gate"),
-            os.O_RDWR | os.O_CREAT | os.O_CLOEXEC,
-            0o640,
-        )
+        self._gate = Gate(self.path.with_name(self.path.name + ".gate"))
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
-        db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-        db.row_factory = sqlite3.Row
-        db.execute(f"PRAGMA busy_timeout={int(DEFAULT_BUSY.total_seconds() * 1000)}")
-        with self._queue():
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("PRAGMA synchronous=FULL")
-            db.execute("PRAGMA wal_autocheckpoint=200")
-            db.execute("PRAGMA journal_size_limit=1048576")
-            self._migrate(db)
-        return db
+        self._connect()
+        with self._gate.passed(_BUSY_S):
+            self._version()
+            (mode,) = self._db.execute("PRAGMA journal_mode=WAL").fetchone()
+            if mode != "wal":
+                raise StoreError(f"{self.path}: this file system cannot carry SQLite's WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute("PRAGMA wal_autocheckpoint=200")
+            self._db.execute("PRAGMA journal_size_limit=1048576")
+            self._migrate()
 
-    def _check_version(self, db: sqlite3.Connection) -> int:
-        (version,) = db.execute("PRAGMA user_version").fetchone()
+    def _connect(self) -> None:
+        """Never makes the file. A reader, too, asks for writing: it needs a place in ``-shm``."""
+        # One thread at a time is the port's rule, but not always the one that opened.
+        self._db = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=_BUSY_S,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        self._db.row_factory = sqlite3.Row
+
+    def _version(self) -> int:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
             raise StoreError(
                 f"{self.path} is of a newer hostagent (schema {version}, known is {VERSION})",
@@ -141,18 +137,31 @@ class Connection:
             )
         return int(version)
 
-    def _migrate(self, db: sqlite3.Connection) -> None:
+    def _migrate(self) -> None:
         migrations = resources.files("hostagent.store.sqlite") / "migrations"
-        for number in range(self._check_version(db) + 1, VERSION + 1):
+        for number in range(self._version() + 1, VERSION + 1):
             (file,) = (f for f in migrations.iterdir() if f.name.startswith(f"{number:04}_"))
-            db.executescript(f"BEGIN;{file.read_text()};PRAGMA user_version={number};COMMIT;")
+            script = f"BEGIN;{file.read_text()};PRAGMA user_version={number};COMMIT;"
+            self._db.executescript(script)
 
-    def _refusal(self, error: sqlite3.Error) -> StoreError:
-        text = f"{self.path}: {error}"
-        passing = isinstance(error, sqlite3.OperationalError) and (
-            "locked" in str(error) or "busy" in str(error) or "full" in str(error)
-        )
-        return StoreUnavailable(text) if passing else StoreError(text)
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """SQLite's and the kernel's errors as the port's."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+            text = f"{self.path}: {error}"
+            if code in PASSING:
+                raise StoreUnavailable(text) from error
+            refused = code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
+            raise StoreError(text, _BE_ROOT if refused else None) from error
+        except PermissionError as error:
+            raise StoreError(f"{self.path}: {error.strerror}", _BE_ROOT) from error
+        except OSError as error:
+            lasting = error.errno not in {errno.ENOSPC, errno.EDQUOT}
+            kind = StoreError if lasting else StoreUnavailable
+            raise kind(f"{self.path}: {error.strerror}") from error
 
 
 def _file_system(path: Path) -> int:

@@ -1,20 +1,15 @@
-"""SQLite behind the port: one host, one file.
-
-A claim is a conditional update of the cursor and its ledger row, in one transaction; the token
-is the cursor's counter, so it grows with every claim of a (job, scope), whatever its kind.
-"""
+"""SQLite behind the port: one host, one file. Each method is one transaction or one SELECT."""
 
 from __future__ import annotations
 
-import sqlite3
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hostagent.model import Kind, Run, parse_run_id
+from hostagent import model
+from hostagent.model import Run, parse_run_id
 from hostagent.store.port import (
     Accepted,
     AuditEvent,
@@ -34,16 +29,11 @@ from hostagent.store.port import (
     Stale,
     Want,
 )
-from hostagent.store.sqlite import registry, rows
+from hostagent.store.sqlite import claims, registry, rows
 from hostagent.store.sqlite.connection import Connection
-from hostagent.store.sqlite.rows import RUN_COLUMNS, instant, micros, run_of
+from hostagent.store.sqlite.rows import SELECT_RUN, instant, micros, run_of
 
 KEPT_DECISIONS = 50
-
-_INSERT_RUN = f"INSERT INTO run ({RUN_COLUMNS}) VALUES ({', '.join('?' * 28)})"  # noqa: S608
-_SELECT_RUN = f"SELECT {RUN_COLUMNS} FROM run"  # noqa: S608
-_CURSOR = "SELECT * FROM cursor WHERE job=? AND scope=? AND retired=0"
-_BY_TOKEN = _SELECT_RUN + " WHERE job=? AND scope=? AND token=? AND attempt>0"
 
 
 class SqliteStore:
@@ -53,7 +43,7 @@ class SqliteStore:
         self._db = Connection(path, read_only=read_only)
 
     def close(self) -> None:
-        """Close the file."""
+        """See the port."""
         self._db.close()
 
     def now(self) -> datetime:
@@ -73,7 +63,7 @@ class SqliteStore:
         """See the port."""
         with self._db.transaction() as db:
             for settlement in closing:
-                _settle(db, settlement)
+                claims.settle(db, settlement)
             return registry.register(db, jobs, at, remove_others=remove_others)
 
     def specs(self, job: str | None = None) -> list[SpecRecord]:
@@ -113,37 +103,38 @@ class SqliteStore:
         """See the port."""
         with self._db.transaction() as db:
             is_open = db.execute(
-                "SELECT 1 FROM session WHERE id=? AND state=0", (session.id,)
+                "SELECT 1 FROM session WHERE id=? AND host=? AND boot_id=? AND state=0",
+                (session.id, session.host, session.boot_id),
             ).fetchone()
             if not is_open:
                 return [Refused(Refusal.SESSION) for _ in wants]
             now = self.now()
-            return [_claim(db, session, want, now) for want in wants]
+            return [claims.claim(db, session, want, now) for want in wants]
 
     def attach(self, job: str, scope: str, token: int, invocation_id: str, at: datetime) -> bool:
         """See the port."""
+        key = (job, scope, token)
         with self._db.transaction() as db:
             held = db.execute(
-                "SELECT 1 FROM cursor WHERE job=? AND scope=? AND active_token=?",
-                (job, scope, token),
+                "SELECT 1 FROM cursor WHERE job=? AND scope=? AND active_token=?", key
             ).fetchone()
             if held:
                 db.execute(
                     "UPDATE run SET invocation_id=?, started_at=? "
                     "WHERE job=? AND scope=? AND token=? AND attempt>0",
-                    (invocation_id, micros(at) if invocation_id else None, job, scope, token),
+                    (invocation_id or None, micros(at) if invocation_id else None, *key),
                 )
             return held is not None
 
     def finish(self, finishes: Sequence[Finish]) -> list[Accepted | Stale]:
         """See the port."""
         with self._db.transaction() as db:
-            return [_finish(db, finish) for finish in finishes]
+            return [claims.finish(db, finish) for finish in finishes]
 
     def settle(self, settlements: Sequence[Settlement]) -> list[Accepted | Refused]:
         """See the port."""
         with self._db.transaction() as db:
-            return [_settle(db, settlement) for settlement in settlements]
+            return [claims.settle(db, settlement) for settlement in settlements]
 
     def cursors(self) -> list[Cursor]:
         """See the port."""
@@ -188,7 +179,7 @@ class SqliteStore:
         condition = f" WHERE {' AND '.join(sql)}" if sql else ""
         order = " ORDER BY scheduled_for DESC, token DESC LIMIT ?"
         values.append(-1 if where.limit is None else where.limit)
-        return [run_of(row) for row in self._db.read(_SELECT_RUN + condition + order, *values)]
+        return [run_of(row) for row in self._db.read(SELECT_RUN + condition + order, *values)]
 
     def run(self, run_id: str) -> list[Run]:
         """See the port."""
@@ -197,21 +188,33 @@ class SqliteStore:
             return []
         job, scope, kind, at = name
         found = self._db.read(
-            _SELECT_RUN
-            + " WHERE job=? AND scope=? AND kind=? AND scheduled_for=? ORDER BY attempt",
+            f"{SELECT_RUN} WHERE job=? AND scope=? AND kind=? AND scheduled_for=? ORDER BY attempt",
             job,
             scope,
             str(kind),
             micros(at),
         )
-        return [run_of(row) for row in found]
+        if found:
+            return [run_of(row) for row in found]
+        (heir,) = self._db.read(
+            "SELECT max(successor) AS job FROM cursor WHERE job=? AND scope=?", job, scope
+        )
+        return self.run(model.run_id(heir["job"], scope, kind, at)) if heir["job"] else []
 
     def prune(self, before: datetime) -> int:
         """See the port."""
         limit = micros(before)
         with self._db.transaction() as db:
             count = db.execute(
-                "DELETE FROM run WHERE scheduled_for<? AND outcome IS NOT NULL", (limit,)
+                "DELETE FROM run WHERE scheduled_for<? AND outcome IS NOT NULL "
+                "AND NOT EXISTS (SELECT 1 FROM run AS going WHERE going.job=run.job "
+                "AND going.scope=run.scope AND going.kind=run.kind "
+                "AND going.scheduled_for=run.scheduled_for AND going.outcome IS NULL) "
+                "AND NOT EXISTS (SELECT 1 FROM cursor, run AS tried WHERE cursor.job=run.job "
+                "AND cursor.scope=run.scope AND tried.job=run.job AND tried.scope=run.scope "
+                "AND tried.token=cursor.retry_token AND tried.kind=run.kind "
+                "AND tried.scheduled_for=run.scheduled_for)",
+                (limit,),
             ).rowcount
             db.execute("DELETE FROM decision WHERE at<?", (limit,))
             db.execute("DELETE FROM job_spec WHERE valid_to<?", (limit,))
@@ -289,189 +292,3 @@ class SqliteStore:
             "SELECT * FROM audit_log WHERE ?1 IS NULL OR at>=?1 ORDER BY at, rowid", micros(since)
         )
         return [rows.event_of(row) for row in found]
-
-
-def _claim(
-    db: sqlite3.Connection, session: Session, want: Want, now: datetime
-) -> Claimed | Refused:
-    cursor = db.execute(_CURSOR, (want.job, want.scope)).fetchone()
-    if cursor is None:
-        return Refused(Refusal.UNKNOWN)
-    if cursor["spec_hash"] != want.spec_hash:
-        return Refused(Refusal.SPEC)
-    if cursor["active_token"] is not None:
-        return Refused(Refusal.ACTIVE, _holder(db, want.job, want.scope, cursor["active_token"]))
-    if want.attempt > 1:
-        refusal = _may_follow(db, cursor, want, now)
-    elif want.kind is Kind.SCHEDULED:
-        refusal = _may_open(cursor, want, now)
-    else:
-        refusal, want = None, _unused(db, want)
-    if refusal is not None:
-        return Refused(refusal)
-    if want.attempt == 1 and want.kind is Kind.SCHEDULED:
-        _supersede(db, cursor, want)
-        cursor = db.execute(_CURSOR, (want.job, want.scope)).fetchone()
-    run = Run(
-        job=want.job,
-        scope=want.scope,
-        kind=want.kind,
-        scheduled_for=want.scheduled_for,
-        attempt=want.attempt,
-        token=cursor["token"] + 1,
-        host=session.host,
-        reason=want.reason,
-        spec_hash=want.spec_hash,
-        session=session.id,
-        boot_id=session.boot_id,
-        claimed_at=want.at,
-        started_at=want.at if want.invocation_id else None,
-        invocation_id=want.invocation_id,
-        covers_from=want.covers_from,
-        covers=want.covers,
-    )
-    db.execute(_INSERT_RUN, rows.run_values(run))
-    opens = want.attempt == 1 and want.kind is Kind.SCHEDULED
-    follows = want.attempt > 1
-    db.execute(
-        "UPDATE cursor SET token=?, active_token=?, high_water=max(high_water, ?), "
-        "retry_token=CASE WHEN ? THEN NULL ELSE retry_token END, "
-        "retry_at=CASE WHEN ? THEN NULL ELSE retry_at END WHERE job=? AND scope=?",
-        (
-            run.token,
-            run.token,
-            micros(run.scheduled_for) if opens else 0,
-            follows,
-            follows,
-            run.job,
-            run.scope,
-        ),
-    )
-    return Claimed(run)
-
-
-def _may_open(cursor: sqlite3.Row, want: Want, now: datetime) -> Refusal | None:
-    if want.scheduled_for > now:
-        return Refusal.EARLY
-    if (micros(want.scheduled_for) or 0) <= cursor["high_water"]:
-        return Refusal.PASSED
-    return None
-
-
-def _may_follow(
-    db: sqlite3.Connection, cursor: sqlite3.Row, want: Want, now: datetime
-) -> Refusal | None:
-    last = _holder(db, want.job, want.scope, cursor["retry_token"])
-    expected = (want.kind, want.scheduled_for, want.attempt - 1)
-    if last is None or (last.kind, last.scheduled_for, last.attempt) != expected:
-        return Refusal.ATTEMPT
-    return Refusal.EARLY if cursor["retry_at"] > (micros(now) or 0) else None
-
-
-def _unused(db: sqlite3.Connection, want: Want) -> Want:
-    """Manual and backfill runs have identities of their own: the next free microsecond."""
-    while db.execute(
-        "SELECT 1 FROM run WHERE job=? AND scope=? AND kind=? AND scheduled_for=?",
-        (want.job, want.scope, str(want.kind), micros(want.scheduled_for)),
-    ).fetchone():
-        want = replace(want, scheduled_for=want.scheduled_for + timedelta(microseconds=1))
-    return want
-
-
-def _supersede(db: sqlite3.Connection, cursor: sqlite3.Row, want: Want) -> None:
-    """A pending retry that the next occurrence overtakes stays failed, and says so."""
-    overtaken = f"; superseded by the one of {want.scheduled_for:%Y-%m-%d %H:%M:%S}Z"
-    if cursor["retry_token"] is None:
-        return
-    db.execute(
-        "UPDATE run SET end_reason=end_reason || ?  WHERE job=? AND scope=? AND token=?",
-        (
-            overtaken,
-            want.job,
-            want.scope,
-            cursor["retry_token"],
-        ),
-    )
-    db.execute(
-        "UPDATE cursor SET retry_token=NULL, retry_at=NULL WHERE job=? AND scope=?",
-        (want.job, want.scope),
-    )
-
-
-def _holder(db: sqlite3.Connection, job: str, scope: str, token: int | None) -> Run | None:
-    row = db.execute(_BY_TOKEN, (job, scope, token)).fetchone()
-    return None if row is None else run_of(row)
-
-
-def _finish(db: sqlite3.Connection, finish: Finish) -> Accepted | Stale:
-    key = (finish.job, finish.scope, finish.token)
-    held = db.execute(
-        "SELECT retired FROM cursor WHERE job=? AND scope=? AND active_token=?", key
-    ).fetchone()
-    end = finish.end
-    if held is None:
-        before = _holder(db, *key)
-        repeated = before is not None and before.outcome is end.outcome
-        return Accepted() if repeated else Stale()
-    usage = end.usage
-    db.execute(
-        "UPDATE run SET outcome=?, end_reason=?, result=?, exit_code=?, signal=?, ended_at=?, "
-        "cpu_us=?, memory_peak=?, io_read=?, io_written=?, report=?, report_problem=? "
-        "WHERE job=? AND scope=? AND token=? AND attempt>0",
-        (
-            str(end.outcome),
-            end.reason,
-            end.result,
-            end.exit_code,
-            end.signal,
-            micros(end.ended_at),
-            rows.cpu_us(usage),
-            usage.memory_peak,
-            usage.io_read,
-            usage.io_written,
-            end.report,
-            end.report_problem,
-            *key,
-        ),
-    )
-    if held["retired"]:
-        db.execute("DELETE FROM cursor WHERE job=? AND scope=?", key[:2])
-    else:
-        retry = finish.token if finish.retry_at else None
-        db.execute(
-            "UPDATE cursor SET active_token=NULL, retry_token=coalesce(?, retry_token), "
-            "retry_at=coalesce(?, retry_at) WHERE job=? AND scope=?",
-            (retry, micros(finish.retry_at), *key[:2]),
-        )
-    return Accepted()
-
-
-def _settle(db: sqlite3.Connection, one: Settlement) -> Accepted | Refused:
-    cursor = db.execute(_CURSOR, (one.job, one.scope)).fetchone()
-    if cursor is None:
-        return Refused(Refusal.UNKNOWN)
-    if cursor["spec_hash"] != one.spec_hash:
-        return Refused(Refusal.SPEC)
-    if (micros(one.first) or 0) <= cursor["high_water"]:
-        return Refused(Refusal.PASSED)
-    run = Run(
-        job=one.job,
-        scope=one.scope,
-        kind=Kind.SCHEDULED,
-        scheduled_for=one.last,
-        attempt=0,
-        token=0,
-        host=one.host,
-        reason=one.reason,
-        spec_hash=one.spec_hash,
-        ended_at=one.at,
-        outcome=one.outcome,
-        covers_from=one.first,
-        covers=one.count,
-    )
-    db.execute(_INSERT_RUN, rows.run_values(run))
-    db.execute(
-        "UPDATE cursor SET high_water=? WHERE job=? AND scope=?",
-        (micros(one.last), one.job, one.scope),
-    )
-    return Accepted()

@@ -1,4 +1,9 @@
-"""Which jobs are registered, and since when: what ``apply`` writes."""
+"""Which jobs are registered, and since when: what ``apply`` writes.
+
+A cursor is never deleted, only retired: its token and its high-water mark are what keeps a job
+that is removed and comes back, pruned in between or not, from giving a token twice or running an
+occurrence again.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from hostagent.store.port import Registration
+from hostagent.store.sqlite.claims import give_up_retry
 from hostagent.store.sqlite.rows import micros
 
 
@@ -16,17 +22,17 @@ def register(
 ) -> list[str]:
     """Make ``jobs`` the registered ones, inside the caller's transaction; see the port."""
     now = micros(at) or 0
-    in_force = {
-        row["job"]: row
-        for row in db.execute("SELECT * FROM job_spec WHERE valid_to IS NULL").fetchall()
-    }
+    renamed = _rename_all(db, jobs)
+    in_force = _in_force(db)
     changed = []
     for job in jobs:
         old = in_force.pop(job.job, None)
         scopes = json.dumps(job.scopes)
-        if old is not None and (old["hash"], old["scopes"]) == (job.hash, scopes):
+        stands = old is not None and (old["hash"], old["scopes"]) == (job.hash, scopes)
+        if job.job in renamed or not stands:
+            changed.append(job.job)
+        if stands:
             continue
-        changed.append(job.job)
         _close(db, job.job, now)
         _open(db, job, scopes, now)
         _move_cursors(db, job, now, same_hash=old is not None and old["hash"] == job.hash)
@@ -38,17 +44,24 @@ def register(
     return changed
 
 
+def _in_force(db: sqlite3.Connection) -> dict[str, sqlite3.Row]:
+    found = db.execute("SELECT * FROM job_spec WHERE valid_to IS NULL").fetchall()
+    return {row["job"]: row for row in found}
+
+
 def _close(db: sqlite3.Connection, job: str, now: int) -> None:
     db.execute("UPDATE job_spec SET valid_to=? WHERE job=? AND valid_to IS NULL", (now, job))
 
 
+def _last_seq(db: sqlite3.Connection, job: str) -> int:
+    found = db.execute("SELECT max(seq) AS seq FROM job_spec WHERE job=?", (job,)).fetchone()
+    return found["seq"] or 0
+
+
 def _open(db: sqlite3.Connection, job: Registration, scopes: str, now: int) -> None:
-    (seq,) = db.execute(
-        "SELECT coalesce(max(seq), 0) + 1 FROM job_spec WHERE job=?", (job.job,)
-    ).fetchone()
     db.execute(
         "INSERT INTO job_spec VALUES (?,?,?,?,?,?,NULL)",
-        (job.job, seq, job.hash, job.schedule, scopes, now),
+        (job.job, _last_seq(db, job.job) + 1, job.hash, job.schedule, scopes, now),
     )
 
 
@@ -56,42 +69,78 @@ def _move_cursors(db: sqlite3.Connection, job: Registration, now: int, *, same_h
     """Cursors for the job's scopes; their marks never go back, and nothing past becomes due."""
     _retire(db, job.job, job.scopes)
     for scope in job.scopes:
-        source = db.execute(
-            "SELECT token, high_water, active_token FROM cursor WHERE job=? AND scope=?",
-            (job.job, scope),
-        ).fetchone()
-        if source is not None:
-            mark = source["high_water"] if same_hash else max(source["high_water"], now)
+        key = (job.job, scope)
+        cursor = db.execute("SELECT * FROM cursor WHERE job=? AND scope=?", key).fetchone()
+        if cursor is None:
             db.execute(
-                "UPDATE cursor SET spec_hash=?, high_water=?, retired=0, retry_token=NULL, "
-                "retry_at=NULL WHERE job=? AND scope=?",
-                (job.hash, mark, job.job, scope),
+                "INSERT INTO cursor (job, scope, spec_hash, high_water) VALUES (?,?,?,?)",
+                (*key, job.hash, now),
             )
             continue
-        former = db.execute(
-            "SELECT token, high_water FROM cursor WHERE job=? AND scope=?",
-            (job.renamed_from, scope),
-        ).fetchone()
-        known = db.execute(
-            "SELECT max(token) AS token, max(scheduled_for) AS mark FROM run "
-            "WHERE job=? AND scope=?",
-            (job.job, scope),
-        ).fetchone()
-        token = max(former["token"] if former else 0, known["token"] or 0)
-        mark = max(former["high_water"] if former else 0, now)
+        mark = cursor["high_water"]
+        if cursor["retired"] or not same_hash:
+            mark = max(mark, now)
+            give_up_retry(db, cursor, "not tried again: the schedule was changed")
         db.execute(
-            "INSERT INTO cursor (job, scope, spec_hash, high_water, token) VALUES (?,?,?,?,?)",
-            (job.job, scope, job.hash, mark, token),
+            "UPDATE cursor SET spec_hash=?, high_water=?, retired=0, successor=NULL "
+            "WHERE job=? AND scope=?",
+            (job.hash, mark, *key),
         )
 
 
 def _retire(db: sqlite3.Connection, job: str, keep: Sequence[str]) -> None:
-    """Cursors of scopes that are gone: removed now, or when their active claim is finished."""
-    held = db.execute("SELECT scope, active_token FROM cursor WHERE job=?", (job,)).fetchall()
+    """Cursors of scopes that are gone; one with an active claim is still shown until its end."""
+    held = db.execute("SELECT * FROM cursor WHERE job=? AND retired=0", (job,)).fetchall()
     for row in held:
-        if row["scope"] in keep:
-            continue
-        if row["active_token"] is None:
-            db.execute("DELETE FROM cursor WHERE job=? AND scope=?", (job, row["scope"]))
-        else:
+        if row["scope"] not in keep:
+            give_up_retry(db, row, "not tried again: the job was removed")
             db.execute("UPDATE cursor SET retired=1 WHERE job=? AND scope=?", (job, row["scope"]))
+
+
+def _rename_all(db: sqlite3.Connection, jobs: Sequence[Registration]) -> set[str]:
+    """Carry over what the store knows of jobs under their former names; return the new ones.
+
+    Once: a job that is in force under its new name has been renamed already.
+    """
+    named, in_force = {job.job for job in jobs}, _in_force(db)
+    renamed = set()
+    for job in jobs:
+        former = job.renamed_from
+        if former is None or former in named or job.job in in_force or not _last_seq(db, former):
+            continue
+        _rename(db, former, job.job)
+        renamed.add(job.job)
+    return renamed
+
+
+def _rename(db: sqlite3.Connection, old: str, new: str) -> None:
+    """As if the job had always had its new name, but for a run that goes on under the old one.
+
+    PID 1 knows that run by the old name's unit: it moves when it is finished. Rows that stand in
+    the way, of an earlier job of the new name, stay; so do then those of the old.
+    """
+    db.execute("UPDATE job_spec SET job=?, seq=seq+? WHERE job=?", (new, _last_seq(db, new), old))
+    db.execute("UPDATE OR IGNORE run SET job=? WHERE job=? AND outcome IS NOT NULL", (new, old))
+    db.execute("UPDATE decision SET job=? WHERE job=?", (new, old))
+    db.execute("UPDATE OR IGNORE pause SET name=? WHERE target='job' AND name=?", (new, old))
+    for row in db.execute("SELECT * FROM cursor WHERE job=?", (old,)).fetchall():
+        key = (new, row["scope"])
+        heir = db.execute("SELECT * FROM cursor WHERE job=? AND scope=?", key).fetchone()
+        db.execute(
+            "REPLACE INTO cursor VALUES (?,?,?,?,?,?,?,?,?,NULL)",
+            (
+                *key,
+                row["spec_hash"],
+                max(row["high_water"], heir["high_water"] if heir else 0),
+                max(row["token"], heir["token"] if heir else 0),
+                heir["active_token"] if heir else None,
+                row["retry_token"],
+                row["retry_at"],
+                row["retired"],
+            ),
+        )
+        db.execute(
+            "UPDATE cursor SET retired=1, successor=?, retry_token=NULL, retry_at=NULL "
+            "WHERE job=? AND scope=?",
+            (new, old, row["scope"]),
+        )

@@ -26,6 +26,10 @@ RUN_COLUMNS = (
 )
 
 
+INSERT_RUN = f"INSERT INTO run ({RUN_COLUMNS}) VALUES ({', '.join('?' * 28)})"  # noqa: S608
+SELECT_RUN = f"SELECT {RUN_COLUMNS} FROM run"  # noqa: S608
+
+
 def micros(at: datetime | None) -> int | None:
     """Microseconds since the epoch."""
     return None if at is None else (at - _EPOCH) // _MICROSECOND
@@ -109,7 +113,7 @@ def run_of(row: sqlite3.Row) -> Run:
             io_read=row["io_read"],
             io_written=row["io_written"],
         ),
-        invocation_id=row["invocation_id"] or None,
+        invocation_id=row["invocation_id"],
         covers_from=instant(row["covers_from"]),
         covers=row["covers"],
         report=row["report"],

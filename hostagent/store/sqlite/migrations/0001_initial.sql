@@ -15,7 +15,8 @@ CREATE TABLE cursor (
   high_water bigint NOT NULL, token bigint NOT NULL DEFAULT 0,
   active_token bigint,  -- the ledger row that holds the claim
   retry_token bigint, retry_at bigint,  -- the attempt that is to be followed, and when
-  retired smallint NOT NULL DEFAULT 0,  -- 1: the job is gone, the cursor goes with its last claim
+  retired smallint NOT NULL DEFAULT 0,  -- 1: the job is gone; token and mark are for its return
+  successor text,  -- the name under which a renamed job goes on
   PRIMARY KEY (job, scope)
 );
 CREATE TABLE run (

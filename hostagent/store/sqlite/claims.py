@@ -1,0 +1,249 @@
+"""Claims, final writes and settlements, inside the caller's transaction; see the port.
+
+A claim is a change of the cursor and its ledger row together; the token is the cursor's counter.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from hostagent.model import Kind, Run
+from hostagent.store.port import (
+    Accepted,
+    Claimed,
+    Finish,
+    Refusal,
+    Refused,
+    Session,
+    Settlement,
+    Stale,
+    Want,
+)
+from hostagent.store.sqlite.rows import (
+    INSERT_RUN,
+    SELECT_RUN,
+    at,
+    cpu_us,
+    micros,
+    run_of,
+    run_values,
+)
+
+_CURSOR = "SELECT * FROM cursor WHERE job=? AND scope=? AND retired=0"
+
+
+def claim(db: sqlite3.Connection, session: Session, want: Want, now: datetime) -> Claimed | Refused:
+    """One claim of an open session, at the store's ``now``."""
+    cursor = db.execute(_CURSOR, (want.job, want.scope)).fetchone()
+    if cursor is None:
+        return Refused(Refusal.UNKNOWN)
+    is_scheduled = want.kind is Kind.SCHEDULED
+    if is_scheduled and cursor["spec_hash"] != want.spec_hash:
+        return Refused(Refusal.SPEC)
+    if cursor["active_token"] is not None:
+        holder = attempt_of(db, want.job, want.scope, cursor["active_token"])
+        return Refused(Refusal.ACTIVE, holder)
+    opens, follows = is_scheduled and want.attempt == 1, want.attempt > 1
+    if follows:
+        refusal = _may_follow(db, cursor, want, now)
+    elif opens:
+        refusal = _may_open(cursor, want, now)
+    else:
+        refusal, want = None, _unused(db, want)
+    if refusal is not None:
+        return Refused(refusal)
+    if opens:
+        overtaken = f"superseded by the one of {want.scheduled_for:%Y-%m-%d %H:%M:%S}Z"
+        give_up_retry(db, cursor, overtaken)
+    run = _opened(session, want, cursor["token"] + 1)
+    db.execute(INSERT_RUN, run_values(run))
+    db.execute(
+        "UPDATE cursor SET token=?, active_token=?, high_water=? WHERE job=? AND scope=?",
+        (
+            run.token,
+            run.token,
+            micros(run.scheduled_for) if opens else cursor["high_water"],
+            run.job,
+            run.scope,
+        ),
+    )
+    if follows:
+        _clear_retry(db, run.job, run.scope)
+    return Claimed(run)
+
+
+def finish(db: sqlite3.Connection, one: Finish) -> Accepted | Stale:
+    """One final write."""
+    key = (one.job, one.scope, one.token)
+    held = db.execute(
+        "SELECT * FROM cursor WHERE job=? AND scope=? AND active_token=?", key
+    ).fetchone()
+    if held is None:
+        before = attempt_of(db, *key)
+        repeated = before is not None and before.outcome is one.end.outcome
+        return Accepted() if repeated else Stale()
+    _write_end(db, one)
+    db.execute("UPDATE cursor SET active_token=NULL WHERE job=? AND scope=?", key[:2])
+    if one.retry_at is not None:
+        give_up_retry(db, held, "superseded by another run's retry")
+        db.execute(
+            "UPDATE cursor SET retry_token=?, retry_at=? WHERE job=? AND scope=?",
+            (one.token, micros(one.retry_at), *key[:2]),
+        )
+    if held["retired"]:
+        held = db.execute("SELECT * FROM cursor WHERE job=? AND scope=?", key[:2]).fetchone()
+        give_up_retry(db, held, "not tried again: the job was removed or renamed")
+    if held["successor"] is not None:
+        db.execute(
+            "UPDATE OR IGNORE run SET job=? WHERE job=? AND scope=? AND token=? AND attempt>0",
+            (held["successor"], *key),
+        )
+    return Accepted()
+
+
+def settle(db: sqlite3.Connection, one: Settlement) -> Accepted | Refused:
+    """One ledger row for occurrences that get no attempt."""
+    cursor = db.execute(_CURSOR, (one.job, one.scope)).fetchone()
+    if cursor is None:
+        return Refused(Refusal.UNKNOWN)
+    if cursor["spec_hash"] != one.spec_hash:
+        return Refused(Refusal.SPEC)
+    if one.first <= at(cursor["high_water"]):
+        return Refused(Refusal.PASSED)
+    run = Run(
+        job=one.job,
+        scope=one.scope,
+        kind=Kind.SCHEDULED,
+        scheduled_for=one.last,
+        attempt=0,
+        token=0,
+        host=one.host,
+        reason=one.reason,
+        spec_hash=one.spec_hash,
+        ended_at=one.at,
+        outcome=one.outcome,
+        covers_from=one.first,
+        covers=one.count,
+    )
+    db.execute(INSERT_RUN, run_values(run))
+    db.execute(
+        "UPDATE cursor SET high_water=? WHERE job=? AND scope=?",
+        (max(cursor["high_water"], micros(one.last) or 0), one.job, one.scope),
+    )
+    return Accepted()
+
+
+def attempt_of(db: sqlite3.Connection, job: str, scope: str, token: int | None) -> Run | None:
+    """The attempt that was given ``token``, under the name that the job has now."""
+    row = db.execute(
+        SELECT_RUN + " WHERE job=? AND scope=? AND token=? AND attempt>0", (job, scope, token)
+    ).fetchone()
+    if row is not None:
+        return run_of(row)
+    heir = successor_of(db, job, scope)
+    return attempt_of(db, heir, scope, token) if heir else None
+
+
+def successor_of(db: sqlite3.Connection, job: str, scope: str) -> str | None:
+    """The name under which a renamed job goes on."""
+    row = db.execute(
+        "SELECT successor FROM cursor WHERE job=? AND scope=?", (job, scope)
+    ).fetchone()
+    heir: str | None = None if row is None else row["successor"]
+    return heir
+
+
+def give_up_retry(db: sqlite3.Connection, cursor: sqlite3.Row, why: str) -> None:
+    """The attempt that was to be followed stays failed, and says why nothing followed."""
+    if cursor["retry_token"] is None:
+        return
+    job, scope = cursor["job"], cursor["scope"]
+    db.execute(
+        "UPDATE run SET end_reason=end_reason || ? "
+        "WHERE job=? AND scope=? AND token=? AND attempt>0",
+        (f"; {why}", job, scope, cursor["retry_token"]),
+    )
+    _clear_retry(db, job, scope)
+
+
+def _clear_retry(db: sqlite3.Connection, job: str, scope: str) -> None:
+    db.execute(
+        "UPDATE cursor SET retry_token=NULL, retry_at=NULL WHERE job=? AND scope=?", (job, scope)
+    )
+
+
+def _may_open(cursor: sqlite3.Row, want: Want, now: datetime) -> Refusal | None:
+    if want.scheduled_for > now:
+        return Refusal.EARLY
+    if want.scheduled_for <= at(cursor["high_water"]):
+        return Refusal.PASSED
+    return None
+
+
+def _may_follow(
+    db: sqlite3.Connection, cursor: sqlite3.Row, want: Want, now: datetime
+) -> Refusal | None:
+    last = attempt_of(db, want.job, want.scope, cursor["retry_token"])
+    expected = (want.kind, want.scheduled_for, want.attempt - 1)
+    if last is None or (last.kind, last.scheduled_for, last.attempt) != expected:
+        return Refusal.ATTEMPT
+    return Refusal.EARLY if at(cursor["retry_at"]) > now else None
+
+
+def _unused(db: sqlite3.Connection, want: Want) -> Want:
+    """Manual and backfill runs have identities of their own: the next free microsecond."""
+    while db.execute(
+        "SELECT 1 FROM run WHERE job=? AND scope=? AND kind=? AND scheduled_for=?",
+        (want.job, want.scope, str(want.kind), micros(want.scheduled_for)),
+    ).fetchone():
+        want = replace(want, scheduled_for=want.scheduled_for + timedelta(microseconds=1))
+    return want
+
+
+def _opened(session: Session, want: Want, token: int) -> Run:
+    return Run(
+        job=want.job,
+        scope=want.scope,
+        kind=want.kind,
+        scheduled_for=want.scheduled_for,
+        attempt=want.attempt,
+        token=token,
+        host=session.host,
+        reason=want.reason,
+        spec_hash=want.spec_hash,
+        session=session.id,
+        boot_id=session.boot_id,
+        claimed_at=want.at,
+        started_at=want.at if want.invocation_id else None,
+        invocation_id=want.invocation_id,
+        covers_from=want.covers_from,
+        covers=want.covers,
+    )
+
+
+def _write_end(db: sqlite3.Connection, one: Finish) -> None:
+    end, usage = one.end, one.end.usage
+    db.execute(
+        "UPDATE run SET outcome=?, end_reason=?, result=?, exit_code=?, signal=?, ended_at=?, "
+        "cpu_us=?, memory_peak=?, io_read=?, io_written=?, report=?, report_problem=? "
+        "WHERE job=? AND scope=? AND token=? AND attempt>0",
+        (
+            str(end.outcome),
+            end.reason,
+            end.result,
+            end.exit_code,
+            end.signal,
+            micros(end.ended_at),
+            cpu_us(usage),
+            usage.memory_peak,
+            usage.io_read,
+            usage.io_written,
+            end.report,
+            end.report_problem,
+            one.job,
+            one.scope,
+            one.token,
+        ),
+    )

@@ -1,0 +1,105 @@
+"""What the suite says to a store, in few words. Times are whole seconds after ``T0``, long past."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from hostagent.model import End, Kind, Outcome, Run
+from hostagent.store.port import (
+    Claimed,
+    Cursor,
+    Finish,
+    Registration,
+    Session,
+    Settlement,
+    SpecRecord,
+    Store,
+    Want,
+)
+
+T0 = datetime(2025, 3, 1, tzinfo=UTC)
+FUTURE = datetime(2199, 1, 1, tzinfo=UTC)
+HASH = "aaaaaaaaaaaaaaaa"
+OTHER = "bbbbbbbbbbbbbbbb"
+
+
+def t(seconds: float) -> datetime:
+    """The instant ``seconds`` after ``T0``."""
+    return T0 + timedelta(seconds=seconds)
+
+
+def job(
+    name: str = "a", hash: str = HASH, scopes: tuple[str, ...] = ("",), renamed: str | None = None
+) -> Registration:
+    """A registration; its schedule's text is whatever its hash is."""
+    return Registration(name, hash, f'{{"text":"{hash}"}}', scopes, renamed)
+
+
+def want(
+    at: float | datetime = 1,
+    name: str = "a",
+    scope: str = "",
+    *,
+    kind: Kind = Kind.SCHEDULED,
+    attempt: int = 1,
+    hash: str = HASH,
+    invocation: str | None = None,
+) -> Want:
+    """A claim of the occurrence at ``at``."""
+    when = at if isinstance(at, datetime) else t(at)
+    return Want(
+        name, scope, hash, kind, when, "due", t(0.5), attempt=attempt, invocation_id=invocation
+    )
+
+
+def settlement(
+    first: float,
+    last: float | None = None,
+    name: str = "a",
+    scope: str = "",
+    *,
+    count: int = 1,
+    hash: str = HASH,
+    outcome: Outcome = Outcome.SKIPPED,
+) -> Settlement:
+    """Occurrences that get no attempt."""
+    last = first if last is None else last
+    return Settlement(
+        name, scope, hash, t(first), t(last), count, outcome, "paused", "one", t(last + 0.5)
+    )
+
+
+def end(outcome: Outcome = Outcome.SUCCEEDED, reason: str = "exit 0") -> End:
+    """How an attempt ended."""
+    return End(outcome, reason, "success", 0, ended_at=t(100))
+
+
+def finish(run: Run, outcome: Outcome = Outcome.SUCCEEDED, retry: float | None = None) -> Finish:
+    """The final write of ``run``."""
+    retry_at = None if retry is None else t(retry)
+    return Finish(run.job, run.scope, run.token, end(outcome), retry_at)
+
+
+def claimed(store: Store, session: Session, wanted: Want) -> Run:
+    """The run of a claim that must be given."""
+    (answer,) = store.claim(session, [wanted])
+    assert isinstance(answer, Claimed), answer
+    return answer.run
+
+
+def ran(store: Store, session: Session, wanted: Want) -> Run:
+    """The run of a claim, given and finished."""
+    run = claimed(store, session, wanted)
+    store.finish([finish(run)])
+    return run
+
+
+def cursor(store: Store, name: str = "a", scope: str = "") -> Cursor:
+    """Where (name, scope) stands."""
+    (one,) = (c for c in store.cursors() if (c.job, c.scope) == (name, scope))
+    return one
+
+
+def in_force(store: Store) -> dict[str, SpecRecord]:
+    """The schedules in force, by job."""
+    return {spec.job: spec for spec in store.specs() if spec.valid_to is None}
