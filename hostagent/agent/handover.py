@@ -65,10 +65,11 @@ def read_report(paths: Paths, service: str) -> tuple[str | None, str | None]:
     if len(data) > MAX_REPORT:
         return None, f"the report is larger than {MAX_REPORT} bytes"
     try:
-        value = json.loads(data)
-        return json.dumps(value, ensure_ascii=False, allow_nan=False), None
+        text = json.dumps(json.loads(data), ensure_ascii=False, allow_nan=False)
+        text.encode()  # half a surrogate pair is valid in JSON, and no store could hold it
     except (ValueError, RecursionError) as error:
         return None, f"the report is not JSON: {error}"
+    return text, None
 
 
 def _quote(value: str) -> str:
@@ -99,7 +100,7 @@ def _owner(job: Job) -> tuple[int, int]:
 
 
 def _read_plain_file(path: Path) -> bytes | None:
-    """At most one byte more than allowed; None for a FIFO, a link, a device."""
+    """At most one byte more than allowed; None for a FIFO, a directory, a link of either kind."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         handle = os.open(path, flags)
@@ -107,7 +108,11 @@ def _read_plain_file(path: Path) -> bytes | None:
         if path.is_symlink():
             return None
         raise error from None
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
+    try:
+        facts = os.fstat(handle)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1:
             return None
-        return file.read(MAX_REPORT + 1)
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return file.read(MAX_REPORT + 1)
+    finally:
+        os.close(handle)

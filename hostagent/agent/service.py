@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from hostagent import __version__
 from hostagent.agent.book import Entry
@@ -72,11 +72,7 @@ class AgentService:
         """Start a manual run, which obeys ``overlap``."""
         self._may_change(caller)
         entry = self._find(job, scope)
-        at = (
-            datetime.fromisoformat(as_of)
-            if as_of
-            else self._world.clock.now().replace(microsecond=0)
-        )
+        at = _instant(as_of) if as_of else self._world.clock.now().replace(microsecond=0)
         async with entry.lock:
             if entry.active is not None:
                 return await self._run_beside(entry, entry.active, at)
@@ -125,12 +121,12 @@ class AgentService:
             raise NotPossible(reason=f'there is no job "{name}"')
         store = self._world.store
         pause = Pause(
-            PauseTarget(target),
+            _pause_target(target),
             name,
             reason,
             f"uid {caller.uid}",
             self._world.clock.now(),
-            datetime.fromisoformat(until) if until else None,
+            _instant(until) if until else None,
         )
         await store.call(store.it.pause, pause)
         self._daemon.book.pauses = await store.call(store.it.pauses)
@@ -144,7 +140,7 @@ class AgentService:
         for entry in self._daemon.book:
             async with entry.lock:
                 await self._daemon.starts.evaluate(entry)
-        was_paused = await store.call(store.it.resume, PauseTarget(target), name)
+        was_paused = await store.call(store.it.resume, _pause_target(target), name)
         self._daemon.book.pauses = await store.call(store.it.pauses)
         await self._log(caller, "resume", f"{target} {name}".strip(), "")
         return was_paused
@@ -195,3 +191,21 @@ class AgentService:
 
 def _manual_id(entry: Entry, at: datetime) -> str:
     return run_id(entry.job.name, entry.scope, Kind.MANUAL, at)
+
+
+def _instant(text: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise NotPossible(reason=str(error)) from None
+    if at.tzinfo is None:
+        raise NotPossible(reason=f"{text} has no zone; write {text}Z for UTC")
+    return at.astimezone(UTC)
+
+
+def _pause_target(text: str) -> PauseTarget:
+    try:
+        return PauseTarget(text)
+    except ValueError:
+        known = ", ".join(PauseTarget)
+        raise NotPossible(reason=f'"{text}" cannot be paused; known: {known}') from None

@@ -1,4 +1,4 @@
-"""Interleavings that a test must arrange by hand: each left a run lost, doubled or open for ever."""
+"""Interleavings that a test arranges by hand: each once left a run lost, doubled or open."""
 
 from __future__ import annotations
 

@@ -1,0 +1,166 @@
+"""Who may ask the agent for what: admission is PID 1's, changes are root's, a look is anyone's."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from tests.machine import agent
+from tests.machine.images import VENV
+from tests.machine.machine import Machine
+
+JOB = """
+[job.idle]
+command = "/usr/local/bin/work"
+calendar = "2099-01-01"
+"""
+
+SOCKET = "/run/hostagent/io.hostagent.Agent"
+
+CALL = f"""{VENV}/bin/python3 -c '
+import json, socket, sys
+channel = socket.socket(socket.AF_UNIX)
+channel.settimeout(5)
+channel.connect("{SOCKET}")
+call = {{"method": "io.hostagent.Agent." + sys.argv[1], "parameters": json.loads(sys.argv[2])}}
+channel.send(json.dumps(call).encode() + b"\\0")
+reply = b""
+while not reply.endswith(b"\\0"):
+    part = channel.recv(65536)
+    if not part:
+        break
+    reply += part
+print(reply[:-1].decode())
+' """
+
+
+def call(machine: Machine, method: str, parameters: dict[str, object], prefix: str = "") -> str:
+    """Call a method by hand, as somebody else where ``prefix`` says so; the raw reply."""
+    return machine.succeed(f"{prefix} {CALL} {method} '{json.dumps(parameters)}'")
+
+
+ADMIT: dict[str, object] = {"unit": "hostagent-idle.service", "invocation_id": "0" * 32}
+OTHERS = {
+    "root in a shell": "",
+    "root in another unit": "systemd-run --quiet --pipe --wait",
+    "root in a unit of a similar name": "systemd-run -q -P --wait -u hostagent-idle.service.x",
+    "somebody": "runuser -u nobody --",
+    "somebody in a unit of that name of his own": "systemd-run -q --pipe --wait --uid=nobody",
+}
+
+
+@pytest.mark.parametrize("prefix", OTHERS.values(), ids=OTHERS.keys())
+def test_admission_is_given_to_the_unit_itself_alone(machine: Machine, prefix: str) -> None:
+    """A process outside the unit gets no admission for it, whoever it is; nothing is claimed."""
+    agent.with_agent(machine, JOB)
+    assert "NotPermitted" in call(machine, "Admit", ADMIT, prefix)
+    assert agent.runs(machine) == []
+
+
+def test_a_job_of_a_user_cannot_ask_admission_for_itself(machine: Machine) -> None:
+    """Inside the unit, but not as PID 1's client: a job's own user is refused."""
+    machine.write("/usr/local/bin/ask", f"#!/bin/bash\n{CALL} Admit '{json.dumps(ADMIT)}'\n", 0o755)
+    agent.with_agent(machine, JOB.replace("work", "ask") + 'user = "nobody"\n')
+    machine.succeed("hostagent run idle --wait")
+    assert "NotPermitted" in machine.journal("hostagent-idle.service")
+    assert len(agent.runs(machine)) == 1
+
+
+def test_somebody_may_look_but_change_nothing(machine: Machine) -> None:
+    """An unprivileged user sees the status; run, pause, resume and reload are refused."""
+    agent.with_agent(machine, JOB)
+    somebody = "runuser -u nobody --"
+    assert '"jobs": 1' in machine.succeed(f"{somebody} hostagent agent status --json")
+    for command in ("run idle", "pause idle", "resume idle"):
+        assert "may not change" in machine.fail(f"{somebody} hostagent {command}")
+    assert "NotPermitted" in call(machine, "Reload", {}, somebody)
+    assert agent.runs(machine) == []
+
+
+def test_a_member_of_the_group_may_run_and_pause(machine: Machine) -> None:
+    """The group hostagent is who operates jobs without being root."""
+    agent.with_agent(machine, JOB)
+    machine.succeed("useradd --groups hostagent anna")
+    machine.succeed("runuser -u anna -- hostagent run idle --wait")
+    machine.succeed("runuser -u anna -- hostagent pause idle --reason 'by anna'")
+    uid = machine.succeed("id -u anna").strip()
+    assert f"uid {uid}" in agent.runs(machine)[0]["admission"]
+
+
+def test_nonsense_at_the_socket_gets_an_error_and_nothing_more(machine: Machine) -> None:
+    """Unknown methods, wrong types, impossible times: an answer, no bug, and the agent goes on."""
+    agent.with_agent(machine, JOB)
+    pid = agent.agent_pid(machine)
+    nonsense: list[tuple[str, dict[str, object]]] = [
+        ("Nonsense", {}),
+        ("Admit", {"unit": 7, "invocation_id": []}),
+        ("Admit", {}),
+        ("Run", {"job": "idle", "scope": "", "as_of": "yesterday"}),
+        ("Run", {"job": "idle", "scope": "", "as_of": "2026-01-01T00:00:00"}),
+        ("Pause", {"target": "moon", "name": "", "until": None, "reason": ""}),
+        ("Pause", {"target": "job", "name": "idle", "until": "soon", "reason": ""}),
+        ("Pause", {"target": "job", "name": "idle", "until": "2026-01-01T00:00:00", "reason": ""}),
+        ("Resume", {"target": "moon", "name": ""}),
+        ("Wait", {"run_id": "nothing"}),
+    ]
+    for method, parameters in nonsense:
+        assert '"error"' in call(machine, method, parameters), (method, parameters)
+    machine.succeed(f"head -c 3000000 /dev/urandom | timeout 5 nc -U {SOCKET} || true")
+    machine.succeed("hostagent run idle --wait")
+    assert agent.agent_pid(machine) == pid
+    assert "Traceback" not in machine.journal("hostagent.service")
+
+
+FLOOD = f"""
+import resource, socket, sys, time
+resource.setrlimit(resource.RLIMIT_NOFILE, (5000, 5000))
+held = []
+end = time.monotonic() + float(sys.argv[1])
+while time.monotonic() < end:
+    if len(held) < 4500:
+        channel = socket.socket(socket.AF_UNIX)
+        channel.setblocking(False)
+        try:
+            channel.connect("{SOCKET}")
+        except BlockingIOError:
+            channel.close()
+            time.sleep(0.01)
+            continue
+        held.append(channel)
+    else:
+        time.sleep(0.01)
+"""
+
+ENDLESS = f"""
+import socket, sys, time
+channel = socket.socket(socket.AF_UNIX)
+channel.connect("{SOCKET}")
+end = time.monotonic() + float(sys.argv[1])
+try:
+    while time.monotonic() < end:
+        channel.send(b"x" * 65536)
+except OSError:
+    pass
+"""
+
+
+@pytest.mark.parametrize("script", [FLOOD, ENDLESS], ids=["connections", "an endless message"])
+def test_somebody_who_floods_the_socket_stops_no_job(machine: Machine, script: str) -> None:
+    """Thousands of connections, or a message without an end, neither starve nor bloat the agent."""
+    agent.with_agent(machine, JOB)
+    machine.write("/tmp/flood.py", script, 0o644)
+    run = f"{VENV}/bin/python3 /tmp/flood.py 6"
+    machine.succeed(f"systemd-run -q --unit=flood --uid=nobody -p LimitNOFILE=5000 {run}")
+    time.sleep(2)
+    machine.succeed("timeout 5 systemctl start hostagent-idle")
+    machine.wait_until("test -s /root/history", timeout=3)
+    pid = agent.agent_pid(machine)
+    (rss,) = (
+        int(line.split()[1])
+        for line in machine.read(f"/proc/{pid}/status").splitlines()
+        if line.startswith("VmRSS")
+    )
+    print(f"RSS under flood: {rss} kB")
+    assert rss < 80_000
