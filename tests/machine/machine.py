@@ -27,6 +27,7 @@ from typing import Self
 CGROUPS = Path("/sys/fs/cgroup")
 BOOT_TIMEOUT_S = 60.0
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+ENVIRONMENT = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", "TERM": "dumb"}
 
 # $1: an empty directory; $2: the lower directories; then the machine's cgroups.
 # The upper layer lives in memory: it may not lie on another overlay, and a power cut keeps it.
@@ -160,7 +161,7 @@ class Machine:
             capture_output=True,
             timeout=timeout,
             check=False,
-            env={"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", "TERM": "dumb"},
+            env=ENVIRONMENT,
         )
         out, err = (text.decode(errors="backslashreplace") for text in (done.stdout, done.stderr))
         return subprocess.CompletedProcess(command, done.returncode, out, err)
@@ -229,7 +230,14 @@ class Machine:
 
     def shell(self) -> None:
         """An interactive shell in the machine, for debugging (pytest -s)."""
-        subprocess.run([*self._enter(), "/bin/bash", "-l"], check=False)
+        self.attach("exec /bin/bash --login")
+
+    def attach(self, command: str) -> int:
+        """Run a command with this process's own terminal; returns its exit status."""
+        environment = ENVIRONMENT | {"TERM": os.environ.get("TERM", "dumb")}
+        return subprocess.run(
+            [*self._enter(), "/bin/bash", "-c", command], env=environment, check=False
+        ).returncode
 
     def set_clock(self, to: str) -> None:
         """Never done here: a container has the host's clock; clock steps are tested in VMs."""
