@@ -42,7 +42,7 @@ def main() -> None:
         machine.succeed("hostagent apply >/dev/null 2>&1", timeout=180)
         machine.succeed("systemctl restart hostagent", timeout=60)
         machine.succeed(
-            "systemd-run -q --unit=floor /opt/hostagent/venv/bin/python3 -c " + f"'{FLOOR}'"
+            f"systemd-run -q --unit=floor /opt/hostagent/venv/bin/python3 -c '{FLOOR}'"
         )
         time.sleep(10)
         pids = {

@@ -72,6 +72,8 @@ class Endings:
             await store.call(store.it.attach, run.job, run.scope, run.token, "", at)
             entry.active = replace(run, invocation_id=None)
         try:
+            # Else PID 1 forgets how it ended, at once, when no timer holds the unit.
+            await systemd.call(systemd.it.ref, entry.unit.service)
             await systemd.call(systemd.it.start, [entry.unit.service])
         except SystemdError as error:
             return Ended(f"start-failed: {error.message}", ended_at=self._world.clock.now())

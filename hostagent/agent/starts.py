@@ -112,6 +112,8 @@ class Starts:
             if ended := await self._endings.start(entry, answer.run):
                 await self._endings.finish(entry, ended)
         else:
+            systemd = self._world.systemd
+            await systemd.call(systemd.it.ref, entry.unit.service)
             await self._hand_over(entry, answer.run)
         return answer.run
 
@@ -250,10 +252,9 @@ class Starts:
                 entry.stand(cursor)
 
     async def _hand_over(self, entry: Entry, run: Run) -> None:
-        """The run may go: its environment is written, and PID 1 is to remember how it ends."""
-        service, systemd = entry.unit.service, self._world.systemd
+        """Write what the run's processes find in their environment."""
+        service = entry.unit.service
         await asyncio.to_thread(handover.write_env, self._world.paths, service, entry.job, run)
-        await systemd.call(systemd.it.ref, service)
 
     async def _stop(self, entry: Entry, reason: str) -> None:
         entry.stopped = reason
