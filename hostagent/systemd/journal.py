@@ -36,6 +36,7 @@ _FIELDS = (
     "MESSAGE_ID,INVOCATION_ID,USER_INVOCATION_ID,UNIT_RESULT,COMMAND,EXIT_CODE,EXIT_STATUS,"
     "CPU_USAGE_NSEC,MEMORY_PEAK,IO_METRIC_READ_BYTES,IO_METRIC_WRITE_BYTES"
 )
+_LINE_FIELDS = "MESSAGE,_PID,_SYSTEMD_USER_UNIT,_SYSTEMD_INVOCATION_ID,_SOURCE_REALTIME_TIMESTAMP"
 
 _AT_ONCE = 200
 _TIMEOUT_S = 60
@@ -112,7 +113,7 @@ class Journal:
         records = self._journalctl(
             "--output=json",
             "--all",
-            f"--output-fields=MESSAGE,_PID,_SYSTEMD_USER_UNIT,_SYSTEMD_INVOCATION_ID,{self._id_field}",
+            f"--output-fields={_LINE_FIELDS},{self._id_field}",
             *_window(since, None),
             *self._everything_of(unit),
         )
@@ -200,18 +201,23 @@ def _of_start(wanted: str, id_field: str, lines: Sequence[str]) -> list[str]:
     """The messages of one start among a unit's records.
 
     A record without InvocationID (its process was gone before journald looked) belongs to the
-    start before it: a unit's starts never overlap.
+    start before it: a unit's starts never overlap. Records are put in the order in which they
+    were sent: a busy journald reads what a job prints before PID 1's word that it starts. (Only a
+    journald further behind than one start is from the next can still mislead us.)
     """
     messages: list[str] = []
     current = ""
-    for line in lines:
-        record = json.loads(line)
+    for record in sorted(map(json.loads, lines), key=_sent_at):
         # Only the manager's word is taken for another id than journald's own: jobs can forge it.
         is_manager = record.get("_PID") == "1" or record.get("_SYSTEMD_USER_UNIT") == "init.scope"
         current = record.get(id_field if is_manager else "_SYSTEMD_INVOCATION_ID") or current
         if current == wanted:
             messages.append(_plain(record.get("MESSAGE")))
     return messages
+
+
+def _sent_at(record: dict[str, Any]) -> int:
+    return int(record.get("_SOURCE_REALTIME_TIMESTAMP") or record["__REALTIME_TIMESTAMP"])
 
 
 def _plain(message: str | list[int] | None) -> str:
