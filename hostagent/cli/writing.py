@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,7 +32,7 @@ def check(
 
     path = file or paths_of(user=user).jobs_toml
     try:
-        loaded = load(path, check_host=file is None)
+        loaded = load(path, check_host=file is None, trusted_uid=os.geteuid() if not file else None)
         compile_spec(loaded.spec, Target(systemd=systemd or 252, user=user))
     except InputError as error:
         if not as_json:
@@ -107,8 +108,8 @@ def show(
         return
     rows = []
     for key, value in _flat(resolved):
-        origin = loaded.origins.get(job, {}).get(key.split(".")[-1])
-        rows.append((key, str(value), str(origin) if origin else "default"))
+        origin = loaded.origins.get(job, {}).get(_spec_key(key, str(found.schedule.form)))
+        rows.append((key, _shown(value), str(origin) if origin else "default"))
     table(("KEY", "VALUE", "FROM"), rows, empty="")
 
 
@@ -129,6 +130,21 @@ def problem_json(problem: Problem) -> dict[str, object]:
         "hint": problem.hint,
         "code": problem.code,
     }
+
+
+def _spec_key(key: str, form: str) -> str:
+    """The key of jobs.toml that a value of the resolved job comes from."""
+    if not key.startswith("schedule."):
+        return key
+    name = key.removeprefix("schedule.")
+    return {"form": form, "text": form, "calendar": form, "zone": "timezone"}.get(name, name)
+
+
+def _shown(value: object) -> str:
+    """A value in one line, strings without quotes."""
+    import json
+
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _flat(value: dict[str, object], prefix: str = "") -> list[tuple[str, object]]:

@@ -9,6 +9,7 @@ the agent, which knows what is due, refuses an activation that matches nothing.
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from hostagent.deploy.generations import Generation, sha256
 from hostagent.errors import RefusedError
 from hostagent.host.files import distrust
 from hostagent.host.paths import Paths
-from hostagent.model import Manifest, Spec, content_json
+from hostagent.model import Job, Manifest, Spec, content_json
 from hostagent.store.port import Registration, Store
 from hostagent.systemd.port import Systemd
 
@@ -144,11 +145,18 @@ def refuse_untrusted(paths: Paths, manifest: Manifest) -> None:
         return  # an image: who owns it now says nothing about who will
     places = [paths.units, paths.generations]
     places += [path for _, path in overrides.drop_ins(paths, manifest)]
+    places += [path for job in manifest.jobs for path in _environment_files(job)]
     reasons = [reason for path in places if (reason := distrust(path, os.geteuid()))]
     if reasons:
         raise RefusedError(
             "\n".join(dict.fromkeys(reasons)), "what runs as root must be writable by root alone"
         )
+
+
+def _environment_files(job: Job) -> list[Path]:
+    """What PID 1 hands to the admission client, too, which runs as root (decision 0106)."""
+    patterns = [file.removeprefix("-") for file in job.environment_file]
+    return [Path(name) for pattern in patterns for name in (glob.glob(pattern) or [pattern])]  # noqa: PTH207 -- absolute, as systemd globs
 
 
 def refuse_pruning_all(facts: Facts, new: Manifest, *, prune_all: bool) -> None:
