@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from hostagent.model import Run
+from hostagent.model import Outcome, Run
 from hostagent.policy.words import ago, when
 from hostagent.report.runs import state_of
 from hostagent.store.port import Cursor, Decision, Pause
@@ -36,7 +36,10 @@ def of_run(attempts: Sequence[Run]) -> Story:
             sentences.append(f"{name}ended at {when(run.ended_at)}: {_end_of(run)}")
         if run.report_problem:
             sentences.append(f"{name}left no report that can be used: {run.report_problem}")
-    return Story(attempts[-1].run_id, state_of(attempts[-1]), tuple(sentences))
+    last = attempts[-1]
+    if last.outcome is Outcome.FAILED and last.invocation_id:
+        sentences.append(f"what it printed: hostagent logs {last.run_id}")
+    return Story(last.run_id, state_of(last), tuple(sentences))
 
 
 def _begun(run: Run) -> str:
