@@ -139,16 +139,26 @@ def logs(
     user: User = False,
 ) -> None:
     """Show the journal of a run (journalctl by its invocation)."""
+    from hostagent.compile.names import service_name
     from hostagent.errors import RefusedError
     from hostagent.store.port import RunFilter
     from hostagent.systemd.journal import Journal
 
     store = open_ledger(paths_of(user=user))
     found = store.run(run) or store.runs(RunFilter(job=run, limit=50))[::-1]
-    invocations = [row.invocation_id for row in found if row.invocation_id]
-    if not invocations:
+    started = [row for row in found if row.invocation_id]
+    if not started:
         raise RefusedError(f"no run {run} was ever started", f"see: hostagent why {run}")
-    command = Journal(user).command(invocations[-1], *(["--follow"] if follow else []))
+    last = started[-1]
+    assert last.invocation_id
+    fan_out = bool(last.scope) and last.scope != last.host
+    command = Journal(user).command(
+        last.invocation_id,
+        *(["--follow"] if follow else []),
+        unit=service_name(last.job, last.scope, fan_out=fan_out),
+        since=last.started_at,
+        until=None if follow else last.ended_at,
+    )
     os.execvp(command[0], command)
 
 
