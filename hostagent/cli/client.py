@@ -8,7 +8,7 @@ from typing import Any
 
 from asyncvarlink import VarlinkClientProtocol, VarlinkErrorReply, connect_unix_varlink
 
-from hostagent.agent.interface import AgentInterface, NotPermitted, NotPossible
+from hostagent.agent.interface import AgentInterface
 from hostagent.errors import RefusedError
 from hostagent.host.paths import Paths
 
@@ -29,10 +29,9 @@ def call(paths: Paths, use: Callable[[Any], Awaitable[Any]]) -> Any:
     except (FileNotFoundError, ConnectionError) as error:
         unit = "systemctl --user" if paths.user else "systemctl"
         raise NoAgent("no agent is up on this host", f"{unit} start hostagent") from error
-    except (NotPermitted, NotPossible) as error:
-        raise RefusedError(str(error.parameters.reason)) from error
     except VarlinkErrorReply as error:
-        raise RefusedError(f"the agent answered {error}") from error
+        told = error.paramstojson().get("reason")
+        raise RefusedError(str(told) if told else f"the agent answered {error}") from error
 
 
 async def _call(paths: Paths, use: Callable[[Any], Awaitable[Any]]) -> Any:

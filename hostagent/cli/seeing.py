@@ -212,8 +212,14 @@ def _stories_of_job(paths: Paths, store: Store, name: str, at: str | None) -> li
             _unknown(name, jobs)
         return [*stories, story.Story("next", "never", ("the job is no longer deployed",))]
     cursors = {(c.job, c.scope): c for c in store.cursors()}
-    pauses = [p for p in store.pauses() if (p.target, p.name) == (PauseTarget.JOB, name)]
-    pauses += [p for p in store.pauses() if p.target is not PauseTarget.JOB]
+    applies = {
+        (PauseTarget.JOB, name),
+        (PauseTarget.LANE, str(job.lane)),
+        (PauseTarget.HOST, host),
+        (PauseTarget.CLUSTER, ""),
+    }
+    in_force = [p for p in store.pauses() if p.until is None or p.until > moment_at]
+    pauses = [p for p in in_force if (p.target, p.name) in applies]
     for scope in job.scopes(host):
         due = next(of_job(job, scope, moment_at), None)
         cursor = cursors.get((name, scope))

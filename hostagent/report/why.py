@@ -68,12 +68,15 @@ def of_next(
         sentences.append("the job is not registered: run `hostagent apply`")
     elif cursor.active is not None:
         sentences.append(f"run {cursor.active.run_id} is active now")
-    if pause is not None and (pause.until is None or pause.until > at):
-        limit = f"until {when(pause.until)}" if pause.until else "until resumed"
+    if pause is not None:
         what = f"{pause.target} {pause.name}".strip()
-        sentences.append(
-            f"it will be skipped: {what} is paused {limit} by {pause.by}: {pause.reason}"
-        )
+        order = f"{what} is paused by {pause.by}: {pause.reason}"
+        if pause.until is None:
+            sentences.append(f"it will be skipped: {order}; lift it: hostagent resume")
+        elif pause.until > at:
+            sentences.append(f"it will be skipped: {order}; until {when(pause.until)}")
+        else:
+            sentences.append(f"{order}; that ends before, {when(pause.until)}")
     return Story("next", "waiting", tuple(sentences))
 
 
