@@ -41,11 +41,11 @@ class Actions:
     """What to do, in the words of systemd; empty where nothing differs.
 
     ``write`` and ``remove`` are unit files. ``enable`` and ``disable`` are (unit, target).
-    ``stop`` and ``start`` are timers; ``retire`` are services whose failure is to be forgotten.
-    ``forget`` are timers that PID 1 must not remember when they start: they are disabled during
-    the reload and enabled again after it. ``repaired`` says what had drifted, ``left`` what is
-    left alone; both are (unit, what). ``foreign`` are files of others that stand where ours must
-    go: with one of them nothing may be done at all. ``reload``: PID 1 must read its files again.
+    ``stop`` and ``start`` are timers; ``gone`` and ``retire`` the timers and services that are no
+    more. ``forget`` are timers that PID 1 must not remember when they start: they are disabled
+    during the reload and enabled again after it. ``repaired`` says what had drifted, ``left``
+    what is left alone; both are (unit, what). ``foreign`` are files of others that stand where
+    ours must go: with one of them nothing may be done. ``reload``: PID 1 must read its files.
     """
 
     write: tuple[str, ...] = ()
@@ -55,6 +55,7 @@ class Actions:
     stop: tuple[str, ...] = ()
     forget: tuple[str, ...] = ()
     start: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
     retire: tuple[str, ...] = ()
     repaired: tuple[tuple[str, str], ...] = ()
     left: tuple[tuple[str, str], ...] = ()
@@ -82,17 +83,17 @@ def decide(facts: Facts, new: Manifest, texts: Mapping[str, str]) -> Actions:
     enable = tuple(want for want in new.wants if want not in facts.wants)
     once = {want for manifest in facts.known for want in manifest.wants}
     disable = tuple(sorted(once & facts.wants - set(new.wants)))
+    gone = _gone(facts, new, "timer")
     rearm = _rearm(facts, new, texts, set(write))
     return Actions(
         write=write,
         remove=remove,
         enable=enable,
         disable=disable,
-        stop=tuple(
-            sorted({*rearm.stop, *_gone(facts, new, "timer") & (facts.loaded or {}).keys()})
-        ),
+        stop=tuple(sorted({*rearm.stop, *gone & (facts.loaded or {}).keys()})),
         forget=rearm.forget,
         start=rearm.start,
+        gone=tuple(sorted(gone)),
         retire=tuple(sorted(_gone(facts, new, "service"))),
         repaired=_repaired(facts, new, set(write), rearm.start),
         left=tuple((name, "masked") for name in masked)

@@ -11,21 +11,21 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hostagent
-from hostagent.deploy import disk, generations, lock, overrides, owed
-from hostagent.deploy.actions import Actions, Facts, decide, is_persistent
+from hostagent.deploy import arming, disk, generations, lock, overrides
+from hostagent.deploy.actions import Actions, Facts, decide
 from hostagent.deploy.generations import Generation, sha256
 from hostagent.errors import RefusedError
 from hostagent.host.files import distrust
 from hostagent.host.paths import Paths
-from hostagent.model import Job, Manifest, Spec, content_json
-from hostagent.store.port import Registration, Store
+from hostagent.model import Job, Manifest, Spec
+from hostagent.store.port import Store
 from hostagent.systemd.port import Systemd
 
 if TYPE_CHECKING:  # jinja2 is no part of an apply that has nothing to compile
@@ -192,16 +192,17 @@ def _carry_out(site: Site, facts: Facts, actions: Actions, wanted: Generation) -
 
     at = site.clock()
     generations.flip(paths, number)
-    changed_jobs = _register(site, manifest, at)
+    changed_jobs = _register(site, facts, manifest, at)
     site.notify_agent()
     _restore_forgotten(paths, actions, manifest)
     if site.systemd:
-        _stamp(paths, actions.start, wanted.files, at)
+        loaded = facts.loaded or {}
+        arming.stamp(paths, actions.start, wanted.files, loaded, at)
         # Six edits in ten seconds would hit a timer's start limit; this forgets the count, too.
-        known = [timer for timer in actions.start if timer in (facts.loaded or {})]
+        known = [timer for timer in actions.start if timer in loaded]
         site.systemd.reset_failed([*known, *actions.retire])
-        site.systemd.start(actions.start, no_block=False)
-    _drop_stamps(paths, facts, manifest)
+        arming.start(site.systemd, paths, actions.start)
+    arming.drop_stamps(paths, actions.gone)
     generations.finish(paths)
     return Applied(
         generation=number,
@@ -218,24 +219,20 @@ def _carry_out(site: Site, facts: Facts, actions: Actions, wanted: Generation) -
 
 def _change_files(paths: Paths, actions: Actions, manifest: Manifest) -> None:
     """Everything that PID 1 will read at its next reload."""
-    forgotten = [want for want in manifest.wants if want[0] in set(actions.forget)]
-    for unit, target in (*actions.disable, *forgotten):
-        disk.unlink(paths.units, unit, target)
+    forget = set(actions.forget)
+    disk.unlink(paths.units, actions.disable)
+    disk.unlink(paths.units, [want for want in manifest.wants if want[0] in forget])
     disk.put_in_place(paths.units, actions.write)
     for name in actions.remove:
         (paths.units / name).unlink(missing_ok=True)
-    for unit, target in actions.enable:
-        if unit not in actions.forget:
-            disk.link(paths.units, unit, target)
+    disk.link(paths.units, [want for want in actions.enable if want[0] not in forget])
     _sync_directories(paths, manifest)
 
 
 def _restore_forgotten(paths: Paths, actions: Actions, manifest: Manifest) -> None:
     if actions.forget:
         forget = set(actions.forget)
-        for unit, target in manifest.wants:
-            if unit in forget:
-                disk.link(paths.units, unit, target)
+        disk.link(paths.units, [want for want in manifest.wants if want[0] in forget])
         _sync_directories(paths, manifest)
 
 
@@ -246,44 +243,10 @@ def _sync_directories(paths: Paths, manifest: Manifest) -> None:
     disk.sync(paths.units)
 
 
-def registrations(manifest: Manifest) -> list[Registration]:
-    """The jobs of a manifest as the store is to know them."""
-    return [
-        Registration(
-            job=job.name,
-            hash=job.schedule.hash,
-            schedule=content_json(job.schedule),
-            scopes=job.scopes(manifest.host),
-            renamed_from=job.renamed_from,
-        )
-        for job in manifest.jobs
-    ]
-
-
-def _register(site: Site, manifest: Manifest, at: datetime) -> list[str]:
+def _register(site: Site, facts: Facts, manifest: Manifest, at: datetime) -> list[str]:
     if site.store is None:
         return []
-    jobs = registrations(manifest)
-    closing = owed.closing(site.store.specs(), site.store.cursors(), jobs, site.name, at)
-    return site.store.register(jobs, closing, at)
+    # An apply that changes nothing needs no calendar.
+    from hostagent.deploy.ledger import register  # noqa: PLC0415
 
-
-def _stamp(paths: Paths, timers: Iterable[str], texts: Mapping[str, str], at: datetime) -> None:
-    """Make persistent timers believe that they elapsed at ``at``."""
-    when = (at - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1) * 1000
-    for timer in timers:
-        if not is_persistent(texts[disk.file_of(timer)]):
-            continue
-        stamp = paths.stamps / f"stamp-{timer}"
-        stamp.parent.mkdir(parents=True, exist_ok=True)
-        stamp.touch()
-        os.utime(stamp, ns=(when, when))
-
-
-def _drop_stamps(paths: Paths, facts: Facts, manifest: Manifest) -> None:
-    """The stamps of timers that are no more: a job of that name starts afresh one day."""
-    kept = {unit.timer for unit in manifest.units}
-    for known in facts.known:
-        for unit in known.units:
-            if unit.timer and unit.timer not in kept:
-                (paths.stamps / f"stamp-{unit.timer}").unlink(missing_ok=True)
+    return register(site.store, facts, manifest, at)

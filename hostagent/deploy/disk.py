@@ -10,6 +10,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -89,18 +90,22 @@ def links(units: Path, targets: Iterable[str]) -> set[tuple[str, str]]:
     return found
 
 
-def link(units: Path, unit: str, target: str) -> None:
-    """Enable a unit for a target, as ``systemctl enable`` does. Idempotent."""
-    folder = units / f"{target}.wants"
-    folder.mkdir(mode=0o755, exist_ok=True)
-    path = folder / unit
-    if not path.is_symlink():
-        path.symlink_to(f"../{file_of(unit)}")
+def link(units: Path, wants: Iterable[tuple[str, str]]) -> None:
+    """Enable each ``(unit, target)``, as ``systemctl enable`` does. Idempotent."""
+    made = set()
+    for unit, target in wants:
+        folder = f"{units}/{target}.wants"
+        if target not in made:
+            Path(folder).mkdir(mode=0o755, exist_ok=True)
+            made.add(target)
+        with suppress(FileExistsError):
+            os.symlink(f"../{file_of(unit)}", f"{folder}/{unit}")  # noqa: PTH211 -- 1,000 times
 
 
-def unlink(units: Path, unit: str, target: str) -> None:
-    """Disable a unit for a target. Idempotent."""
-    (units / f"{target}.wants" / unit).unlink(missing_ok=True)
+def unlink(units: Path, wants: Iterable[tuple[str, str]]) -> None:
+    """Disable each ``(unit, target)``. Idempotent."""
+    for unit, target in wants:
+        (units / f"{target}.wants" / unit).unlink(missing_ok=True)
 
 
 def file_of(unit: str) -> str:
@@ -115,14 +120,10 @@ def stage(units: Path, texts: Mapping[str, str]) -> None:
     Writing back starts for each file as soon as it is written, so that the first fsync commits
     them all: 0.1 s for 2,000 files instead of 0.36 s (measured on ext4).
     """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     for name, text in texts.items():
-        fd = os.open(
-            f"{units}/{_STAGED}{name}",
-            os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW,
-            0o644,
-        )
+        fd = os.open(f"{units}/{_STAGED}{name}", flags, 0o644)
         try:
-            os.fchmod(fd, 0o644)
             data = memoryview(text.encode())
             while data:
                 data = data[os.write(fd, data) :]

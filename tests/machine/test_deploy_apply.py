@@ -143,7 +143,7 @@ def test_apply_refuses_a_directory_that_others_may_write(machine: Machine) -> No
     refused = deploy(machine, [job("one")])
     assert refused["exit"] == 3
     assert f"{UNITS} can be written by everybody" in refused["error"]
-    assert machine.succeed(f"find {UNITS} -name 'hostagent*'") == ""
+    assert machine.succeed(f"find {UNITS} -name 'hostagent-*'") == ""
 
 
 def test_apply_refuses_a_drop_in_that_others_may_write(machine: Machine) -> None:

@@ -27,6 +27,7 @@ from hostagent.systemd.manager import Manager
 
 asked = json.load(sys.stdin)
 random.seed(asked["seed"])
+AGENT = {"hostagent.service", "hostagent.socket"}
 places = paths.system()
 target = Target(Manager().version(), "machine")
 wanted, texts = [], {}
@@ -61,7 +62,8 @@ def finish(generation):
 
 
 def units():
-    found = [path for path in places.units.glob("hostagent*") if path.is_file()]
+    found = [path for path in places.units.glob("hostagent[-.]*") if path.is_file()]
+    found = [path for path in found if path.name not in AGENT]
     return {path.name: path.read_text() for path in found}
 
 
