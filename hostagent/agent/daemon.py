@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from hostagent.agent.book import Book, Entry
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 AGAIN = timedelta(seconds=5)
 """When to try again what PID 1 or the store refused."""
+
+EVERY_DAY = timedelta(days=1)
 
 
 class Daemon:
@@ -51,6 +53,7 @@ class Daemon:
         self._read_manifest = read_manifest
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed: set[str] = set()
+        self._pruned_at: datetime | None = None
         self._reloading = asyncio.Lock()
         self.wakes = Wakes(timer)
         self.endings = Endings(world)
@@ -189,4 +192,12 @@ class Daemon:
         due += self.wakes.due(self.world.clock.now())
         for entry in due:
             await self.look(entry)
+        await self._prune()
         self.on_change()
+
+    async def _prune(self) -> None:
+        """Once a day, when something wakes us anyway, drop what the ledger need not keep."""
+        now, store = self.world.clock.now(), self.world.store
+        if self._pruned_at is None or abs(now - self._pruned_at) > EVERY_DAY:
+            self._pruned_at = now
+            await store.call(store.it.prune, now - self.world.retention)

@@ -54,6 +54,7 @@ async def _run(paths: Paths) -> None:
             boot_id=identity.boot_id(),
             booted_at=manager.booted_at(),
             cores=len(os.sched_getaffinity(0)),
+            retention=settings.retention,
             clock=Clock(),
             store=store,
             systemd=systemd,

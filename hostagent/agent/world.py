@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from hostagent.agent.offload import Offloaded
 from hostagent.host.clock import Clock
@@ -19,7 +19,8 @@ class World:
     """Everything outside the agent's own decisions.
 
     ``record`` writes a structured journal entry; ``journal_end`` asks the journal how an
-    invocation ended (None: it does not say). ``booted_at`` is when PID 1 began.
+    invocation ended (None: it does not say). ``booted_at`` is when PID 1 began,
+    ``retention`` how long the ledger keeps what has ended.
     """
 
     paths: Paths
@@ -27,6 +28,7 @@ class World:
     boot_id: str
     booted_at: datetime
     cores: int
+    retention: timedelta
     clock: Clock
     store: Offloaded[Store]
     systemd: Offloaded[Systemd]
