@@ -44,10 +44,10 @@ def audit(
     """Compare each schedule, for the time it held, with the scheduled runs of its job.
 
     ``runs`` must hold every row whose ``scheduled_for`` or covered range touches the time from
-    ``since`` to ``until``. An occurrence above the high-water mark of a schedule in force is open.
+    ``since`` to ``until``. An occurrence above the high-water mark of the schedule in force is open.
     """
     result = Audit(since, until)
-    marks = {(cursor.job, cursor.scope): cursor.high_water for cursor in cursors}
+    marks = {(c.job, c.scope, c.spec_hash): c.high_water for c in cursors}
     rows: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         if run.kind is Kind.SCHEDULED and run.attempt <= 1:
@@ -56,7 +56,7 @@ def audit(
         schedule = from_json(Schedule, json.loads(spec.schedule))
         for scope in spec.scopes:
             mine = [run for run in rows.get((spec.job, scope), []) if run.spec_hash == spec.hash]
-            mark = marks.get((spec.job, scope)) if spec.valid_to is None else None
+            mark = marks.get((spec.job, scope, spec.hash))
             _compare(result, spec, schedule, scope, mine, mark)
     return result
 

@@ -102,6 +102,15 @@ def test_each_schedule_is_judged_for_its_own_time() -> None:
     assert problems(lost) == ["has no outcome"]
 
 
+def test_what_is_owed_stays_open_when_only_the_scopes_changed() -> None:
+    """The mark of a schedule counts for all its records: a scope that came later settles nothing."""
+    old = replace(SPEC, valid_to=T + 2 * HOUR)
+    new = replace(SPEC, seq=2, valid_from=T + 2 * HOUR)
+    cursor = Cursor("backup", "", SCHEDULE.hash, T + HOUR, 9)
+    result = audit([old, new], [row(1)], [cursor], T, T + 3 * HOUR)
+    assert (result.settled, result.open, result.differences) == (1, 2, [])
+
+
 def test_manual_runs_prove_nothing() -> None:
     """A manual run at an occurrence's instant is no outcome of that occurrence."""
     manual = replace(row(1), kind=Kind.MANUAL)
