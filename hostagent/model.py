@@ -399,12 +399,14 @@ def rfc3339(at: datetime) -> str:
 
 def to_json(value: Any) -> Any:
     """The JSON form of a model value (see the module's docstring); canonical and lossless."""
+    if type(value) in _PLAIN:
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         out = {}
-        for f in dataclasses.fields(value):
-            item = getattr(value, f.name)
-            if item != _default_of(f):
-                out[f.name] = to_json(item)
+        for name, default in _defaults(type(value)):
+            item = getattr(value, name)
+            if item is not default and item != default:
+                out[name] = to_json(item)
         return out
     if isinstance(value, datetime):
         return rfc3339(value)
@@ -429,6 +431,14 @@ def from_json(cls: type[T], data: Any) -> T:
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"not a {cls.__name__}: {error}") from error
     return value
+
+
+_PLAIN = {str, int, float, bool, type(None)}
+
+
+@functools.cache
+def _defaults(cls: type) -> tuple[tuple[str, Any], ...]:
+    return tuple((f.name, _default_of(f)) for f in dataclasses.fields(cls))
 
 
 def _default_of(f: dataclasses.Field[Any]) -> Any:

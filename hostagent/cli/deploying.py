@@ -81,10 +81,14 @@ def apply(
 ) -> None:
     """Make jobs.toml the state of this host. Never starts a job."""
     from hostagent.deploy.apply import apply as carry_out
+    from hostagent.deploy.settled import settled
 
     with _site(paths_of(user=user, root=root), writing=True) as site:
-        wanted, _ = _wanted(site, file, systemd, strict=strict)
-        done = carry_out(site, wanted, prune_all=prune_all)
+        version = systemd or _version(site)
+        done = None if strict else settled(site, file or site.paths.jobs_toml, systemd=version)
+        if done is None:
+            wanted, _ = _wanted(site, file, version, strict=strict)
+            done = carry_out(site, wanted, prune_all=prune_all)
     _report(done, as_json=as_json)
 
 
@@ -153,6 +157,11 @@ def _tell_agent(paths: Paths) -> None:
         call(paths, lambda proxy: proxy.Reload())
 
 
+def _version(site: Site) -> int:
+    """The systemd that runs here; for an image, the oldest that we support."""
+    return site.systemd.version() if site.systemd is not None else 252
+
+
 def _wanted(
     site: Site, file: Path | None, version: int | None, *, strict: bool = False
 ) -> tuple[Generation, tuple[Note, ...]]:
@@ -172,8 +181,7 @@ def _wanted(
     warn(loaded.warnings)
     if strict and loaded.warnings:
         raise InputError(list(loaded.warnings))
-    running = site.systemd.version() if site.systemd is not None else 252
-    target = Target(systemd=version or running, host=site.name, user=site.paths.user)
+    target = Target(systemd=version or _version(site), host=site.name, user=site.paths.user)
     compiled = compile_spec(loaded.spec, target)
     return desired(loaded.spec, compiled, target, site.clock()), compiled.notes
 

@@ -8,6 +8,7 @@ import pytest
 
 from hostagent.model import Missed
 from tests.machine.deploying import admit_everything, clock, deploy, job, ran, timers, tree
+from tests.machine.images import VENV
 from tests.machine.machine import Machine
 
 UNITS = "/etc/systemd/system"
@@ -222,3 +223,47 @@ def test_many_applies_in_a_row_meet_no_start_limit(any_machine: Machine) -> None
         done = deploy(any_machine, [job("one", f"*-*-* 03:{minute:02d}:00")])
         assert done["exit"] == 0, done
     assert timers(any_machine) == {"hostagent-one.timer": "active"}
+
+
+JOBS_TOML = """
+[job.one]
+command = "/bin/true"
+calendar = "*-*-* 03:00:00"
+"""
+
+# Exits 7 when jobs.toml had to be read and compiled.
+QUICK = """
+import sys
+from hostagent.cli.main import main
+
+sys.argv = ["hostagent", "apply"]
+code = 0
+try:
+    main()
+except SystemExit as stop:
+    code = stop.code
+sys.exit(code or (7 if "hostagent.spec.load" in sys.modules else 0))
+"""
+
+
+def test_the_command_sees_without_compiling_that_nothing_changed(machine: Machine) -> None:
+    """Same sources, same versions, same units, links and timers: nothing to do; any doubt: do."""
+    machine.write("/etc/hostagent/jobs.toml", JOBS_TOML)
+    machine.succeed("hostagent apply")
+    machine.write("/opt/quick.py", QUICK)
+    is_quick = f"{VENV}/bin/python3 /opt/quick.py"
+    assert "Nothing to do: generation 1" in machine.succeed(is_quick)
+    doubts = {
+        "a comment": "echo '# x' >>/etc/hostagent/jobs.toml",
+        "a drop-in": "mkdir -p /etc/hostagent/jobs.d && echo >/etc/hostagent/jobs.d/a.toml",
+        "an edited unit": f"echo '# x' >>{UNITS}/hostagent-one.service",
+        "a missing link": "systemctl disable -q hostagent-one.timer",
+        "a stopped timer": "systemctl stop hostagent-one.timer",
+        "an interrupted apply": "echo 1 >/var/lib/hostagent/generations/pending",
+    }
+    for what, change in doubts.items():
+        machine.succeed(change)
+        done = machine.run(is_quick)
+        assert done.returncode == 7, f"{what}: {done}"
+        assert machine.run(is_quick).returncode == 0, f"after {what}"
+    assert deploy(machine, verb="drift")["out"] == []
