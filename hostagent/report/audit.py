@@ -44,7 +44,7 @@ def audit(
     """Compare each schedule, for the time it held, with the scheduled runs of its job.
 
     ``runs`` must hold every row whose ``scheduled_for`` or covered range touches the time from
-    ``since`` to ``until``. An occurrence above the high-water mark of the schedule in force is open.
+    ``since`` to ``until``. What lies above the high-water mark of the schedule in force is open.
     """
     result = Audit(since, until)
     marks = {(c.job, c.scope, c.spec_hash): c.high_water for c in cursors}

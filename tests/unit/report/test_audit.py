@@ -103,7 +103,7 @@ def test_each_schedule_is_judged_for_its_own_time() -> None:
 
 
 def test_what_is_owed_stays_open_when_only_the_scopes_changed() -> None:
-    """The mark of a schedule counts for all its records: a scope that came later settles nothing."""
+    """The mark of a schedule counts for all of its records."""
     old = replace(SPEC, valid_to=T + 2 * HOUR)
     new = replace(SPEC, seq=2, valid_from=T + 2 * HOUR)
     cursor = Cursor("backup", "", SCHEDULE.hash, T + HOUR, 9)
