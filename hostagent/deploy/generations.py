@@ -84,7 +84,8 @@ def read(paths: Paths, number: int) -> Generation:
     """
     manifest = manifest_of(paths, number)
     files = _load(paths, number, "units.json")
-    if {name: sha256(text) for name, text in files.items()} != dict(manifest.files):
+    is_whole = isinstance(files, dict) and all(isinstance(text, str) for text in files.values())
+    if not is_whole or {n: sha256(text) for n, text in files.items()} != dict(manifest.files):
         raise RefusedError(
             f"generation {number} is damaged: its unit files are not those of its manifest",
             f"choose another one of {paths.generations}",
