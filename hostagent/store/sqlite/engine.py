@@ -206,7 +206,7 @@ class SqliteStore:
         limit = micros(before)
         with self._db.transaction() as db:
             count = db.execute(
-                "DELETE FROM run WHERE scheduled_for<? AND outcome IS NOT NULL "
+                "DELETE FROM run WHERE scheduled_for<? "
                 "AND NOT EXISTS (SELECT 1 FROM run AS going WHERE going.job=run.job "
                 "AND going.scope=run.scope AND going.kind=run.kind "
                 "AND going.scheduled_for=run.scheduled_for AND going.outcome IS NULL) "

@@ -29,10 +29,10 @@ def t(seconds: float) -> datetime:
 
 
 def job(
-    name: str = "a", hash: str = HASH, scopes: tuple[str, ...] = ("",), renamed: str | None = None
+    name: str = "a", spec: str = HASH, scopes: tuple[str, ...] = ("",), renamed: str | None = None
 ) -> Registration:
-    """A registration; its schedule's text is whatever its hash is."""
-    return Registration(name, hash, f'{{"text":"{hash}"}}', scopes, renamed)
+    """A registration; its schedule's text follows from its hash ``spec``."""
+    return Registration(name, spec, f'{{"text":"{spec}"}}', scopes, renamed)
 
 
 def want(
@@ -42,13 +42,13 @@ def want(
     *,
     kind: Kind = Kind.SCHEDULED,
     attempt: int = 1,
-    hash: str = HASH,
+    spec: str = HASH,
     invocation: str | None = None,
 ) -> Want:
     """A claim of the occurrence at ``at``."""
     when = at if isinstance(at, datetime) else t(at)
     return Want(
-        name, scope, hash, kind, when, "due", t(0.5), attempt=attempt, invocation_id=invocation
+        name, scope, spec, kind, when, "due", t(0.5), attempt=attempt, invocation_id=invocation
     )
 
 
@@ -59,13 +59,13 @@ def settlement(
     scope: str = "",
     *,
     count: int = 1,
-    hash: str = HASH,
+    spec: str = HASH,
     outcome: Outcome = Outcome.SKIPPED,
 ) -> Settlement:
     """Occurrences that get no attempt."""
     last = first if last is None else last
     return Settlement(
-        name, scope, hash, t(first), t(last), count, outcome, "paused", "one", t(last + 0.5)
+        name, scope, spec, t(first), t(last), count, outcome, "paused", "one", t(last + 0.5)
     )
 
 

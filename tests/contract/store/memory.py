@@ -1,0 +1,326 @@
+"""A store in memory, as plainly as the port's contract can be said: what engines are compared with.
+
+No batches that can half fail, no indexes, no files: a dictionary of stands and a list of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from hostagent import model
+from hostagent.model import Kind, Run, parse_run_id
+from hostagent.store.port import (
+    Accepted,
+    Claimed,
+    Cursor,
+    Finish,
+    Refusal,
+    Refused,
+    Registration,
+    Session,
+    Settlement,
+    SpecRecord,
+    Stale,
+    Want,
+)
+
+Name = tuple[str, str]
+
+
+@dataclass
+class Stand:
+    """A (job, scope) that was ever registered. ``active`` and ``retry`` are tokens."""
+
+    hash: str
+    high_water: datetime
+    token: int = 0
+    active: int | None = None
+    retry: int | None = None
+    retry_at: datetime | None = None
+    is_gone: bool = False
+    heir: str | None = None
+
+
+class Memory:
+    """What the port promises of specs, sessions, claims and the ledger."""
+
+    def __init__(self) -> None:
+        self.stands: dict[Name, Stand] = {}
+        self.specs: list[SpecRecord] = []
+        self.rows: list[Run] = []
+        self.open: dict[str, Session] = {}
+
+    # What is due
+
+    def register(
+        self,
+        jobs: Sequence[Registration],
+        closing: Sequence[Settlement],
+        at: datetime,
+        remove_others: bool,
+    ) -> list[str]:
+        """The names of the jobs that changed."""
+        for one in closing:
+            self.settle(one)
+        changed = self._rename(jobs)
+        in_force = {spec.job: spec for spec in self.specs if spec.valid_to is None}
+        for job in jobs:
+            old = in_force.pop(job.job, None)
+            if old and (old.hash, old.scopes) == (job.hash, job.scopes):
+                continue
+            changed.add(job.job)
+            self._end(job.job, at, keep=job.scopes)
+            self._begin(job, at, goes_on=old is not None and old.hash == job.hash)
+        if remove_others:
+            for name in in_force:
+                changed.add(name)
+                self._end(name, at, keep=())
+        return sorted(changed)
+
+    def _begin(self, job: Registration, at: datetime, *, goes_on: bool) -> None:
+        seq = 1 + max((spec.seq for spec in self.specs if spec.job == job.job), default=0)
+        self.specs.append(SpecRecord(job.job, seq, job.hash, job.schedule, job.scopes, at))
+        for scope in job.scopes:
+            stand = self.stands.setdefault((job.job, scope), Stand(job.hash, at))
+            if stand.is_gone or not goes_on:
+                stand.high_water = max(stand.high_water, at)
+                self._give_up((job.job, scope))
+            stand.hash, stand.is_gone, stand.heir = job.hash, False, None
+
+    def _end(self, job: str, at: datetime, keep: Sequence[str]) -> None:
+        ended = [spec for spec in self.specs if spec.job == job and spec.valid_to is None]
+        for spec in ended:
+            self.specs[self.specs.index(spec)] = replace(spec, valid_to=at)
+        for name, stand in self.stands.items():
+            if name[0] == job and name[1] not in keep:
+                self._give_up(name)
+                stand.is_gone = True
+
+    def _rename(self, jobs: Sequence[Registration]) -> set[str]:
+        named, renamed = {job.job for job in jobs}, set()
+        in_force = {spec.job for spec in self.specs if spec.valid_to is None}
+        for job in jobs:
+            old, new = job.renamed_from, job.job
+            known = any(spec.job == old for spec in self.specs)
+            if old is None or old in named or new in in_force or not known:
+                continue
+            renamed.add(new)
+            base = max((spec.seq for spec in self.specs if spec.job == new), default=0)
+            self.specs = [
+                replace(spec, job=new, seq=base + spec.seq) if spec.job == old else spec
+                for spec in self.specs
+            ]
+            for row in [row for row in self.rows if row.job == old and row.outcome is not None]:
+                self._move(row, new)
+            for name, stand in [(n, s) for n, s in self.stands.items() if n[0] == old]:
+                before = self.stands.get((new, name[1]), Stand("", stand.high_water))
+                self.stands[new, name[1]] = Stand(
+                    hash=stand.hash,
+                    high_water=max(stand.high_water, before.high_water),
+                    token=max(stand.token, before.token),
+                    active=before.active,
+                    retry=stand.retry,
+                    retry_at=stand.retry_at,
+                    is_gone=stand.is_gone,
+                )
+                stand.retry = stand.retry_at = None
+                stand.is_gone, stand.heir = True, new
+        return renamed
+
+    def _move(self, row: Run, new: str) -> None:
+        moved = replace(row, job=new)
+        if not any(_identity(other) == _identity(moved) for other in self.rows):
+            self.rows[self.rows.index(row)] = moved
+
+    # Claims
+
+    def claim(self, session: Session, want: Want, now: datetime) -> Claimed | Refused:
+        """One claim."""
+        name = (want.job, want.scope)
+        if refusal := self._refusal(session, want, now):
+            active = self.stands[name].active if refusal is Refusal.ACTIVE else None
+            return Refused(refusal, self._attempt(name, active))
+        stand = self.stands[name]
+        if want.attempt > 1:
+            stand.retry = stand.retry_at = None
+        elif want.kind is Kind.SCHEDULED:
+            self._give_up(name)
+            stand.high_water = want.scheduled_for
+        else:
+            taken = {_run_of(row) for row in self.rows}
+            while (*name, want.kind, want.scheduled_for) in taken:
+                later = want.scheduled_for + timedelta(microseconds=1)
+                want = replace(want, scheduled_for=later)
+        stand.token += 1
+        stand.active = stand.token
+        run = Run(
+            want.job,
+            want.scope,
+            want.kind,
+            want.scheduled_for,
+            want.attempt,
+            stand.token,
+            session.host,
+            want.reason,
+            want.spec_hash,
+            session.id,
+            session.boot_id,
+            claimed_at=want.at,
+            started_at=want.at if want.invocation_id else None,
+            invocation_id=want.invocation_id,
+            covers_from=want.covers_from,
+            covers=want.covers,
+        )
+        self.rows.append(run)
+        return Claimed(run)
+
+    def _refusal(self, session: Session, want: Want, now: datetime) -> Refusal | None:
+        stand = self.stands.get((want.job, want.scope))
+        is_scheduled = want.kind is Kind.SCHEDULED
+        if self.open.get(session.host) != session:
+            return Refusal.SESSION
+        if stand is None or stand.is_gone:
+            return Refusal.UNKNOWN
+        if is_scheduled and stand.hash != want.spec_hash:
+            return Refusal.SPEC
+        if stand.active is not None:
+            return Refusal.ACTIVE
+        if want.attempt > 1:
+            return self._may_follow((want.job, want.scope), want, now)
+        if is_scheduled and want.scheduled_for > now:
+            return Refusal.EARLY
+        return Refusal.PASSED if is_scheduled and want.scheduled_for <= stand.high_water else None
+
+    def _may_follow(self, name: Name, want: Want, now: datetime) -> Refusal | None:
+        stand = self.stands[name]
+        last = self._attempt(name, stand.retry)
+        asked = (want.kind, want.scheduled_for, want.attempt - 1)
+        if last is None or (last.kind, last.scheduled_for, last.attempt) != asked:
+            return Refusal.ATTEMPT
+        assert stand.retry_at is not None
+        return Refusal.EARLY if stand.retry_at > now else None
+
+    def attach(self, job: str, scope: str, token: int, invocation: str, at: datetime) -> bool:
+        """Whether the token is active."""
+        stand = self.stands.get((job, scope))
+        if stand is None or stand.active != token:
+            return False
+        started = at if invocation else None
+        self._change((job, scope), token, invocation_id=invocation or None, started_at=started)
+        return True
+
+    def finish(self, one: Finish) -> Accepted | Stale:
+        """One final write."""
+        name = (one.job, one.scope)
+        stand, end = self.stands.get(name), one.end
+        if stand is None or stand.active != one.token:
+            row = self._attempt(name, one.token)
+            return Accepted() if row and row.outcome is end.outcome else Stale()
+        self._change(
+            name,
+            one.token,
+            outcome=end.outcome,
+            end_reason=end.reason,
+            result=end.result,
+            exit_code=end.exit_code,
+            ended_at=end.ended_at,
+        )
+        stand.active = None
+        if one.retry_at is not None:
+            self._give_up(name)
+            stand.retry, stand.retry_at = one.token, one.retry_at
+        if stand.is_gone:
+            self._give_up(name)
+        row = self._attempt(name, one.token)
+        if stand.heir and row:
+            self._move(row, stand.heir)
+        return Accepted()
+
+    def settle(self, one: Settlement) -> Accepted | Refused:
+        """Occurrences without an attempt."""
+        stand = self.stands.get((one.job, one.scope))
+        if stand is None or stand.is_gone:
+            return Refused(Refusal.UNKNOWN)
+        if stand.hash != one.spec_hash:
+            return Refused(Refusal.SPEC)
+        if one.first <= stand.high_water:
+            return Refused(Refusal.PASSED)
+        stand.high_water = one.last
+        self.rows.append(
+            Run(
+                one.job,
+                one.scope,
+                Kind.SCHEDULED,
+                one.last,
+                0,
+                0,
+                one.host,
+                one.reason,
+                one.spec_hash,
+                ended_at=one.at,
+                outcome=one.outcome,
+                covers_from=one.first,
+                covers=one.count,
+            )
+        )
+        return Accepted()
+
+    def cursors(self) -> list[Cursor]:
+        """What is registered, and what still runs of what was."""
+        return [
+            Cursor(*n, s.hash, s.high_water, s.token, self._attempt(n, s.active), s.retry_at)
+            for n, s in sorted(self.stands.items())
+            if s.active is not None or not s.is_gone
+        ]
+
+    # The ledger
+
+    def run(self, run_id: str) -> list[Run]:
+        """All attempts of one run."""
+        found = parse_run_id(run_id)
+        assert found is not None
+        job, scope, kind, at = found
+        rows = [r for r in self.rows if (r.job, r.scope, r.kind, r.scheduled_for) == found]
+        stand = self.stands.get((job, scope))
+        if not rows and stand and stand.heir:
+            return self.run(model.run_id(stand.heir, scope, kind, at))
+        return sorted(rows, key=lambda row: row.attempt)
+
+    def prune(self, before: datetime) -> int:
+        """How many rows went."""
+        kept = {_run_of(row) for row in self.rows if row.outcome is None}
+        for name, stand in self.stands.items():
+            if waiting := self._attempt(name, stand.retry):
+                kept.add(_run_of(waiting))
+        count = len(self.rows)
+        self.rows = [r for r in self.rows if r.scheduled_for >= before or _run_of(r) in kept]
+        self.specs = [s for s in self.specs if s.valid_to is None or s.valid_to >= before]
+        return count - len(self.rows)
+
+    def _attempt(self, name: Name, token: int | None) -> Run | None:
+        for row in self.rows:
+            if (row.job, row.scope, row.token) == (*name, token) and row.attempt:
+                return row
+        stand = self.stands.get(name)
+        return self._attempt((stand.heir, name[1]), token) if stand and stand.heir else None
+
+    def _change(self, name: Name, token: int, **fields: object) -> None:
+        row = self._attempt(name, token)
+        assert row is not None
+        self.rows[self.rows.index(row)] = replace(row, **fields)  # type: ignore[arg-type]
+
+    def _give_up(self, name: Name) -> None:
+        stand = self.stands[name]
+        if stand.retry is not None and (row := self._attempt(name, stand.retry)):
+            self._change(name, stand.retry, end_reason=f"{row.end_reason}; given up")
+        stand.retry = stand.retry_at = None
+
+
+def _run_of(row: Run) -> tuple[object, ...]:
+    return row.job, row.scope, row.kind, row.scheduled_for
+
+
+def _identity(row: Run) -> tuple[object, ...]:
+    return (*_run_of(row), row.attempt)

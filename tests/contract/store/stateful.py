@@ -1,0 +1,230 @@
+"""Every order of everything that writes, by several sessions, on an engine and in memory."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from hostagent.model import Kind, Outcome, Run
+from hostagent.store.port import (
+    Claimed,
+    Cursor,
+    Finish,
+    Registration,
+    RunFilter,
+    Session,
+    Store,
+    Want,
+)
+from tests.contract.store.builders import FUTURE, HASH, OTHER, T0, end, job, settlement, t, want
+from tests.contract.store.memory import Memory
+
+QUICK = settings(
+    max_examples=30,
+    stateful_step_count=30,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+HUNT = settings(QUICK, max_examples=400, phases=(Phase.generate,), derandomize=True)
+"""For mutants: nothing is shrunk, the first difference is enough."""
+
+NAMES = st.sampled_from("aabc")
+SCOPES = st.sampled_from(["", "", "eu"])
+HASHES = st.sampled_from([HASH, HASH, HASH, OTHER])
+ABOVE = st.sampled_from([-1, 0, 1, 1, 1, 2])
+KINDS = st.sampled_from([Kind.SCHEDULED, Kind.SCHEDULED, Kind.MANUAL, Kind.BACKFILL])
+OUTCOMES = st.sampled_from([Outcome.SUCCEEDED, Outcome.FAILED])
+
+
+class Machine(RuleBasedStateMachine):
+    """``open_new`` makes a new, empty store; ``open_again`` opens the last one once more."""
+
+    open_new: Callable[[Path], Store]
+
+    @initialize()
+    def begin(self) -> None:
+        place = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
+        self.place = Path(tempfile.mkdtemp(dir=place))
+        self.store = type(self).open_new(self.place)
+        self.memory = Memory()
+        self.clock = 0
+        self.sessions: list[Session] = []
+        self.claims: list[Run] = []
+        self.highest: dict[tuple[str, str], tuple[int, datetime]] = {}
+        self._open("one", "boot-1", None)
+        self.register([job("a"), job("b", scopes=("", "eu"))], 1, True, False)
+
+    def teardown(self) -> None:
+        if hasattr(self, "store"):
+            self.store.close()
+            shutil.rmtree(self.place)
+
+    @rule(
+        jobs=st.lists(
+            st.builds(job, NAMES, HASHES, st.sampled_from([("",), ("",), ("", "eu"), ("eu",)])),
+            max_size=3,
+            unique_by=lambda one: one.job,
+        ),
+        later=st.integers(-1, 3),
+        others=st.booleans(),
+        closes=st.booleans(),
+    )
+    def register(self, jobs: list[Registration], later: int, others: bool, closes: bool) -> None:
+        self.clock += later
+        closing = [
+            settlement(self.clock - 1, self.clock, c.job, c.scope, count=2, spec=c.spec_hash)
+            for c in self.memory.cursors()
+            if closes
+        ]
+        got = self.store.register(jobs, closing, t(self.clock), remove_others=others)
+        assert sorted(got) == self.memory.register(jobs, closing, t(self.clock), others)
+
+    @rule(old=NAMES, new=st.sampled_from("abccc"), spec=HASHES)
+    def rename(self, old: str, new: str, spec: str) -> None:
+        if old != new:
+            self.register([job(new, spec, ("", "eu"), old)], 1, False, False)
+
+    @rule(host=st.sampled_from(["one", "one", "two"]), boot=st.booleans(), resumes=st.booleans())
+    def open_session(self, host: str, boot: bool, resumes: bool) -> None:
+        resume = self.sessions[-1].id if resumes else None
+        self._open(host, f"boot-{int(boot)}", resume)
+
+    def _open(self, host: str, boot_id: str, resume: str | None) -> None:
+        session = self.store.open_session(host, boot_id, resume)
+        goes_on = self.memory.open.get(host) == Session(resume or "", host, boot_id)
+        assert (session.id == resume) == goes_on
+        assert (session.host, session.boot_id) == (host, boot_id)
+        self.memory.open[host] = session
+        self.sessions.append(session)
+
+    @rule(which=st.integers(0, 3))
+    def close_session(self, which: int) -> None:
+        if which == 0:
+            session = self.sessions[-1]
+            self.store.close_session(session)
+            if self.memory.open.get(session.host) == session:
+                del self.memory.open[session.host]
+
+    @rule(
+        asked=st.lists(st.tuples(NAMES, SCOPES, ABOVE, KINDS, HASHES), min_size=1, max_size=3),
+        early=st.integers(0, 5),
+        old=st.integers(0, 5),
+    )
+    def claim(self, asked: list[tuple[str, str, int, Kind, str]], early: int, old: int) -> None:
+        wants = []
+        for name, scope, above, kind, spec in asked:
+            stand = self.memory.stands.get((name, scope))
+            mark = int(((stand.high_water if stand else T0) - T0).total_seconds())
+            at = FUTURE if early == 0 else t(mark + above)
+            wants.append(want(at, name, scope, kind=kind, spec=spec))
+        self._claim(self.sessions[0 if old == 0 else -1], wants)
+
+    @rule(back=st.integers(0, 2), step=st.sampled_from([1, 1, 1, 2]), spec=HASHES)
+    def follow(self, back: int, step: int, spec: str) -> None:
+        waiting = [run for run in self.claims if self._waits(run)]
+        if self.claims:
+            last = (waiting or self.claims)[-1 - back % len(waiting or self.claims)]
+            wanted = want(
+                last.scheduled_for,
+                last.job,
+                last.scope,
+                kind=last.kind,
+                attempt=last.attempt + step,
+                spec=spec,
+            )
+            self._claim(self.sessions[-1], [wanted])
+
+    def _waits(self, run: Run) -> bool:
+        stand = self.memory.stands.get((run.job, run.scope))
+        return stand is not None and stand.retry == run.token
+
+    def _claim(self, session: Session, wants: list[Want]) -> None:
+        got = self.store.claim(session, wants)
+        now = self.store.now()
+        assert got == [self.memory.claim(session, one, now) for one in wants]
+        self.claims += [answer.run for answer in got if isinstance(answer, Claimed)]
+
+    @rule(
+        which=st.lists(st.sampled_from([0, 0, 1, 2, 3]), min_size=1, max_size=2),
+        outcome=OUTCOMES,
+        retry=st.sampled_from([None, T0, FUTURE]),
+    )
+    def finish(self, which: list[int], outcome: Outcome, retry: datetime | None) -> None:
+        """Any claim that was ever given may try its final write, however late."""
+        if self.claims:
+            runs = [self.claims[-1 - back % len(self.claims)] for back in which]
+            ends = [Finish(r.job, r.scope, r.token, end(outcome), retry) for r in runs]
+            assert self.store.finish(ends) == [self.memory.finish(one) for one in ends]
+
+    @rule(back=st.integers(0, 3), invocation=st.sampled_from(["", "1f", "2f"]))
+    def attach(self, back: int, invocation: str) -> None:
+        if self.claims:
+            run = self.claims[-1 - back % len(self.claims)]
+            key = (run.job, run.scope, run.token, invocation, t(self.clock))
+            assert self.store.attach(*key) == self.memory.attach(*key)
+
+    @rule(name=NAMES, scope=SCOPES, above=ABOVE, more=st.integers(0, 2), spec=HASHES)
+    def settle(self, name: str, scope: str, above: int, more: int, spec: str) -> None:
+        stand = self.memory.stands.get((name, scope))
+        mark = int(((stand.high_water if stand else T0) - T0).total_seconds())
+        one = settlement(mark + above, mark + above + more, name, scope, count=2, spec=spec)
+        assert self.store.settle([one]) == [self.memory.settle(one)]
+
+    @rule(at=st.integers(-2, 6), often=st.integers(0, 2))
+    def prune(self, at: int, often: int) -> None:
+        if often == 0:
+            before = t(self.clock + at)
+            assert self.store.prune(before) == self.memory.prune(before)
+
+    @rule(back=st.integers(0, 9))
+    def look_up(self, back: int) -> None:
+        """A run is found by the id it was claimed under."""
+        if self.claims:
+            run_id = self.claims[-1 - back % len(self.claims)].run_id
+            assert _plain(self.store.run(run_id)) == _plain(self.memory.run(run_id))
+
+    @invariant()
+    def agree(self) -> None:
+        if not hasattr(self, "claims"):
+            return
+        assert _stands(self.store.cursors()) == _stands(self.memory.cursors())
+        rows = self.store.runs(RunFilter())
+        assert rows == sorted(rows, key=lambda r: (r.scheduled_for, r.token), reverse=True)
+        assert sorted(_plain(rows), key=_order) == sorted(_plain(self.memory.rows), key=_order)
+        specs = sorted(self.memory.specs, key=lambda s: (s.job, s.seq))
+        assert self.store.specs() == specs
+
+    @invariant()
+    def never_back(self) -> None:
+        for c in self.store.cursors() if hasattr(self, "claims") else ():
+            token, mark = self.highest.get((c.job, c.scope), (0, t(-1000)))
+            assert c.token >= token
+            assert c.high_water >= mark
+            self.highest[c.job, c.scope] = (c.token, c.high_water)
+
+
+def _plain(rows: list[Run]) -> list[Run]:
+    """That a retry was given up must be said; in which words is the engine's."""
+    return [replace(row, end_reason=row.end_reason and _first(row.end_reason)) for row in rows]
+
+
+def _first(reason: str) -> str:
+    said, *more = reason.split("; ")
+    return f"{said}; given up" if more else said
+
+
+def _stands(cursors: list[Cursor]) -> list[Cursor]:
+    return [replace(c, active=c.active and _plain([c.active])[0]) for c in cursors]
+
+
+def _order(row: Run) -> tuple[object, ...]:
+    return row.job, row.scope, row.kind, row.scheduled_for, row.attempt

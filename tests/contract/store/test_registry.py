@@ -1,0 +1,171 @@
+"""What is due, and from when on: facts about registering, changing, removing, renaming."""
+
+from __future__ import annotations
+
+from hostagent.model import Kind, Outcome
+from hostagent.store.port import (
+    Accepted,
+    Decision,
+    Pause,
+    PauseTarget,
+    Refusal,
+    Refused,
+    RunFilter,
+    Session,
+    Stale,
+    Store,
+)
+from tests.contract.store.builders import (
+    HASH,
+    OTHER,
+    T0,
+    claimed,
+    cursor,
+    finish,
+    in_force,
+    job,
+    ran,
+    settlement,
+    t,
+    want,
+)
+
+
+def test_a_new_job_owes_nothing_of_the_past(store: Store, session: Session) -> None:
+    """Its mark is the time of the apply."""
+    assert cursor(store).high_water == T0
+    assert store.claim(session, [want(-1)]) == [Refused(Refusal.PASSED)]
+
+
+def test_registering_again_changes_nothing(store: Store, session: Session) -> None:
+    """No record, no mark, no token moves, and no name is returned."""
+    ran(store, session, want(1))
+    before = store.specs(), store.cursors(), store.runs(RunFilter())
+    assert store.register([job("a"), job("b")], [settlement(5, spec=OTHER)], t(9)) == []
+    assert (store.specs(), store.cursors(), store.runs(RunFilter())) == before
+
+
+def test_a_new_schedule_closes_the_old_one(store: Store, session: Session) -> None:
+    """What the old one owed gets its outcome; nothing before the apply becomes due."""
+    closing = [settlement(2, 8, count=4), settlement(-5, -1)]
+    assert store.register([job("a", OTHER), job("b")], closing, t(9)) == ["a"]
+    old, new = store.specs("a")
+    assert (old.hash, old.valid_from, old.valid_to) == (HASH, T0, t(9))
+    assert (new.hash, new.seq, new.valid_from, new.valid_to) == (OTHER, old.seq + 1, t(9), None)
+    (row,) = store.runs(RunFilter(job="a"))
+    assert (row.spec_hash, row.covers, row.scheduled_for) == (HASH, 4, t(8))
+    assert store.claim(session, [want(9, spec=OTHER)]) == [Refused(Refusal.PASSED)]
+    claimed(store, session, want(10, spec=OTHER))
+
+
+def test_a_mark_above_the_apply_stays(store: Store, session: Session) -> None:
+    """A clock that was set back makes nothing due again."""
+    ran(store, session, want(50))
+    store.register([job("a", OTHER)], [], t(9))
+    assert cursor(store).high_water == t(50)
+
+
+def test_a_job_is_removed_when_its_last_run_has_ended(store: Store, session: Session) -> None:
+    """Until then its cursor shows the run; nothing new of it is claimed."""
+    run = claimed(store, session, want(1))
+    assert store.register([job("b")], [settlement(3)], t(9)) == ["a"]
+    assert cursor(store).active == run
+    assert store.claim(session, [want(10)]) == [Refused(Refusal.UNKNOWN)]
+    assert store.finish([finish(run), finish(run)]) == [Accepted(), Accepted()]
+    assert [c.job for c in store.cursors()] == ["b"]
+    assert list(in_force(store)) == ["b"]
+    assert len(store.runs(RunFilter(job="a"))) == 2
+
+
+def test_others_stay_unless_they_are_to_go(store: Store) -> None:
+    """``remove_others=False`` adds and changes, and removes nothing."""
+    assert store.register([job("c")], [], t(9), remove_others=False) == ["c"]
+    assert sorted(in_force(store)) == ["a", "b", "c"]
+
+
+def test_a_job_that_comes_back_goes_on_counting(store: Store, session: Session) -> None:
+    """Removed, pruned, registered again: no token twice, no occurrence again, none of between."""
+    old = ran(store, session, want(1))
+    store.register([job("b")], [], t(9))
+    store.prune(t(20))
+    store.register([job("a"), job("b")], [], t(30))
+    assert store.claim(session, [want(30)]) == [Refused(Refusal.PASSED)]
+    assert claimed(store, session, want(31)).token == old.token + 1
+    assert store.finish([finish(old)]) == [Stale()]
+
+
+def test_scopes_come_and_go_by_themselves(store: Store, session: Session) -> None:
+    """Those that stay keep what they owe; one that comes, or comes back, owes nothing yet."""
+    store.register([job("a", scopes=("eu", "us"))], [], t(2))
+    ran(store, session, want(3, scope="eu"))
+    store.register([job("a", scopes=("us", "asia"))], [], t(9))
+    assert {c.scope: c.high_water for c in store.cursors()} == {"us": t(2), "asia": t(9)}
+    store.register([job("a", scopes=("us", "eu"))], [], t(20))
+    assert {c.scope: c.high_water for c in store.cursors()} == {"us": t(2), "eu": t(20)}
+    assert cursor(store, scope="eu").token == 1
+    assert [spec.scopes for spec in store.specs("a")][-2:] == [("us", "asia"), ("us", "eu")]
+
+
+def test_a_retry_ends_with_its_schedule(store: Store, session: Session) -> None:
+    """Another schedule, or none: the row says that it was not tried again."""
+    runs = [claimed(store, session, want(1, name)) for name in "ab"]
+    store.finish([finish(run, Outcome.FAILED, retry=2) for run in runs])
+    store.register([job("a", OTHER)], [], t(9))
+    for run in runs:
+        (row,) = store.run(run.run_id)
+        assert "not tried again" in (row.end_reason or "")
+    assert cursor(store).retry_at is None
+    assert store.claim(session, [want(1, attempt=2, spec=OTHER)]) == [Refused(Refusal.ATTEMPT)]
+
+
+def test_a_renamed_job_keeps_what_it_had(store: Store, session: Session) -> None:
+    """History, mark, token, schedule, retry, decisions and its pause; old run ids still find it."""
+    run = claimed(store, session, want(1))
+    store.finish([finish(run, Outcome.FAILED, retry=2)])
+    store.pause(Pause(PauseTarget.JOB, "a", "broken", "root", t(3)))
+    store.note([Decision("a", "", t(3), "hold", "paused")])
+    assert store.register([job("c", renamed="a"), job("b")], [], t(9)) == ["c"]
+    assert cursor(store, "c").high_water == t(1)
+    (spec,) = store.specs("c")
+    assert (spec.valid_from, spec.valid_to) == (T0, None)
+    assert [row.job for row in store.runs(RunFilter(job="c"))] == ["c"]
+    assert store.run(run.run_id) == store.runs(RunFilter(job="c"))
+    assert [pause.name for pause in store.pauses()] == ["c"]
+    assert len(store.decisions("c")) == 1
+    assert not [*store.specs("a"), *store.runs(RunFilter(job="a")), *store.decisions("a")]
+    assert claimed(store, session, want(1, "c", attempt=2)).token == run.token + 1
+
+
+def test_a_job_is_renamed_once(store: Store, session: Session) -> None:
+    """The key may stay in the file: a job of the old name that is made later is its own."""
+    renamed = job("c", renamed="a")
+    store.register([renamed], [], t(9))
+    assert store.register([renamed], [], t(10)) == []
+    store.register([renamed, job("a")], [], t(20))
+    ran(store, session, want(21))
+    assert store.register([renamed], [], t(30)) == ["a"]
+    assert len(store.runs(RunFilter(job="a"))) == 1
+    assert store.runs(RunFilter(job="c")) == []
+
+
+def test_a_run_that_outlives_its_name_moves_when_it_ends(store: Store, session: Session) -> None:
+    """PID 1 knows it by the old unit until then; its repeated end is accepted."""
+    run = claimed(store, session, want(1, invocation="1f"))
+    store.register([job("c", renamed="a")], [], t(9))
+    assert cursor(store, "a").active == run
+    assert cursor(store, "c").active is None
+    assert store.finish([finish(run), finish(run)]) == [Accepted(), Accepted()]
+    assert [c.job for c in store.cursors()] == ["c"]
+    (row,) = store.run(run.run_id)
+    assert (row.job, row.outcome) == ("c", Outcome.SUCCEEDED)
+    assert claimed(store, session, want(10, "c", kind=Kind.MANUAL)).token == run.token + 1
+
+
+def test_a_renamed_job_with_another_schedule_starts_it_from_now(store: Store) -> None:
+    """Its old schedule is closed under the new name, and what it owed is settled."""
+    store.register([job("c", OTHER, renamed="a")], [settlement(2, 8, count=4)], t(9))
+    old, new = store.specs("c")
+    assert (old.valid_to, new.valid_from, new.hash) == (t(9), t(9), OTHER)
+    (row,) = store.runs(RunFilter(job="c"))
+    assert (row.covers, row.spec_hash) == (4, HASH)
+    assert cursor(store, "c").high_water == t(9)

@@ -1,0 +1,322 @@
+"""What only SQLite can get wrong: files, readers, other versions, a full volume, speed."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from hostagent.errors import InputError, StoreError, StoreUnavailable
+from hostagent.model import Kind, Outcome, Run
+from hostagent.store.open import open_store
+from hostagent.store.port import Accepted, RunFilter, Session, Store
+from hostagent.store.sqlite import connection
+from hostagent.store.sqlite.rows import INSERT_RUN, run_values
+from tests.contract.store.builders import HASH, T0, claimed, finish, job, ran, t, want
+from tests.contract.store.processes import forked
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+@pytest.fixture
+def file(place: Path) -> Path:
+    """Where the database will be."""
+    return place / "state.db"
+
+
+@pytest.fixture
+def store(file: Path) -> Iterator[Store]:
+    """A store with the jobs a and b."""
+    with closing(open_store(f"sqlite://{file}")) as store:
+        store.register([job("a"), job("b")], [], T0)
+        yield store
+
+
+def test_registering_again_writes_no_byte(store: Store, file: Path) -> None:
+    """An apply that changes nothing leaves the files as they are."""
+    log = file.with_name("state.db-wal")
+    before = file.read_bytes(), log.read_bytes()
+    store.register([job("a"), job("b")], [], t(9))
+    assert (file.read_bytes(), log.read_bytes()) == before
+
+
+def test_the_files_are_for_root_and_the_group(store: Store, file: Path) -> None:
+    """0640, with what SQLite lays beside it."""
+    os.umask(os.umask(0))
+    assert {path.stat().st_mode & 0o137 for path in file.parent.iterdir()} == {0}
+
+
+@pytest.mark.parametrize("url", ["sqlite://state.db", "sqlite:state.db", "postgres://x", "/x"])
+def test_a_url_of_no_engine_is_bad_input(url: str) -> None:
+    """It says what to write."""
+    with pytest.raises(InputError) as raised:
+        open_store(url)
+    assert raised.value.hint
+
+
+def test_a_name_with_odd_characters_is_that_file(place: Path) -> None:
+    """Percent and question mark are decoded once, by us, never by SQLite."""
+    with closing(open_store(f"sqlite://{place}/a%20%3F%25%23.db")):
+        assert (place / "a ?%#.db").exists()
+
+
+def test_reading_beside_a_writer_inside_a_transaction(store: Store, file: Path) -> None:
+    """A reader waits for nobody and sees what was committed."""
+    session = store.open_session("one", "boot-1")
+    ran(store, session, want(1))
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("DELETE FROM run")
+    with closing(open_store(f"sqlite://{file}", read_only=True)) as reader:
+        assert len(reader.runs(RunFilter())) == 1
+    other.execute("ROLLBACK")
+    other.close()
+
+
+def test_reading_what_is_not_there_yet(place: Path, file: Path) -> None:
+    """The error says what to do; nothing is made."""
+    for _ in range(2):
+        with pytest.raises(StoreError) as raised:
+            open_store(f"sqlite://{file}", read_only=True)
+        assert raised.value.hint == "run: hostagent apply"
+        file.touch()
+    assert list(place.iterdir()) == [file]
+
+
+@needs_root
+@pytest.mark.parametrize("read_only", [True, False])
+@pytest.mark.parametrize("group", [False, True])
+def test_a_user_who_may_not_open_is_told_who_may(file: Path, read_only: bool, group: bool) -> None:
+    """No traceback, whether the directory or only the file is closed to them."""
+    with closing(open_store(f"sqlite://{file}")) as store:
+        store.register([job()], [], T0)
+    file.parent.chmod(0o755 if group else 0o700)
+
+    def attempt(output: int) -> None:
+        os.setgid(65534)
+        os.setuid(65534)
+        try:
+            open_store(f"sqlite://{file}", read_only=read_only)
+        except StoreError as error:
+            os.write(output, f"{error.hint}".encode())
+
+    with forked(attempt) as (_, output):
+        assert os.read(output, 200) == b"be root, or a member of the group hostagent"
+
+
+@needs_root
+def test_the_group_reads_while_an_agent_is_up(store: Store, file: Path) -> None:
+    """Who may read the file but not write it reads the live store."""
+    file.parent.chmod(0o750)
+    for path in (file.parent, *file.parent.iterdir()):
+        os.chown(path, 0, 65534)
+
+    def attempt(output: int) -> None:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65533)
+        reader = open_store(f"sqlite://{file}", read_only=True)
+        os.write(output, str(len(reader.cursors())).encode())
+
+    with forked(attempt) as (_, output):
+        assert os.read(output, 9) == b"2"
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_newer_schema_is_left_alone(store: Store, file: Path, read_only: bool) -> None:
+    """An older hostagent refuses and says what to do."""
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("PRAGMA user_version=999")
+    with pytest.raises(StoreError, match="newer hostagent") as raised:
+        open_store(f"sqlite://{file}", read_only=read_only)
+    assert raised.value.hint == "upgrade hostagent on this host"
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_what_is_no_database_is_refused(file: Path, read_only: bool) -> None:
+    """An error of ours, and the file is left as it is."""
+    file.write_bytes(b"something else entirely" * 100)
+    with pytest.raises(StoreError, match="not a database"):
+        open_store(f"sqlite://{file}", read_only=read_only)
+    assert file.read_bytes().startswith(b"something else")
+
+
+def test_a_remote_file_system_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite's -shm is a memory map: two hosts would not share it."""
+    out = subprocess.run(["stat", "-f", "-c", "%t", file.parent], capture_output=True, check=True)
+    monkeypatch.setitem(connection.REMOTE, int(out.stdout, 16), "a file system of the network")
+    with pytest.raises(StoreError, match="a file system of the network"):
+        open_store(f"sqlite://{file}")
+    assert not file.exists()
+
+
+def test_a_store_is_used_and_closed_by_other_threads(store: Store) -> None:
+    """One thread at a time, whichever it is; closing twice is once."""
+    session = store.open_session("one", "boot-1")
+    thread = threading.Thread(target=ran, args=(store, session, want(1)))
+    thread.start()
+    thread.join()
+    assert len(store.runs(RunFilter())) == 1
+    closer = threading.Thread(target=store.close)
+    closer.start()
+    closer.join()
+    store.close()
+    with pytest.raises(StoreError):
+        store.cursors()
+
+
+def test_waiting_for_another_writer_is_bounded(
+    store: Store, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer that hangs is StoreUnavailable to others; once it goes, they get through."""
+    monkeypatch.setattr(connection, "_BUSY_S", 0.05)
+    session = store.open_session("one", "boot-1")
+
+    def hang(output: int) -> None:
+        mine = connection.Connection(file, read_only=False)
+        with mine.transaction():
+            os.write(output, b".")
+            threading.Event().wait()
+
+    with forked(hang) as (_, output):
+        os.read(output, 1)
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                store.claim(session, [want(1)])
+    monkeypatch.undo()
+    claimed(store, session, want(1))
+
+
+@needs_root
+def test_a_full_volume_is_unavailable_and_recovers(volume: Path) -> None:
+    """What was acknowledged stays readable; with room again the same store goes on."""
+    url, filler = f"sqlite://{volume}/state.db", volume / "filler"
+    with closing(open_store(url)) as store:
+        store.register([job("a")], [], T0)
+        session = store.open_session("one", "boot-1")
+        for turn in range(3):
+            _fill(filler)
+            told: list[str] = []
+            with pytest.raises(StoreUnavailable):
+                _claim_for_ever(store, session, turn * 1000, told)
+            with closing(open_store(url, read_only=True)) as reader:
+                assert {row.run_id for row in reader.runs(RunFilter())} >= set(told)
+            filler.unlink()
+            for c in store.cursors():
+                assert store.finish([finish(c.active)] if c.active else []) in ([], [Accepted()])
+
+
+def _claim_for_ever(store: Store, session: Session, start: int, told: list[str]) -> None:
+    for n in count(start + 1):
+        for c in store.cursors():
+            store.finish([finish(c.active)] if c.active else [])
+        told.append(claimed(store, session, want(n)).run_id)
+
+
+@needs_root
+def test_a_volume_without_room_for_a_store_says_so(volume: Path) -> None:
+    """Made again with room, it is a whole store."""
+    _fill(volume / "filler")
+    with pytest.raises(StoreUnavailable):
+        open_store(f"sqlite://{volume}/state.db")
+    (volume / "filler").unlink()
+    with closing(open_store(f"sqlite://{volume}/state.db")) as store:
+        assert store.register([job("a")], [], T0) == ["a"]
+
+
+@pytest.fixture
+def volume(place: Path) -> Iterator[Path]:
+    """A file system of 3 MB."""
+    at = place / "volume"
+    at.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", at], check=True)
+    yield at
+    subprocess.run(["umount", at], check=True)
+
+
+def _fill(filler: Path) -> None:
+    with filler.open("wb", buffering=0) as out:
+        try:
+            while out.write(bytes(4096)):
+                pass
+        except OSError:
+            pass
+
+
+ROWS = 100_000
+JOBS = 1000
+FILTERS = [
+    RunFilter(limit=50),
+    RunFilter(job="job-7"),
+    RunFilter(job="job-7", scope="", limit=1),
+    RunFilter(job="busy", limit=50),
+    RunFilter(job="busy", outcomes=(Outcome.ABANDONED,), limit=50),
+    RunFilter(kind=Kind.MANUAL, limit=50),
+    RunFilter(kind=Kind.BACKFILL, limit=50),
+    RunFilter(outcomes=(Outcome.FAILED,), limit=50),
+    RunFilter(outcomes=(Outcome.QUARANTINED, Outcome.ABANDONED), limit=50),
+    RunFilter(open_only=True),
+    RunFilter(host="two", limit=50),
+    RunFilter(scope="eu", limit=50),
+    RunFilter(since=t(ROWS - 500)),
+    RunFilter(until=t(500), limit=50),
+    RunFilter(since=t(50_000), until=t(50_500), outcomes=(Outcome.FAILED,)),
+]
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A ledger of 100,000 rows, a third of one busy job's, and 1,000 cursors."""
+    file = tmp_path_factory.mktemp("large") / "state.db"
+    with closing(open_store(f"sqlite://{file}")) as store:
+        store.register([job(f"job-{n}") for n in range(JOBS)], [], T0)
+        row = Run("", "", Kind.SCHEDULED, T0, 1, 1, "one", "due", HASH, "s", "boot-1")
+        rows = (
+            run_values(
+                Run(
+                    job="busy" if n % 3 == 0 else f"job-{n % JOBS}",
+                    scope=row.scope,
+                    kind=Kind.MANUAL if n % 20_000 == 7 else row.kind,
+                    scheduled_for=t(n),
+                    attempt=1,
+                    token=n,
+                    host=row.host,
+                    reason=row.reason,
+                    outcome=Outcome.FAILED if n % 10_000 == 9 else Outcome.SUCCEEDED,
+                    end_reason="exit 0",
+                )
+            )
+            for n in range(ROWS)
+        )
+        with closing(sqlite3.connect(file)) as db, db:
+            db.executemany(INSERT_RUN, rows)
+        yield store
+
+
+@pytest.mark.parametrize("where", FILTERS, ids=str)
+def test_a_long_ledger_is_read_fast(large: Store, where: RunFilter) -> None:
+    """100,000 rows: any question that people ask takes less than 50 ms."""
+    assert _best_s(lambda: large.runs(where)) < 0.05
+
+
+def test_all_cursors_are_read_fast(large: Store) -> None:
+    """A thousand of them in one query."""
+    assert len(large.cursors()) == JOBS
+    assert _best_s(large.cursors) < 0.05
+
+
+def _best_s(call: Callable[[], object]) -> float:
+    times = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - begun)
+    return min(times)

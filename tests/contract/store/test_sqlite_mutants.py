@@ -1,0 +1,190 @@
+"""The state machine finds what it is there to find: each mutant of the engine is caught."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis.stateful import run_state_machine_as_test
+
+from hostagent.errors import StoreError
+from hostagent.store.port import Store
+from hostagent.store.sqlite import claims, engine, registry
+from tests.contract.store import stateful
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change of the engine's text."""
+
+    name: str
+    module: ModuleType
+    text: str
+    instead: str
+
+
+MUTANTS = [
+    Mutant(
+        "an occurrence is claimed twice",
+        claims,
+        'want.scheduled_for <= at(cursor["high_water"])',
+        'want.scheduled_for < at(cursor["high_water"])',
+    ),
+    Mutant(
+        "an occurrence is settled twice",
+        claims,
+        'one.first <= at(cursor["high_water"])',
+        'one.first < at(cursor["high_water"])',
+    ),
+    Mutant(
+        "the final write is not fenced",
+        claims,
+        '"SELECT * FROM cursor WHERE job=? AND scope=? AND active_token=?"',
+        '"SELECT * FROM cursor WHERE job=? AND scope=? AND ? > 0"',
+    ),
+    Mutant(
+        "a stale end is told that it was accepted",
+        claims,
+        "return Accepted() if repeated else Stale()",
+        "return Accepted()",
+    ),
+    Mutant(
+        "a repeated end is told that it is stale",
+        claims,
+        "return Accepted() if repeated else Stale()",
+        "return Stale()",
+    ),
+    Mutant(
+        "a manual run or a retry moves the mark",
+        claims,
+        'micros(run.scheduled_for) if opens else cursor["high_water"]',
+        "micros(run.scheduled_for)",
+    ),
+    Mutant(
+        "manual runs use the last token again",
+        claims,
+        'cursor["token"] + 1',
+        'cursor["token"] + is_scheduled',
+    ),
+    Mutant(
+        "two claims are active",
+        claims,
+        'if cursor["active_token"] is not None:',
+        'if cursor["active_token"] == 0:',
+    ),
+    Mutant(
+        "an occurrence of the future is claimed",
+        claims,
+        "if want.scheduled_for > now:",
+        "if want.scheduled_for is now:",
+    ),
+    Mutant(
+        "a retry starts too early",
+        claims,
+        'Refusal.EARLY if at(cursor["retry_at"]) > now else None',
+        "None",
+    ),
+    Mutant(
+        "a retry that was overtaken may follow",
+        claims,
+        "give_up_retry(db, cursor, overtaken)",
+        "None",
+    ),
+    Mutant(
+        "a schedule that is no more is claimed",
+        claims,
+        'if is_scheduled and cursor["spec_hash"] != want.spec_hash:',
+        "if not is_scheduled and not want.spec_hash:",
+    ),
+    Mutant(
+        "a closed session claims",
+        engine,
+        'host=? AND boot_id=? AND state=0",\n                (session.id',
+        'host=? AND boot_id=? AND state>=0",\n                (session.id',
+    ),
+    Mutant(
+        "a stale token is attached",
+        engine,
+        '"SELECT 1 FROM cursor WHERE job=? AND scope=? AND active_token=?"',
+        '"SELECT 1 FROM cursor WHERE job=? AND scope=? AND token>=?"',
+    ),
+    Mutant(
+        "a run that is open is pruned",
+        engine,
+        "going.outcome IS NULL",
+        "going.outcome IS ''",
+    ),
+    Mutant(
+        "a run that waits for its retry is pruned",
+        engine,
+        "tried.token=cursor.retry_token",
+        "tried.token<0",
+    ),
+    Mutant(
+        "an apply puts the mark back",
+        registry,
+        "mark = max(mark, now)",
+        "mark = now",
+    ),
+    Mutant(
+        "an apply makes the past due",
+        registry,
+        "mark = max(mark, now)",
+        "pass",
+    ),
+    Mutant(
+        "an apply of the same schedule settles what is owed",
+        registry,
+        'same_hash=old is not None and old["hash"] == job.hash',
+        "same_hash=False",
+    ),
+    Mutant(
+        "a removed job forgets its token",
+        registry,
+        '"UPDATE cursor SET retired=1 WHERE job=? AND scope=?"',
+        '"DELETE FROM cursor WHERE job=? AND scope=?"',
+    ),
+    Mutant(
+        "a renamed job forgets its mark",
+        registry,
+        'max(row["high_water"], heir["high_water"] if heir else 0)',
+        "0",
+    ),
+    Mutant(
+        "a renamed job loses the end of the run that goes on",
+        claims,
+        'if held["successor"] is not None:',
+        'if held["successor"] == "":',
+    ),
+]
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-"))
+def test_the_state_machine_finds(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine with this fault does not pass for a sound one."""
+    changed = _changed(mutant)
+    made = changed if mutant.module is engine else engine
+    if made is engine:
+        monkeypatch.setattr(engine, mutant.module.__name__.rpartition(".")[2], changed)
+
+    class Machine(stateful.Machine):
+        """On the mutant."""
+
+        @staticmethod
+        def open_new(place: Path) -> Store:
+            store: Store = made.SqliteStore(place / "state.db")
+            return store
+
+    with pytest.raises((AssertionError, StoreError)):
+        run_state_machine_as_test(Machine, settings=stateful.HUNT)
+
+
+def _changed(mutant: Mutant) -> ModuleType:
+    assert mutant.module.__file__
+    source = Path(mutant.module.__file__).read_text()
+    assert source.count(mutant.text) == 1, "the engine's text has changed: change the mutant"
+    changed = ModuleType(mutant.module.__name__)
+    exec(compile(source.replace(mutant.text, mutant.instead), "mutant", "exec"), changed.__dict__)
+    return changed
