@@ -41,9 +41,7 @@ def main() -> None:
         machine.write("/etc/hostagent/jobs.toml", jobs)
         machine.succeed("hostagent apply >/dev/null 2>&1", timeout=180)
         machine.succeed("systemctl restart hostagent", timeout=60)
-        machine.succeed(
-            f"systemd-run -q --unit=floor /opt/hostagent/venv/bin/python3 -c '{FLOOR}'"
-        )
+        machine.succeed(f"systemd-run -q --unit=floor /opt/hostagent/venv/bin/python3 -c '{FLOOR}'")
         time.sleep(10)
         pids = {
             unit: machine.succeed(f"systemctl show -p MainPID --value {unit}").strip()
@@ -55,8 +53,8 @@ def main() -> None:
     for unit in pids:
         cpu, wakes = (after[unit][i] - before[unit][i] for i in (0, 1))
         print(
-            f"{unit:<10} {after[unit][2]:6.1f} MiB resident, {100 * cpu / seconds:.3f} % of a core, "
-            f"{wakes:.0f} wake-ups in {seconds} s"
+            f"{unit:<10} {after[unit][2]:6.1f} MiB resident, {100 * cpu / seconds:.3f} % of a "
+            f"core, {wakes:.0f} wake-ups in {seconds} s"
         )
     print(f"resident, ratio to the floor: {after['hostagent'][2] / after['floor'][2]:.2f}")
 
