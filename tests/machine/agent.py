@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from tests.machine.guest import Guest, MachineError
 from tests.machine.images import VENV
-from tests.machine.machine import Machine, MachineError
 
 LONG = bool(os.environ.get("HOSTAGENT_LONG"))
 """Run the long loops in full."""
@@ -52,7 +52,7 @@ class Line:
     at: float
 
 
-def with_agent(machine: Machine, jobs: str = "") -> Machine:
+def with_agent(machine: Guest, jobs: str = "") -> Guest:
     """Install and start the agent, and deploy ``jobs`` (the text of a jobs.toml)."""
     machine.write(WORK, _WORK, 0o755)
     machine.succeed(_INSTALL)
@@ -61,13 +61,13 @@ def with_agent(machine: Machine, jobs: str = "") -> Machine:
     return machine
 
 
-def apply(machine: Machine, jobs: str) -> str:
+def apply(machine: Guest, jobs: str) -> str:
     """Write jobs.toml and apply it; returns what apply printed."""
     machine.write("/etc/hostagent/jobs.toml", jobs)
     return machine.succeed("hostagent apply")
 
 
-def runs(machine: Machine, job: str = "") -> list[dict[str, Any]]:
+def runs(machine: Guest, job: str = "") -> list[dict[str, Any]]:
     """The ledger's rows, oldest first."""
     rows: list[dict[str, Any]] = json.loads(
         machine.succeed(f"hostagent runs {job} -n 100000 --json")
@@ -76,7 +76,7 @@ def runs(machine: Machine, job: str = "") -> list[dict[str, Any]]:
 
 
 def wait_for_runs(
-    machine: Machine,
+    machine: Guest,
     job: str,
     enough: Callable[[list[dict[str, Any]]], bool],
     timeout: float = 20,
@@ -102,14 +102,14 @@ def ended(count: int, outcome: str | None = None) -> Callable[[list[dict[str, An
     return enough
 
 
-def audit(machine: Machine) -> dict[str, Any]:
+def audit(machine: Guest) -> dict[str, Any]:
     """What ``hostagent audit`` says; it must find no difference."""
     found: dict[str, Any] = json.loads(machine.succeed("hostagent audit --json"))
     assert found["differences"] == []
     return found
 
 
-def history(machine: Machine, job: str | None = None) -> list[Line]:
+def history(machine: Guest, job: str | None = None) -> list[Line]:
     """What the jobs themselves wrote down, in order."""
     lines = []
     for text in machine.run(f"cat {HISTORY} 2>/dev/null").stdout.splitlines():
@@ -132,29 +132,29 @@ def check_history(lines: Sequence[Line]) -> None:
             tokens[name] = line.token
 
 
-def next_of(machine: Machine, job: str) -> datetime:
+def next_of(machine: Guest, job: str) -> datetime:
     """The next occurrence of a job."""
     (row,) = json.loads(machine.succeed(f"hostagent next {job} -n 1 --json"))
     return datetime.fromisoformat(row["scheduled_for"])
 
 
-def status(machine: Machine) -> dict[str, Any]:
+def status(machine: Guest) -> dict[str, Any]:
     """What the agent says of itself."""
     answer: dict[str, Any] = json.loads(machine.succeed("hostagent agent status --json"))
     return answer
 
 
-def agent_pid(machine: Machine) -> int:
+def agent_pid(machine: Guest) -> int:
     """The agent's main process, in the machine's own count; 0: there is none."""
     return int(machine.succeed("systemctl show -P MainPID hostagent.service"))
 
 
-def kill_agent(machine: Machine) -> None:
+def kill_agent(machine: Guest) -> None:
     """SIGKILL, as the kernel's OOM killer would; systemd starts it again."""
     machine.run("systemctl kill --signal=KILL --kill-whom=main hostagent.service")
 
 
-def wait_for_agent(machine: Machine, timeout: float = 20) -> None:
+def wait_for_agent(machine: Guest, timeout: float = 20) -> None:
     """Wait until the agent answers."""
     machine.wait_until("hostagent agent status", timeout)
 

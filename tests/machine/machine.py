@@ -21,8 +21,12 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Self
+
+from tests.machine.guest import Guest, MachineError, writing_script
+
+__all__ = ["CGROUPS", "Machine", "MachineError"]
 
 CGROUPS = Path("/sys/fs/cgroup")
 BOOT_TIMEOUT_S = 60.0
@@ -52,11 +56,7 @@ rmdir "$base"
 """
 
 
-class MachineError(AssertionError):
-    """A machine did not do what the test asked for; the message holds what it printed."""
-
-
-class Machine:
+class Machine(Guest):
     """One container machine. Commands run as root in it, through ``/bin/bash -c``.
 
     Use it as a context manager, or call ``close``.
@@ -119,11 +119,6 @@ class Machine:
         self.run("systemctl poweroff")
         self._await_off(timeout)
 
-    def reboot(self, timeout: float = 60) -> None:
-        """An orderly shutdown and a new boot: another boot id, the same disk."""
-        self.shut_down(timeout)
-        self.boot()
-
     @property
     def is_up(self) -> bool:
         """Whether the machine runs."""
@@ -166,47 +161,6 @@ class Machine:
         out, err = (text.decode(errors="backslashreplace") for text in (done.stdout, done.stderr))
         return subprocess.CompletedProcess(command, done.returncode, out, err)
 
-    def succeed(self, command: str, *, timeout: float = 60, stdin: str | bytes = b"") -> str:
-        """Run a command that must exit 0; returns its standard output."""
-        done = self.run(command, timeout=timeout, stdin=stdin)
-        if done.returncode:
-            raise MachineError(f"{self.name}: exit status {done.returncode}, not 0: {_show(done)}")
-        return done.stdout
-
-    def fail(self, command: str, *, timeout: float = 60) -> str:
-        """Run a command that must not exit 0; returns its output, standard error included."""
-        done = self.run(command, timeout=timeout)
-        if not done.returncode:
-            raise MachineError(f"{self.name}: exit status 0, but failure expected: {_show(done)}")
-        return done.stdout + done.stderr
-
-    def wait_until(self, command: str, timeout: float = 10) -> str:
-        """Run a command again and again until it exits 0; returns its standard output."""
-        end, pause = time.monotonic() + timeout, 0.02
-        while True:
-            done = self.run(command)
-            if not done.returncode:
-                return done.stdout
-            if time.monotonic() > end:
-                raise MachineError(f"{self.name}: not so within {timeout} s: {_show(done)}")
-            time.sleep(pause)
-            pause = min(pause * 1.5, 0.25)
-
-    def wait_for_unit(self, unit: str, state: str = "active", timeout: float = 10) -> None:
-        """Wait until ``unit`` is in ``state``; fails at once when it has failed instead."""
-        wanted = f'test "$(systemctl is-active {shlex.quote(unit)})" = {shlex.quote(state)}'
-        stop = "" if state == "failed" else f" || systemctl -q is-failed {shlex.quote(unit)}"
-        self.wait_until(wanted + stop, timeout)
-        if self.run(wanted).returncode:
-            raise MachineError(f"{unit} has failed:\n{self.run(f'systemctl status {unit}').stdout}")
-
-    def journal(self, unit: str | None = None, *, lines: int | None = None) -> str:
-        """The messages in the journal (of all boots), of one unit or of all."""
-        of_unit = f" --unit={shlex.quote(unit)}" if unit else ""
-        tail = f" --lines={lines}" if lines else ""
-        form = "short-precise" if unit is None else "cat"
-        return self.succeed(f"journalctl --sync; journalctl -q --no-pager -o {form}{of_unit}{tail}")
-
     def last_words(self, lines: int) -> str:
         """The end of the journal, or of the console of a machine that is off; for reports."""
         if self.is_up:
@@ -216,17 +170,17 @@ class Machine:
     # Files
     def write(self, path: str, text: str | bytes, mode: int = 0o644) -> None:
         """Write a file and its missing directories; works on a machine that is off, too."""
-        where, parent = shlex.quote(path), shlex.quote(str(PurePosixPath(path).parent))
-        script = f"mkdir -p {parent} && cat >{where} && chmod {mode:o} {where}"
         if self.is_up:
-            self.succeed(script, stdin=text)
+            super().write(path, text, mode)
         else:
-            self._offline(script, text.encode() if isinstance(text, str) else text)
+            data = text.encode() if isinstance(text, str) else text
+            self._offline(writing_script(path, mode), data)
 
     def read(self, path: str) -> str:
         """The text of a file; works on a machine that is off, too."""
-        script = f"cat {shlex.quote(path)}"
-        return self.succeed(script) if self.is_up else self._offline(script).decode()
+        if self.is_up:
+            return super().read(path)
+        return self._offline(f"cat {shlex.quote(path)}").decode()
 
     def shell(self) -> None:
         """An interactive shell in the machine, for debugging (pytest -s)."""
@@ -322,7 +276,3 @@ def _notify_socket() -> Iterator[tuple[str, socket.socket]]:
         heard.bind(f"{place}/notify")
         heard.settimeout(0.2)
         yield f"{place}/notify", heard
-
-
-def _show(done: subprocess.CompletedProcess[str]) -> str:
-    return f"{done.args}\n--- stdout\n{done.stdout}--- stderr\n{done.stderr}"
