@@ -54,7 +54,7 @@ class Endings:
         assert run.invocation_id
         ended = await asyncio.to_thread(self._world.journal_end, run.invocation_id)
         if ended is None:
-            lost = run.boot_id != self._world.boot_id
+            lost = _is_of_earlier_boot(run, self._world)
             return Ended("host-lost" if lost else "unknown", started_at=run.started_at)
         if ended.result == "exec-condition":
             return await self.start(entry, run)
@@ -112,6 +112,12 @@ class Endings:
         waiter: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(run_id, []).append(waiter)
         return await waiter
+
+
+def _is_of_earlier_boot(run: Run, world: World) -> bool:
+    """A container that boots anew can keep the kernel's boot id: then its PID 1 is another."""
+    since = run.started_at or run.claimed_at
+    return run.boot_id != world.boot_id or (since is not None and since < world.booted_at)
 
 
 def _could_not_start(state: ServiceState, run: Run) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from hostagent.agent.book import Entry
-from hostagent.model import Form
+from hostagent.model import Form, Overlap
 from hostagent.policy.due import FRESH_FOR, Expired, Owed
 from hostagent.schedule.blackout import covering
 from hostagent.schedule.occurrences import between, latest, next_after
@@ -36,8 +36,12 @@ def owed(
 
 
 def patience(entry: Entry) -> timedelta:
-    """How long after an occurrence fell due the second clock looks whether it has started."""
-    return entry.job.schedule.jitter + GRACE
+    """How long after an occurrence fell due the second clock looks whether it has started.
+
+    PID 1 does not start what runs, so nobody else says when a run is to be replaced.
+    """
+    replaces = entry.active is not None and entry.job.overlap is Overlap.REPLACE
+    return entry.job.schedule.jitter + (timedelta(0) if replaces else GRACE)
 
 
 def next_due(entry: Entry, now: datetime) -> datetime | None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from hostagent.model import Job, Kind, Missed, Outcome, Overlap, Run
+from hostagent.model import Form, Job, Kind, Missed, Outcome, Overlap, Run
 from hostagent.policy.words import ago, span_text, when
 
 FRESH_FOR = timedelta(seconds=15)
@@ -131,6 +131,8 @@ def decide(facts: Facts) -> tuple[Action, ...]:
 
 def is_fresh(facts: Facts, at: datetime) -> bool:
     """The occurrence at ``at`` can still start as if nothing had kept it waiting."""
+    if facts.job.schedule.form is Form.ON_BOOT:
+        return True  # however long the boot took
     since = max(at, facts.freed_at) if facts.freed_at else at
     return facts.now <= since + facts.job.schedule.jitter + FRESH_FOR
 
@@ -138,7 +140,7 @@ def is_fresh(facts: Facts, at: datetime) -> bool:
 def was_missed(job: Job, run: Run) -> bool:
     """A run that began when its occurrence was no longer fresh: a catch-up run."""
     since = run.started_at or run.claimed_at
-    if run.kind is not Kind.SCHEDULED or since is None:
+    if run.kind is not Kind.SCHEDULED or since is None or job.schedule.form is Form.ON_BOOT:
         return False
     return since > run.scheduled_for + job.schedule.jitter + FRESH_FOR
 
@@ -179,13 +181,20 @@ def _beside(
     held = f"run {active.run_id} is still running"
     if active.started_at is not None:
         held += f" since {when(active.started_at)} ({ago(facts.now - active.started_at)})"
-    chained = facts.job.missed is Missed.ALL and was_missed(facts.job, active)
-    if facts.job.overlap is Overlap.QUEUE or chained:
+    if facts.job.overlap is Overlap.QUEUE or _is_chained(facts, active, eligible[0]):
         yield Wait(f"queued: {held}")
     elif facts.job.overlap is Overlap.REPLACE:
         yield Stop(f"replaced by the occurrence of {when(eligible[-1])}")
     else:
         yield from _settle((owed, fate or f"overlap: {held}") for owed, fate in fates)
+
+
+def _is_chained(facts: Facts, active: Run, first: datetime) -> bool:
+    """``missed = "all"``: what was owed before the active run began does not overlap with it."""
+    if facts.job.missed is not Missed.ALL:
+        return False
+    is_owed_before = active.claimed_at is not None and first <= active.claimed_at
+    return is_owed_before or was_missed(facts.job, active)
 
 
 def _each(

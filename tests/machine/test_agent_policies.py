@@ -1,0 +1,178 @@
+"""What the keys of a job promise on one host, under a real PID 1."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from tests.machine import agent
+from tests.machine.machine import Machine
+
+EVERY = """
+[job.tick]
+command = "/usr/local/bin/work {takes}"
+calendar = "*:*:0/2"
+jitter = 0
+timeout = "20s"
+{more}
+"""
+
+
+def job(takes: float = 0, more: str = "") -> str:
+    """A job of every second second."""
+    return EVERY.format(takes=takes, more=more)
+
+
+def of(rows: list[dict[str, Any]], outcome: str) -> list[dict[str, Any]]:
+    """The rows with this outcome."""
+    return [row for row in rows if row["outcome"] == outcome]
+
+
+@pytest.mark.parametrize("overlap", ["skip", "queue", "replace"])
+def test_overlap_on_one_host(machine: Machine, overlap: str) -> None:
+    """skip: not beside a run; queue: right after it; replace: instead of it. Never two at once."""
+    agent.with_agent(machine, job(2.5, f'overlap = "{overlap}"'))
+    agent.wait_for_runs(machine, "tick", agent.ended(5), timeout=30)
+    machine.succeed("hostagent pause tick --reason enough")
+    rows = agent.runs(machine, "tick")
+    lines = agent.history(machine)
+    agent.check_history(lines)
+    if overlap == "skip":
+        skipped = of(rows, "skipped")
+        assert skipped
+        assert all("is still running" in row["reason"] for row in skipped[:1])
+        assert not of(rows, "abandoned")
+    if overlap == "queue":
+        assert len(of(rows, "succeeded")) >= 3
+        starts = [line.at for line in lines if line.what == "start"]
+        assert all(2.4 < b - a < 3.2 for a, b in pairwise(starts)), starts
+    if overlap == "replace":
+        assert of(rows, "abandoned")
+        assert "replaced by the occurrence" in of(rows, "abandoned")[0]["reason"]
+        assert not [line for line in lines if line.what == "end"]
+        starts = [line.at for line in lines if line.what == "start"]
+        assert all(1.5 < b - a < 2.5 for a, b in pairwise(starts)), starts
+    agent.audit(machine)
+
+
+@pytest.mark.parametrize("overlap", ["skip", "queue", "replace"])
+def test_overlap_of_manual_runs(machine: Machine, overlap: str) -> None:
+    """A manual run obeys overlap as an occurrence does."""
+    jobs = job(2, f'overlap = "{overlap}"').replace("*:*:0/2", "2099-01-01")
+    agent.with_agent(machine, jobs)
+    machine.succeed("hostagent run tick; sleep 0.3")
+    if overlap == "skip":
+        assert "is active" in machine.fail("hostagent run tick --wait")
+        return
+    machine.succeed("hostagent run tick --wait")
+    first, second = agent.runs(machine, "tick")
+    assert second["outcome"] == "succeeded"
+    assert first["outcome"] == ("succeeded" if overlap == "queue" else "abandoned")
+    assert second["started_at"] > first["ended_at"]
+
+
+def test_a_start_past_its_deadline_is_skipped(machine: Machine) -> None:
+    """What comes later than start_deadline is skipped, with both figures."""
+    agent.with_agent(machine, job(more='start_deadline = "3s"'))
+    agent.wait_for_runs(machine, "tick", agent.ended(1))
+    machine.succeed("systemctl stop hostagent.service; sleep 6; systemctl start hostagent.service")
+    rows = agent.wait_for_runs(machine, "tick", lambda rows: bool(of(rows, "skipped")))
+    assert "allowed are 3s" in of(rows, "skipped")[0]["reason"]
+    agent.audit(machine)
+
+
+@pytest.mark.parametrize("missed", ["skip", "latest", "all"])
+def test_what_fell_due_while_no_agent_was_up(machine: Machine, missed: str) -> None:
+    """After an absence: skip runs none of it, latest once for all, all each, oldest first."""
+    agent.with_agent(machine, job(more=f'missed = "{missed}"'))
+    agent.wait_for_runs(machine, "tick", agent.ended(1))
+    machine.succeed("systemctl stop hostagent.service 'hostagent-*.timer'; sleep 20")
+    left = len(agent.runs(machine, "tick"))
+    machine.succeed("systemctl start hostagent.service")
+    time.sleep(2)
+    rows = agent.runs(machine, "tick")[left:]
+    ran = [row for row in rows if row["attempt"]]
+    if missed == "all":
+        assert len(ran) >= 9
+        dues = [agent.instant(row["scheduled_for"]) for row in ran]
+        assert {b - a for a, b in pairwise(dues)} == {timedelta(seconds=2)}
+    if missed == "latest":
+        assert ran[0]["covers"] >= 9
+        assert len(ran) <= 2
+    if missed == "skip":
+        assert rows[0]["outcome"] == "skipped"
+        assert 'missed = "skip"' in rows[0]["reason"]
+    agent.audit(machine)
+    agent.check_history(agent.history(machine))
+
+
+def test_a_latest_run_carries_the_range_it_stands_for(machine: Machine) -> None:
+    """HOSTAGENT_MISSED_FROM, _TO and _COUNT say what a catch-up run stands for."""
+    agent.with_agent(machine, job().replace("/usr/local/bin/work 0", "/bin/sh -c 'env >/root/env'"))
+    agent.wait_for_runs(machine, "tick", agent.ended(1))
+    machine.succeed("systemctl stop hostagent.service; sleep 7; rm /root/env")
+    machine.succeed("systemctl start hostagent.service")
+    machine.wait_until("grep -q HOSTAGENT_MISSED_COUNT=[34] /root/env")
+    seen = dict(line.partition("=")[::2] for line in machine.read("/root/env").splitlines())
+    first, last = (agent.instant(seen[f"HOSTAGENT_MISSED_{end}"]) for end in ("FROM", "TO"))
+    assert last - first == timedelta(seconds=2) * (int(seen["HOSTAGENT_MISSED_COUNT"]) - 1)
+
+
+def test_a_pause_holds_with_its_reason_until_it_is_lifted(machine: Machine) -> None:
+    """While paused, what falls due is skipped, says by whom and why; then it goes on by itself."""
+    agent.with_agent(machine, job())
+    agent.wait_for_runs(machine, "tick", agent.ended(1))
+    machine.succeed("hostagent pause tick --until 5s --reason 'the disk is full'")
+    rows = agent.wait_for_runs(machine, "tick", lambda rows: len(of(rows, "skipped")) >= 2)
+    assert "the disk is full" in of(rows, "skipped")[0]["reason"]
+    ran = len(agent.history(machine))
+    agent.kill_agent(machine)  # a pause outlives the agent
+    agent.wait_for_runs(machine, "tick", lambda rows: rows[-1]["outcome"] == "succeeded")
+    assert len(agent.history(machine)) > ran
+    machine.succeed("hostagent pause tick --reason again; sleep 4.5; hostagent resume tick")
+    machine.fail("hostagent resume tick")
+    agent.wait_for_runs(machine, "tick", lambda rows: rows[-1]["outcome"] == "succeeded")
+    assert len(of(agent.runs(machine, "tick"), "skipped")) >= 4
+    agent.audit(machine)
+
+
+def test_a_blackout_skips_what_lies_in_it(machine: Machine) -> None:
+    """Inside a blackout range nothing starts, and the reason names the range."""
+    agent.with_agent(machine, job(more='blackout = ["00:00..12:00", "12:00..24:00"]'))
+    rows = agent.wait_for_runs(machine, "tick", agent.ended(2))
+    assert {row["outcome"] for row in rows} == {"skipped"}
+    assert "blackout" in rows[0]["reason"]
+    assert agent.history(machine) == []
+    agent.audit(machine)
+
+
+ON_BOOT = """
+[job.boot]
+command = "/usr/local/bin/work"
+on_boot = true
+run_on = "each"
+missed = "skip"
+"""
+
+
+def test_on_boot_runs_once_for_each_boot_and_never_by_apply(machine: Machine) -> None:
+    """Neither apply nor a restart of the agent starts it; each boot does, once, however slow."""
+    agent.with_agent(machine, ON_BOOT)
+    machine.succeed("systemctl restart hostagent.service; sleep 0.5")
+    assert agent.history(machine) == []
+    for boots in (1, 2):
+        machine.reboot()
+        machine.wait_until("test -s /root/history")
+        machine.succeed("systemctl restart hostagent.service; systemctl daemon-reexec")
+        agent.apply(machine, ON_BOOT + f'description = "{boots}"\n')
+        agent.kill_agent(machine)
+        agent.wait_for_agent(machine)
+        assert len(agent.history(machine)) == 2 * boots
+    machine.succeed("systemctl disable hostagent.service hostagent.socket")
+    machine.reboot()
+    machine.succeed("sleep 17; systemctl start hostagent.service; sleep 1")
+    assert len(agent.history(machine)) == 6
