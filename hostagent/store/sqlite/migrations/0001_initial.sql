@@ -29,7 +29,8 @@ CREATE TABLE run (
   covers bigint NOT NULL DEFAULT 1, report text, report_problem text,
   PRIMARY KEY (job, scope, kind, scheduled_for, attempt)
 );
-CREATE INDEX run_by_time ON run (scheduled_for);
+CREATE INDEX run_by_time ON run (scheduled_for, outcome, kind);
+CREATE INDEX run_by_job ON run (job, scheduled_for);
 CREATE INDEX run_by_token ON run (job, scope, token);
 CREATE TABLE pause (
   target text NOT NULL, name text NOT NULL, reason text NOT NULL, by_whom text NOT NULL,
