@@ -23,7 +23,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -81,15 +81,42 @@ def root(release: str) -> Path:
         BuildError: mmdebstrap, pip or apt failed.
     """
     dependencies = _dependencies()
-    path = CACHE / f"{release}-{_key(release, dependencies)}"
+    recipe = [release, PACKAGES, BUILD_PACKAGES, INSTALL, FILES, dependencies]
+    return cached(release, recipe, lambda new: _build(release, dependencies, new))
+
+
+def cached(name: str, recipe: object, build: Callable[[Path], None]) -> Path:
+    """The cached directory that ``build`` made; built first if there is none for this ``recipe``.
+
+    Raises:
+        BuildError: as ``build`` does.
+    """
+    key = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
+    path, new = CACHE / f"{name}-{key}", CACHE / f".new-{name}"
     if not path.is_dir():
         CACHE.mkdir(parents=True, exist_ok=True)
-        with _lock(release):
+        with _lock(name):
             if not path.is_dir():
-                _build(release, dependencies, path)
-            _prune(release, keep=path)
+                shutil.rmtree(new, ignore_errors=True)
+                try:
+                    build(new)
+                    new.rename(path)
+                finally:
+                    shutil.rmtree(new, ignore_errors=True)
+            _prune(name, keep=path)
     os.utime(path)
     return path
+
+
+def mmdebstrap(release: str, target: Path, packages: Iterable[str], *options: str) -> None:
+    """Make a Debian tree in ``target``. Raises BuildError."""
+    command = ["mmdebstrap", "--variant=apt", "--mode=root", "--quiet", "--components=main"]
+    command += [f"--include={','.join(packages)}"]
+    command += [f"--dpkgopt=path-exclude=/usr/share/{d}/*" for d in ("doc", "man", "locale")]
+    command += [f"--aptopt={line}" for line in _apt_settings()]
+    if release == "sid":
+        command += ['--aptopt=Acquire::Check-Valid-Until "false"']  # mirrors and caches lag
+    _run("mmdebstrap", [*command, *options, release, str(target), _mirror()])
 
 
 def _dependencies() -> list[str]:
@@ -98,45 +125,23 @@ def _dependencies() -> list[str]:
     return sorted(project["dependencies"])
 
 
-def _key(release: str, dependencies: list[str]) -> str:
-    """12 hexadecimal digits that change with all that makes a root what it is."""
-    recipe = [release, PACKAGES, BUILD_PACKAGES, INSTALL, FILES, dependencies]
-    return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
-
-
-def _build(release: str, dependencies: list[str], path: Path) -> None:
+def _build(release: str, dependencies: list[str], new: Path) -> None:
     began = time.monotonic()
 
     def say(what: str) -> None:
         print(f"[{time.monotonic() - began:5.1f} s] {release}: {what}", file=sys.stderr, flush=True)
 
-    new = CACHE / f".new-{release}"
-    shutil.rmtree(new, ignore_errors=True)
-    try:
-        say(f"building a Debian root in {path} (once, a minute or two)")
-        _run("mmdebstrap", _mmdebstrap(release, new))
-        say("installing the project's dependencies")
-        _run("pip", _inside(new, ["/bin/sh", "-c", INSTALL, "install", *dependencies]))
-        _remove_mount_points(new)
-        for name, text in FILES.items():
-            (new / name).parent.mkdir(parents=True, exist_ok=True)
-            (new / name).write_text(text)
-        for name in ("etc/apt/apt.conf.d/99mmdebstrap", "etc/resolv.conf"):
-            (new / name).unlink(missing_ok=True)
-        new.rename(path)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
+    say(f"building a Debian root in {CACHE} (once, a minute or two)")
+    mmdebstrap(release, new, PACKAGES + BUILD_PACKAGES)
+    say("installing the project's dependencies")
+    _run("pip", _inside(new, ["/bin/sh", "-c", INSTALL, "install", *dependencies]))
+    _remove_mount_points(new)
+    for name, text in FILES.items():
+        (new / name).parent.mkdir(parents=True, exist_ok=True)
+        (new / name).write_text(text)
+    for name in ("etc/apt/apt.conf.d/99mmdebstrap", "etc/resolv.conf"):
+        (new / name).unlink(missing_ok=True)
     say("done")
-
-
-def _mmdebstrap(release: str, target: Path) -> list[str]:
-    options = ["--variant=apt", "--mode=root", "--quiet", "--components=main"]
-    options += [f"--include={','.join(PACKAGES + BUILD_PACKAGES)}"]
-    options += [f"--dpkgopt=path-exclude=/usr/share/{d}/*" for d in ("doc", "man", "locale")]
-    options += [f"--aptopt={line}" for line in _apt_settings()]
-    if release == "sid":
-        options += ['--aptopt=Acquire::Check-Valid-Until "false"']  # mirrors and caches lag
-    return ["mmdebstrap", *options, release, str(target), _mirror()]
 
 
 def _apt_settings() -> list[str]:
@@ -235,19 +240,19 @@ def _run(step: str, command: list[str]) -> None:
 
 
 @contextlib.contextmanager
-def _lock(release: str) -> Iterator[None]:
-    with (CACHE / f".lock-{release}").open("w") as file:
+def _lock(name: str) -> Iterator[None]:
+    with (CACHE / f".lock-{name}").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"{release}: waiting for another builder", file=sys.stderr, flush=True)
+            print(f"{name}: waiting for another builder", file=sys.stderr, flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _prune(release: str, keep: Path) -> None:
-    """Remove this release's roots that nobody used for a while (``root`` touches what it gives)."""
-    for old in CACHE.glob(f"{release}-*"):
+def _prune(name: str, keep: Path) -> None:
+    """Remove what nobody used for a while (``cached`` touches what it gives)."""
+    for old in CACHE.glob(f"{name}-*"):
         if old != keep and time.time() - old.stat().st_mtime > UNUSED_DAYS * 86400:
             shutil.rmtree(old)
 
