@@ -15,12 +15,12 @@ from typing import Any
 
 from hostagent.agent.book import Book, Entry
 from hostagent.agent.endings import Endings
-from hostagent.agent.starts import Starts
+from hostagent.agent.starts import Starts, Verdict
 from hostagent.agent.wakes import Wakes
 from hostagent.agent.world import World
 from hostagent.errors import HostagentError
 from hostagent.host.clock import Fired, WallTimer
-from hostagent.model import Manifest, Run, content_json
+from hostagent.model import Kind, Manifest, Outcome, Run, content_json, run_id
 from hostagent.policy.outcome import Ended
 from hostagent.store.port import Registration
 from hostagent.systemd.port import Systemd
@@ -122,9 +122,16 @@ class Daemon:
             if ended is not None:
                 await self.conclude(entry, entry.active, ended)
         if entry.active is None and entry.queued:
-            await self.starts.manual(entry, "queued behind another run", entry.queued[0])
-            entry.queued.pop(0)
+            await self._take_queued(entry, entry.queued[0])
         await self.starts.evaluate(entry)
+
+    async def _take_queued(self, entry: Entry, at: datetime) -> None:
+        answer = await self.starts.manual(entry, "queued behind another run", at)
+        entry.queued.remove(at)
+        if isinstance(answer, Verdict):
+            named = run_id(entry.job.name, entry.scope, Kind.MANUAL, at)
+            log.warning("%s is given up: %s", named, answer.reason)
+            self.endings.tell(named, Outcome.ABANDONED)
 
     async def conclude(self, entry: Entry, run: Run, ended: Ended) -> None:
         """A run has ended: settle what it overlapped, record it, and let held ones go."""

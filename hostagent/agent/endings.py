@@ -41,7 +41,8 @@ class Endings:
         state = await systemd.call(systemd.it.service, entry.unit.service)
         if state.is_running or state.job_pending:
             return None
-        if run.invocation_id and state.invocation_id != run.invocation_id:
+        is_told = state.load_state == "loaded" and state.invocation_id == run.invocation_id
+        if run.invocation_id and not is_told:  # forgotten, removed or masked meanwhile
             return await self.recall(entry, run)
         if run.invocation_id and state.started_at is not None:
             return _ended(state)
@@ -102,10 +103,14 @@ class Endings:
         self._starts.pop((run.job, run.scope, run.token), None)
         entry.active, entry.stopped, entry.catching_up = None, None, False
         entry.freed_at = end.ended_at
-        for waiter in self._waiters.pop(run.run_id, []):
-            if not waiter.done():
-                waiter.set_result(str(end.outcome))
+        self.tell(run.run_id, end.outcome)
         return end
+
+    def tell(self, run_id: str, outcome: Outcome) -> None:
+        """Let go who waits for this run."""
+        for waiter in self._waiters.pop(run_id, []):
+            if not waiter.done():
+                waiter.set_result(str(outcome))
 
     async def wait(self, run_id: str) -> str:
         """The outcome of an active run, once it is final."""

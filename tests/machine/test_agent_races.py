@@ -114,6 +114,44 @@ def test_two_manual_runs_in_one_second_are_two_runs(machine: Machine) -> None:
     assert len(set(told)) == 3
 
 
+def test_a_run_whose_unit_is_masked_meanwhile_ends_as_it_ended(machine: Machine) -> None:
+    """What becomes of a unit's file while it runs changes nothing about how the run ended."""
+    agent.with_agent(machine, IDLE.replace("work", "work 1"))
+    machine.succeed("hostagent run idle; sleep 0.3")
+    machine.succeed("ln -sf /dev/null /etc/systemd/system/hostagent-idle.service")
+    machine.succeed("systemctl daemon-reload")
+    (row,) = agent.wait_for_runs(machine, "idle", agent.ended(1))
+    assert row["outcome"] == "succeeded"
+    assert len(agent.history(machine)) == 2
+
+
+def test_who_waits_for_a_queued_run_of_a_removed_job_is_told(machine: Machine) -> None:
+    """A queued manual run that can never be is no wait without an end."""
+    queue = IDLE.replace("work", "work 2") + 'overlap = "queue"\n'
+    agent.with_agent(machine, queue)
+    machine.succeed("hostagent run idle")
+    machine.succeed("systemd-run -q --unit=waits -p RemainAfterExit=yes hostagent run idle --wait")
+    machine.succeed("sleep 0.7")
+    agent.apply(machine, IDLE.replace("idle", "other"))
+    machine.wait_until("systemctl show -P SubState waits | grep -q -e failed -e exited", timeout=6)
+    assert [row["outcome"] for row in agent.runs(machine)] == ["succeeded"]
+
+
+def test_applies_while_jobs_run_disturb_none(machine: Machine) -> None:
+    """Apply after apply beside occurrences and runs: none is lost, doubled or cut short."""
+    jobs = IDLE.replace("2099-01-01", "*:*:*").replace("work", "work 0.3") + "jitter = 0\n"
+    agent.with_agent(machine, jobs)
+    for number in range(20 if agent.LONG else 5):
+        agent.apply(machine, jobs + f'description = "{number}"\n')
+    machine.succeed("hostagent pause idle --reason enough; sleep 1")
+    rows, lines = agent.runs(machine), agent.history(machine)
+    agent.check_history(lines)
+    assert {row["outcome"] for row in rows} <= {"succeeded", "skipped"}
+    assert not [r for r in rows if r["outcome"] == "skipped" and "paused" not in r["reason"]]
+    assert len([line for line in lines if line.what == "end"]) == len(lines) / 2
+    agent.audit(machine)
+
+
 def test_a_start_in_its_admission_when_the_agent_dies_runs_once(machine: Machine) -> None:
     """The client hangs up, PID 1 skips the start, and the next agent starts the claim again."""
     agent.with_agent(machine, IDLE)
