@@ -103,9 +103,16 @@ def audit(machine: Guest) -> dict[str, Any]:
 
 def history(machine: Guest, job: str | None = None) -> list[Line]:
     """What the jobs themselves wrote down, in order."""
+    return read_history(machine.run(f"cat {HISTORY} 2>/dev/null").stdout, job)
+
+
+def read_history(text: str, job: str | None = None) -> list[Line]:
+    """The lines of ``work``; the last one may be torn, where a power cut ended it."""
     lines = []
-    for text in machine.run(f"cat {HISTORY} 2>/dev/null").stdout.splitlines():
-        what, name, scope, run_id, token, at = text.split()
+    for words in (line.split() for line in text.splitlines()):
+        if len(words) != 6:
+            continue
+        what, name, scope, run_id, token, at = words
         line = Line(what, name, scope.replace("-", "", 1), run_id, int(token), float(at))
         if job in {None, name}:
             lines.append(line)

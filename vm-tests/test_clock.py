@@ -1,0 +1,102 @@
+"""Clock steps: what a step makes due, and what it must not start (promises 1, 2, 3 and 5)."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+from vm import VM
+
+from tests.machine import agent
+
+START = "2027-03-10 12:34:20"  # far from every occurrence of the slow jobs
+ANCHOR = datetime(2027, 3, 1, 6, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+JOBS = """
+[defaults]
+command = "/usr/local/bin/work"
+jitter = 0
+
+[job.daily]
+calendar = "daily"
+
+[job.daily-skip]
+calendar = "daily"
+missed = "skip"
+
+[job.hourly]
+calendar = "hourly"
+
+[job.hourly-all]
+calendar = "hourly"
+missed = "all"
+catch_up_window = "3h"
+
+[job.interval]
+every = "24h"
+anchor = "2027-03-01T06:00:00Z"
+
+[job.often]
+calendar = "*:*:0/6"
+"""
+
+
+def starts(vm: VM) -> Counter[str]:
+    """How often each job has started, by what the jobs wrote outside of the VM."""
+    lines = agent.read_history(vm.history.read_text())
+    agent.check_history(lines)
+    return Counter(line.job for line in lines if line.what == "start")
+
+
+def after(vm: VM, before: Counter[str], seconds: float) -> Counter[str]:
+    """What has started since ``before``, once ``seconds`` have passed, but for the job `often`."""
+    time.sleep(seconds)
+    started = starts(vm) - before
+    del started["often"]
+    return started
+
+
+def test_a_step_starts_what_the_calendar_names_and_nothing_twice(vm: VM) -> None:
+    """One day forward, one back, forward again: each occurrence once, none in time already run."""
+    vm.set_clock(START)
+    agent.apply(vm, JOBS)
+    agent.wait_for_runs(vm, "often", agent.ended(2), timeout=40)
+    assert set(starts(vm)) == {"often"}
+
+    # Forward: what fell due meanwhile was missed, and each job's policy says what becomes of it.
+    before = starts(vm)
+    vm.set_clock("+1 day")
+    missed = {"daily": 1, "hourly": 1, "hourly-all": 3, "interval": 1}
+    agent.wait_for_runs(vm, "hourly-all", agent.ended(3, "succeeded"), timeout=60)
+    agent.wait_for_runs(vm, "often", agent.ended(5, "succeeded"), timeout=40)
+    assert after(vm, before, 4) == missed
+    assert starts(vm)["often"] > before["often"]
+    agent.audit(vm)
+    (skipped,) = agent.runs(vm, "daily-skip")
+    assert (skipped["outcome"], skipped["scheduled_for"]) == ("skipped", "2027-03-11T00:00:00Z")
+
+    # Back: that day has been run. Nothing starts in it again, not even after a restart.
+    vm.succeed("systemctl stop 'hostagent-often.timer'; systemctl start 'hostagent-often.timer'")
+    before = starts(vm)
+    vm.set_clock("-1 day")
+    back_at = len(agent.read_history(vm.history.read_text()))
+    assert after(vm, before, 8) == {}
+    due = agent.next_of(vm, "interval")
+    assert (due - ANCHOR) % DAY == timedelta(0)
+    vm.succeed("systemctl restart hostagent.service 'hostagent-*.timer'; systemctl daemon-reload")
+    assert after(vm, before, 8) == {}
+    agent.audit(vm)
+    lines = agent.read_history(vm.history.read_text())[back_at:]
+    assert [line for line in lines if line.what == "start"] == []
+
+    # Forward again: the present is where it was, and goes on.
+    count = len(agent.runs(vm, "often"))
+    vm.set_clock("+1 day")
+    agent.wait_for_runs(vm, "often", agent.ended(count + 2), timeout=40)
+    assert after(vm, before, 0) == {}
+    assert starts(vm)["often"] > before["often"]
+    agent.audit(vm)
+    assert (agent.next_of(vm, "interval") - ANCHOR) % DAY == timedelta(0)
+    assert "bug in hostagent" not in vm.journal("hostagent.service")
