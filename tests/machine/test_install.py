@@ -69,6 +69,16 @@ def test_ready_outlives_a_restart_but_not_a_stop(machine: Machine) -> None:
     machine.wait_until("test -e /was-away")
 
 
+def test_the_agent_sees_the_boot_of_its_own_host(any_machine: Machine) -> None:
+    """No sandboxing hides from the agent what a container lays over /proc: its own boot id."""
+    start_agent(any_machine)
+    boot_id = "/proc/sys/kernel/random/boot_id"
+    outside = any_machine.succeed(f"cat {boot_id}")
+    assert (
+        any_machine.succeed(f"nsenter --target={pid(any_machine)} --mount cat {boot_id}") == outside
+    )
+
+
 def test_who_asks_while_the_agent_is_away_is_answered_when_it_is_back(machine: Machine) -> None:
     """The socket is PID 1's: a caller waits in the kernel while the agent restarts."""
     start_agent(machine)
