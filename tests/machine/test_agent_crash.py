@@ -63,7 +63,7 @@ def check(machine: Machine) -> None:
             assert row["outcome"] == "succeeded", row
 
 
-@pytest.mark.parametrize("victim", ["agent", "jobs", "both"])
+@pytest.mark.parametrize("victim", ["agent", "jobs", "both"] if agent.LONG else ["both"])
 def test_kills_lose_nothing_and_double_nothing(machine: Machine, victim: str) -> None:
     """kill -9 at random instants: each occurrence keeps one outcome, no run begins twice."""
     seed = random.randrange(2**32)
@@ -126,7 +126,7 @@ def test_a_power_cut_fails_what_ran_and_runs_nothing_again(machine: Machine) -> 
     assert long["reason"].startswith("the host went down while it ran")
     for run_id in before:
         assert rows[run_id]["outcome"] in {"failed", "succeeded"}, rows[run_id]
-    time.sleep(7)
+    time.sleep(4)
     settle_down(machine)
     agent.audit(machine)
     agent.check_history(agent.history(machine))
@@ -135,10 +135,10 @@ def test_a_power_cut_fails_what_ran_and_runs_nothing_again(machine: Machine) -> 
 def test_an_orderly_reboot_loses_no_occurrence(machine: Machine) -> None:
     """What a shutdown stops is failed; what fell due meanwhile is caught up or accounted for."""
     agent.with_agent(machine, SHORT)
-    for _ in range(5 if agent.LONG else 2):
+    for _ in range(5 if agent.LONG else 1):
         time.sleep(3)
         machine.reboot()
-    time.sleep(6)
+    time.sleep(3)
     check_after_signals(machine)
 
 
@@ -150,24 +150,25 @@ def check_after_signals(machine: Machine) -> None:
     assert not [row for row in agent.runs(machine) if row["result"] == "unknown"]
 
 
-DISTURBANCES = {
-    "daemon-reload": "systemctl daemon-reload",
-    "daemon-reexec": "systemctl daemon-reexec",
-    "the bus restarts": "systemctl restart dbus.service",
-    "journald restarts": "systemctl restart systemd-journald.service",
-    "the agent restarts": "systemctl restart hostagent.service",
-    "the agent reloads": "systemctl reload hostagent.service",
-    "timers restart": "systemctl restart 'hostagent-*.timer'",
-}
+DISTURBANCES = (
+    "systemctl daemon-reload",
+    "systemctl daemon-reexec",
+    "systemctl restart dbus.service",
+    "systemctl restart systemd-journald.service",
+    "systemctl restart hostagent.service",
+    "systemctl reload hostagent.service",
+    "systemctl restart 'hostagent-*.timer'",
+)
 
 
-@pytest.mark.parametrize("command", DISTURBANCES.values(), ids=DISTURBANCES.keys())
-def test_the_agent_goes_on_through(machine: Machine, command: str) -> None:
+def test_the_agent_goes_on_through_every_disturbance(machine: Machine) -> None:
     """Whatever is reloaded or restarted around it, runs end with their outcome, each once."""
     agent.with_agent(machine, SHORT)
-    for _ in range(10 if agent.LONG else 3):
-        time.sleep(1.7)
-        machine.succeed(command)
+    for _ in range(10 if agent.LONG else 1):
+        for command in DISTURBANCES:
+            time.sleep(1.3)
+            machine.succeed(command)
+        machine.succeed("systemctl reset-failed")  # the start limits of what was restarted
     check(machine)
     rows = agent.runs(machine)
     assert not [row for row in rows if row["outcome"] == "failed" and row["job"] != "fails"]
