@@ -6,6 +6,7 @@ PACKAGES=(
     systemd systemd-container mmdebstrap debian-archive-keyring gpg          # to boot machines
     mount util-linux procps tzdata ca-certificates
 )
+VM_PACKAGES=(qemu-system-x86 qemu-utils e2fsprogs)
 
 say() { printf '[%3d s] %s\n' "$SECONDS" "$*" >&2; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 3; }
