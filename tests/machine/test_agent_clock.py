@@ -104,10 +104,11 @@ def every_edit(past: str) -> dict[str, str]:
 
 def test_no_edit_starts_a_job(machine: Machine) -> None:
     """After every kind of edit with an elapse between the last run and now, nothing starts."""
-    agent.with_agent(machine, yearly(soon(4)))
-    agent.wait_for_runs(machine, "idle", agent.ended(1), timeout=15)
-    time.sleep(1.1)
+    agent.with_agent(machine, yearly(soon(7)))
+    (last,) = agent.wait_for_runs(machine, "idle", agent.ended(1), timeout=15)
+    time.sleep(2.5)
     past = soon(-1)
+    assert last["scheduled_for"] < past.replace(" ", "T")
     before = agent.history(machine)
     for name, jobs in every_edit(past).items():
         agent.apply(machine, jobs)

@@ -99,6 +99,7 @@ def test_a_run_that_ends_while_no_agent_is_up_is_recorded_from_the_journal(
     for row in (good, bad):
         lasted = agent.instant(row["ended_at"]) - agent.instant(row["started_at"])
         assert 0.4 < lasted.total_seconds() < 0.95
+    assert len(agent.history(machine)) == 4, "neither ran again"
 
 
 IDLE = """
