@@ -77,6 +77,10 @@ class Endings:
             await systemd.call(systemd.it.ref, entry.unit.service)
             await systemd.call(systemd.it.start, [entry.unit.service])
         except SystemdError as error:
+            state = await systemd.call(systemd.it.service, entry.unit.service)
+            if state.load_state == "loaded":
+                self._starts[key] -= 1  # PID 1 itself cannot now (a shutdown, a lost bus): later
+                raise
             return Ended(f"start-failed: {error.message}", ended_at=self._world.clock.now())
         return None
 

@@ -76,7 +76,13 @@ class AgentService:
         async with entry.lock:
             if entry.active is not None:
                 return await self._run_beside(entry, entry.active, at)
-            answer = await self._daemon.starts.manual(entry, f"asked for by uid {caller.uid}", at)
+            try:
+                answer = await self._daemon.starts.manual(
+                    entry, f"asked for by uid {caller.uid}", at
+                )
+            except HostagentError as error:
+                self._daemon.look_later(entry)
+                raise NotPossible(reason=f"{error.message}; see: hostagent why {job}") from error
         if isinstance(answer, Verdict):
             raise NotPossible(reason=answer.reason)
         await self._log(caller, "run", job, answer.run_id)
