@@ -54,8 +54,11 @@ def frozen(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     """A VM with the agent up and no job, booted once for all tests. Jobs' history is ttyS1."""
     with VM("vm", tmp_path_factory.mktemp("frozen"), *parts) as machine:
         machine.boot()
-        agent.with_agent(machine)
-        agent.wait_for_agent(machine)
+        try:
+            agent.with_agent(machine)
+        except AssertionError:
+            print(machine.last_words(LAST_LINES))
+            raise
         machine.succeed(f"ln -s /dev/ttyS1 {agent.HISTORY}; sync")
         yield machine.freeze()
 

@@ -73,13 +73,16 @@ heartbeat = "3s"
 
 @pytest.fixture(scope="module")
 def rows(parts: Parts, frozen: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rows]:
-    """The ledger's rows of all these jobs, each run once, side by side in one VM."""
+    """The ledger's rows of all these jobs, each run once in one VM; those that spin go last."""
     with VM("limits", tmp_path_factory.mktemp("limits"), *parts, frozen=frozen) as machine:
         machine.thaw()
         agent.apply(machine, JOBS)
         names = [line[5:-1] for line in JOBS.splitlines() if line.startswith("[job.")]
-        machine.succeed(f"for job in {' '.join(names)}; do hostagent run $job & done; wait")
-        found = agent.wait_for_runs(machine, "", agent.ended(len(names)), timeout=90)
+        spinning = {"slow", "free"}
+        for group in (sorted({*names} - spinning), sorted(spinning)):
+            units = " ".join(f"hostagent-{name}.service" for name in group)
+            machine.run(f"systemctl start {units}", timeout=120)  # fails when a job fails
+        found = agent.wait_for_runs(machine, "", agent.ended(len(names)), timeout=60)
         agent.audit(machine)
         machine.prove()
         yield {row["job"]: row for row in found}
@@ -107,7 +110,7 @@ def test_cpu_quota_holds(rows: Rows) -> None:
 
     assert rows["slow"]["outcome"] == "succeeded"
     assert 0.1 < share(rows["slow"]) < 0.25
-    assert share(rows["free"]) > 0.3
+    assert share(rows["free"]) > 0.5
 
 
 def test_tasks_max_holds(rows: Rows) -> None:
@@ -129,7 +132,7 @@ def test_a_missing_heartbeat_ends_a_job_and_a_beating_one_goes_on(rows: Rows) ->
     silent, beating = rows["silent"], rows["beating"]
     assert (silent["outcome"], silent["result"]) == ("failed", "watchdog"), silent
     assert silent["reason"].startswith("sent no heartbeat in time")
-    assert beating["outcome"] == "succeeded", beating
+    assert beating["outcome"] == "succeeded", beating["reason"]
 
 
 def test_the_ledger_has_what_each_run_used(rows: Rows) -> None:

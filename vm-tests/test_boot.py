@@ -1,0 +1,95 @@
+"""A boot after days off, with a hundred timers that each want to make up for it at once."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from vm import VM
+
+from tests.machine import agent
+
+START = datetime(2027, 3, 10, 12, 0, tzinfo=UTC)
+CORES = 4
+
+READY = "stat --format=%.6Y /run/hostagent/up/ready"
+SAID = "journalctl --sync; journalctl --boot -q -o json _PID=1"
+JOB_UNIT = re.compile(r"hostagent-j\d+\.service")
+
+
+def jobs() -> str:
+    """A hundred daily jobs: 60 make up for nothing, 32 for the latest, 8 for each of 2 days."""
+    texts = ["[defaults]\njitter = 0\ntimeout = '10min'\ncommand = '/usr/local/bin/work 0.5'\n"]
+    for number in range(100):
+        more = 'missed = "skip"' if number < 60 else ""
+        if number >= 92:
+            more = 'missed = "all"\ncatch_up_window = "48h"'
+        hour, minute = number % 10, number % 60
+        texts.append(f'[job.j{number}]\ncalendar = "*-*-* {hour:02}:{minute:02}"\n{more}\n')
+    return "\n".join(texts)
+
+
+def boot_s(vm: VM) -> float:
+    """How long PID 1 took from its first moment to "startup finished"."""
+    shown = vm.succeed("systemctl show -P UserspaceTimestampMonotonic -P FinishTimestampMonotonic")
+    began, finished = map(int, shown.split())
+    return (finished - began) / 1e6
+
+
+def told_at(entry: dict[str, Any]) -> float:
+    """When PID 1 said it, in seconds since the epoch."""
+    return int(entry.get("_SOURCE_REALTIME_TIMESTAMP", entry["__REALTIME_TIMESTAMP"])) / 1e6
+
+
+def most_at_once(lines: list[agent.Line]) -> int:
+    """The largest number of runs that were between their start and their end."""
+    most = now = 0
+    for line in lines:
+        now += 1 if line.what == "start" else -1
+        most = max(most, now)
+    return most
+
+
+def test_days_of_missed_runs_wait_for_the_agent_and_then_go_few_at_a_time(vm: VM) -> None:
+    """Nothing of ours forks before the agent is up; then half as many go as there are cores."""
+    vm.set_clock(f"{START:%Y-%m-%d %H:%M:%S}")
+    agent.apply(vm, jobs())
+    vm.shut_down()
+    vm.cores = CORES
+    vm.boot(clock=START + timedelta(minutes=5))
+    calm_s = boot_s(vm)
+    assert vm.history.read_text() == ""
+    vm.shut_down()
+
+    vm.boot(clock=START + timedelta(days=5))
+    storm_s = boot_s(vm)
+    print(
+        f"boot: {calm_s:.1f} s with nothing missed, {storm_s:.1f} s with 5 days of 100 jobs missed"
+    )
+    print(f"ratio {storm_s / calm_s:.2f}")
+    agent.wait_for_agent(vm, 60)
+    end = time.monotonic() + 180
+    while vm.history.read_text().count("end ") < 32 + 8 * 2:
+        assert time.monotonic() < end, vm.history.read_text()
+        time.sleep(0.5)
+    lines = agent.read_history(vm.history.read_text())
+    agent.check_history(lines)
+    assert sum(line.what == "start" for line in lines) == 32 + 8 * 2
+    assert most_at_once(lines) == CORES // 2
+
+    ready_at = float(vm.succeed(READY))
+    said = [json.loads(line) for line in vm.succeed(SAID).splitlines()]
+    ours = [entry for entry in said if JOB_UNIT.fullmatch(entry.get("UNIT", ""))]
+    forks = [told_at(entry) for entry in ours if entry["MESSAGE"].startswith("Starting ")]
+    assert forks, "PID 1 does not say what it starts"
+    assert min(forks) >= ready_at - 0.001
+    early = {entry["UNIT"] for entry in ours if told_at(entry) < ready_at}
+    assert len(early) == 40, "not all that are Persistent= have elapsed before the agent was up"
+    rows = agent.runs(vm)
+    assert {row["outcome"] for row in rows} == {"succeeded", "skipped"}
+    skipped = {row["job"] for row in rows if row["outcome"] == "skipped"}
+    assert {f"j{number}" for number in range(60)} <= skipped
+    agent.audit(vm)
