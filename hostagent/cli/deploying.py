@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from hostagent.deploy.generations import Generation
     from hostagent.host.paths import Paths
 
-PruneAll = Annotated[bool, typer.Option("--prune-all", help="Yes, remove every job of this host.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Lint's warnings are errors.")]
+PruneAll = Annotated[
+    bool, typer.Option("--prune-all", help="Go on even if that removes every job.")
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Warnings are errors.")]
 
 
 def plan(
@@ -118,7 +120,10 @@ def rollback(
     user: User = False,
     as_json: Json = False,
 ) -> None:
-    """Deploy an earlier generation again, as a new one. Never starts a job."""
+    """Deploy an earlier generation again, as a new one. Never starts a job.
+
+    jobs.toml stays as it is: mend it before the next apply.
+    """
     from hostagent.deploy.rollback import rollback as go_back
 
     with _site(paths_of(user=user), writing=True) as site:

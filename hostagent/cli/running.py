@@ -58,7 +58,10 @@ def pause(
     reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the ledger.")] = "",
     user: User = False,
 ) -> None:
-    """Let nothing scheduled start. What falls due meanwhile is recorded as skipped."""
+    """Let nothing scheduled start. What falls due meanwhile is recorded as skipped.
+
+    It is not run afterwards. What runs goes on, and a run by hand starts in spite of the pause.
+    """
     from hostagent.cli.client import call
 
     paths = paths_of(user=user)

@@ -24,7 +24,10 @@ def check(
     user: User = False,
     as_json: Json = False,
 ) -> None:
-    """Check jobs.toml, all of it at once; nothing is changed."""
+    """Check jobs.toml, all of it at once; nothing is changed.
+
+    Users and programs are looked for on this host only when no FILE is given.
+    """
     from hostagent.compile.draft import Target
     from hostagent.compile.units import compile_spec
     from hostagent.errors import InputError
