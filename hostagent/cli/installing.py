@@ -15,8 +15,9 @@ def install(paths: Paths) -> None:
     """Write the units, enable and start the agent."""
     for path in units.install(paths, exec_path=_command()):
         print(f"wrote {path}")
+    paths.config.mkdir(parents=True, exist_ok=True)
     units.start(paths)
-    print("The agent is up. Next: write jobs.toml, then: hostagent plan")
+    print(f"The agent is up. Next: write {paths.jobs_toml}, then: hostagent plan")
 
 
 def uninstall(paths: Paths) -> None:

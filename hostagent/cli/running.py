@@ -70,7 +70,11 @@ def pause(
     utc = lift.astimezone(UTC).isoformat() if lift else None
     said = reason or "no reason given"
     call(paths, lambda proxy: proxy.Pause(target=target, name=name, until=utc, reason=said))
-    limit = f"lifts {relative(lift, now())}" if lift else f"lift it: hostagent resume {job or ''}"
+    option = f"--lane {lane}" if lane else "--host" if host else job
+    flag = " --user" if user else ""
+    limit = (
+        f"lifts {relative(lift, now())}" if lift else f"lift it: hostagent resume {option}{flag}"
+    )
     print(f"{target} {name} is paused; {limit}")
 
 

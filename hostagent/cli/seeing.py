@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,6 +27,7 @@ def list_(*, user: User = False, as_json: Json = False) -> None:
     """List the deployed jobs: schedule, next occurrence, last run."""
     from hostagent.model import to_json
     from hostagent.report.upcoming import upcoming
+    from hostagent.report.why import no_agent
     from hostagent.store.port import RunFilter
 
     paths, at = paths_of(user=user), now()
@@ -49,6 +51,8 @@ def list_(*, user: User = False, as_json: Json = False) -> None:
                 )
             )
     table(("JOB", "SCHEDULE", "NEXT", "LAST", "OF"), rows, empty="No job is deployed.")
+    if not paths.ready.exists():
+        print(no_agent(user=user).sentences[0], file=sys.stderr)
 
 
 def next_(
@@ -178,6 +182,8 @@ def why(
     store = open_ledger(paths)
     attempts = store.run(what)
     stories = [story.of_run(attempts)] if attempts else _stories_of_job(paths, store, what, at)
+    if not attempts and not paths.ready.exists():
+        stories.append(story.no_agent(user=user))
     if as_json:
         emit_json(
             [{"about": s.subject, "state": s.state, "reasons": list(s.sentences)} for s in stories]
@@ -247,7 +253,8 @@ def audit(
     store = open_ledger(paths_of(user=user))
     specs = store.specs()
     until = parse_time(to) if to else now()
-    kept = store.retained_since() or min((s.valid_from for s in specs), default=until)
+    first = min((s.valid_from for s in specs), default=until)
+    kept = max(first, store.retained_since() or first)
     since = max(parse_time(start), kept) if start else kept
     ledger = store.runs(RunFilter(since=since - timedelta(days=40), until=None))
     result = compare(specs, ledger, store.cursors(), since, until)

@@ -80,6 +80,13 @@ def of_next(
     return Story("next", "waiting", tuple(sentences))
 
 
+def no_agent(*, user: bool) -> Story:
+    """Nothing starts while no agent is up, whatever the timers do."""
+    command = "systemctl --user" if user else "systemctl"
+    sentence = f"no agent is up on this host, so nothing starts; {command} start hostagent"
+    return Story("agent", "down", (sentence,))
+
+
 def of_decision(decision: Decision) -> Story:
     """A start that was turned away."""
     return Story(f"turned away {when(decision.at)}", decision.verdict, (decision.reason,))

@@ -17,9 +17,6 @@ CHECKOUT = Path(__file__).parents[3]
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`(hostagent [^`\n]+)`")
-WRONG = {"hostagent --user …": "--user stands after the command: hostagent apply --user"}
-"""Lines that are wrong today, each with what they should say."""
-
 _LINK = re.compile(r"\[[^]]+\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 
@@ -53,11 +50,7 @@ def command_lines() -> list[Any]:
                             found.setdefault(typed[1].strip(), name_of(page))
         for span in _SPAN.finditer(_FENCE.sub("", text)):
             found.setdefault(span[1].strip(), name_of(page))
-    wrong = {line: pytest.mark.xfail(strict=True, reason=why) for line, why in WRONG.items()}
-    return [
-        pytest.param(line, id=f"{page}: {line}", marks=[wrong[line]] if line in wrong else [])
-        for line, page in found.items()
-    ]
+    return [pytest.param(line, id=f"{page}: {line}") for line, page in found.items()]
 
 
 def parsed(line: str) -> None:
