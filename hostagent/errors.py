@@ -5,7 +5,8 @@ HostagentError
 └── RefusedError        the system said no                             exit 3
     ├── SystemdError        PID 1 refused or could not be reached
     ├── StoreError          the store refused or holds something unexpected
-    │   └── StoreUnavailable    the store could not be reached in time
+    │   ├── StoreUnavailable    the store could not be reached in time
+    │   └── StoreConflict       the store was changed since it was read
     └── LockedError         another apply is at work
 """
 
@@ -78,6 +79,10 @@ class StoreError(RefusedError):
 
 class StoreUnavailable(StoreError):  # noqa: N818 -- reads as the state it is, as in the port's contract
     """The store could not be reached in time."""
+
+
+class StoreConflict(StoreError):  # noqa: N818 -- reads as what happened, as in the port's contract
+    """The store was changed since it was read; nothing was written. Read again, then repeat."""
 
 
 class LockedError(RefusedError):

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 
 from hostagent.deploy.actions import Facts
 from hostagent.deploy.owed import closing
+from hostagent.errors import StoreConflict
 from hostagent.model import Job, Manifest, content_json
 from hostagent.store.port import Registration, Store
 
 _FEW = 20
+_TRIES = 5
 
 
 def register(store: Store, facts: Facts, manifest: Manifest, at: datetime) -> list[str]:
     """Make the manifest's jobs the registered ones as of ``at``; return the jobs that changed.
 
     When nothing but some schedules changed since the manifest in force, only those are sent: the
-    others stand in the store as they are.
+    others stand in the store as they are. An agent that claims an occurrence between what is read
+    here and what is written makes it begin again, as of then.
+
+    Raises:
+        StoreConflict: it came in between each of five times. Nothing was registered.
     """
     changed = _changed(facts, manifest)
     if changed == []:
@@ -31,12 +38,22 @@ def register(store: Store, facts: Facts, manifest: Manifest, at: datetime) -> li
         )
         for job in (manifest.jobs if changed is None else changed)
     ]
-    if changed is not None and len(changed) <= _FEW:
-        specs = [spec for job in jobs for spec in store.specs(job.job)]
-    else:
+    for _ in range(_TRIES - 1):
+        with suppress(StoreConflict):
+            return _attempt(store, jobs, manifest.host, at, is_all=changed is None)
+        at = store.now()
+    return _attempt(store, jobs, manifest.host, at, is_all=changed is None)
+
+
+def _attempt(
+    store: Store, jobs: list[Registration], host: str, at: datetime, *, is_all: bool
+) -> list[str]:
+    if is_all or len(jobs) > _FEW:
         specs = store.specs()
-    ends = closing(specs, store.cursors(), jobs, manifest.host, at) if specs else []
-    return store.register(jobs, ends, at, remove_others=changed is None)
+    else:
+        specs = [spec for job in jobs for spec in store.specs(job.job)]
+    ends = closing(specs, store.cursors(), jobs, host, at) if specs else []
+    return store.register(jobs, ends, at, remove_others=is_all)
 
 
 def _changed(facts: Facts, new: Manifest) -> list[Job] | None:

@@ -21,8 +21,12 @@ def closing(
     """How everything ends that was due by ``at`` under schedules that do not go on.
 
     A schedule goes on when the job, under its name or a new one, is registered with the same
-    hash. Of a job that goes on without a scope, that scope is closed as removed.
+    hash. Of a job that goes on without a scope, that scope is closed as removed. Where a clock was
+    set back, a job's mark can lie above ``at``: then that job changes at its mark.
     """
+    cursors, until = list(cursors), dict[str, datetime]()
+    for cursor in cursors:
+        until[cursor.job] = max(until.get(cursor.job, at), cursor.high_water)
     in_force = {spec.job: spec for spec in specs if spec.valid_to is None}
     successors = {job.renamed_from: job for job in jobs if job.renamed_from}
     successors |= {job.job: job for job in jobs}
@@ -35,7 +39,9 @@ def closing(
         is_kept = new is not None and cursor.scope in new.scopes
         if new is not None and is_kept and new.hash == spec.hash:
             continue
-        span = latest(from_json(Schedule, json.loads(spec.schedule)), cursor.high_water, at)
+        span = latest(
+            from_json(Schedule, json.loads(spec.schedule)), cursor.high_water, until[cursor.job]
+        )
         if span is None:
             continue
         if is_kept:

@@ -14,8 +14,10 @@ or none of it, and what was returned is durable. Batches are all in one transact
 member succeeds or is refused by itself.
 
 **Errors.** ``StoreUnavailable`` when the store cannot be reached in time: the caller must then
-settle by reading what happened. ``StoreError`` for what is wrong with the store itself (a schema
-of another version, a file system that cannot carry it). A "no" is a return value, never an error.
+settle by reading what happened. ``StoreConflict`` when an apply was decided on what is no longer
+so (``register``): read again, and repeat. ``StoreError`` for what is wrong with the store itself
+(a schema of another version, a file of another program, a file system that cannot carry it) and
+for a write to a store that was opened to read only. A "no" is a return value, never an error.
 """
 
 from __future__ import annotations
@@ -64,8 +66,9 @@ class Registration:
 
     Rows, schedules, tokens, marks, decisions, a pause and a pending retry stand under the new
     name from then on, and run ids of the old name still find their run. A run that goes on keeps
-    the old name, by which PID 1 knows its unit, until it is finished. It is done once: a job that
-    is registered under its new name already is left alone.
+    the old name, by which PID 1 knows its unit, until it is finished, and until then stands in
+    the way of a claim of the new one. It is done once: a job that is registered under its new
+    name already is left alone.
     """
 
     job: str
@@ -160,7 +163,10 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The write was taken (or had been taken before: a repeated write of one end is accepted)."""
+    """The write was taken (or had been taken before: a repeated write of one end is accepted).
+
+    It is one end when outcome, reason, exit code and signal are the same.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,14 +270,23 @@ class Store(Protocol):
     ) -> list[str]:
         """Make ``jobs`` the registered ones; return the names of those that changed.
 
-        A job whose hash and scopes stand already is left alone, to the byte. For a new hash: the
-        old ``SpecRecord`` is closed at ``at``, the new one opened, and every cursor's
-        ``high_water`` raised to at least ``at`` (so that nothing in the past becomes due: promise
-        5). ``closing`` are the settlements of what the old schedules still owed; each is written
-        only if it lies above the cursor's high-water mark. Jobs that are not named are closed,
+        A job whose hash and scopes, in any order, stand already is left alone, to the byte. For a
+        new hash: the old ``SpecRecord`` is closed at ``at``, the new one opened, and every
+        cursor's ``high_water`` raised to at least ``at`` (so that nothing in the past becomes due:
+        promise 5). ``closing`` are the settlements of what the old schedules still owed; those of
+        a schedule that is no longer registered are left out. Jobs that are not named are closed,
         and their cursors removed once no claim is active, if ``remove_others``; a job or a scope
         that comes back goes on with its token and its mark, raised to at least ``at``. Where a
         schedule or a job ends, its pending retry does, and the ledger says so. Idempotent.
+
+        Compare-and-set: what a caller computed from ``specs`` and ``cursors`` is written only if
+        nothing was claimed in between. Records of one job never overlap: where one of them, or a
+        mark above ``now``, lies above ``at`` (a clock was set back), it stands for ``at``.
+
+        Raises:
+            StoreConflict: a cursor of a job that changes has a mark above ``at`` and not above
+                ``now``, or a settlement in ``closing`` does not lie above its cursor's mark.
+                Nothing was written.
         """
 
     def specs(self, job: str | None = None) -> list[SpecRecord]:
@@ -308,7 +323,7 @@ class Store(Protocol):
         """
 
     def finish(self, finishes: Sequence[Finish]) -> list[Accepted | Stale]:
-        """Final, token-checked writes; one answer each.
+        """Final, token-checked writes; one answer each. ``ended_at`` None: the store's now.
 
         A (job, scope) has one pending retry: a later ``retry_at`` of another run replaces it.
         """

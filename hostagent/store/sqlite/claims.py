@@ -9,7 +9,7 @@ import sqlite3
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from hostagent.model import Kind, Run
+from hostagent.model import End, Kind, Run
 from hostagent.store.port import (
     Accepted,
     Claimed,
@@ -45,6 +45,8 @@ def claim(db: sqlite3.Connection, session: Session, want: Want, now: datetime) -
     if cursor["active_token"] is not None:
         holder = attempt_of(db, want.job, want.scope, cursor["active_token"])
         return Refused(Refusal.ACTIVE, holder)
+    if (holder := _run_of_former_name(db, want.job, want.scope)) is not None:
+        return Refused(Refusal.ACTIVE, holder)
     opens, follows = is_scheduled and want.attempt == 1, want.attempt > 1
     if follows:
         refusal = _may_follow(db, cursor, want, now)
@@ -74,17 +76,17 @@ def claim(db: sqlite3.Connection, session: Session, want: Want, now: datetime) -
     return Claimed(run)
 
 
-def finish(db: sqlite3.Connection, one: Finish) -> Accepted | Stale:
-    """One final write."""
+def finish(db: sqlite3.Connection, one: Finish, now: datetime) -> Accepted | Stale:
+    """One final write, at the store's ``now``."""
     key = (one.job, one.scope, one.token)
     held = db.execute(
         "SELECT * FROM cursor WHERE job=? AND scope=? AND active_token=?", key
     ).fetchone()
     if held is None:
         before = attempt_of(db, *key)
-        repeated = before is not None and before.outcome is one.end.outcome
+        repeated = before is not None and _is_same_end(before, one.end)
         return Accepted() if repeated else Stale()
-    _write_end(db, one)
+    _write_end(db, one, now)
     db.execute("UPDATE cursor SET active_token=NULL WHERE job=? AND scope=?", key[:2])
     if one.retry_at is not None:
         give_up_retry(db, held, "superseded by another run's retry")
@@ -146,6 +148,16 @@ def attempt_of(db: sqlite3.Connection, job: str, scope: str, token: int | None) 
     return attempt_of(db, heir, scope, token) if heir else None
 
 
+def _run_of_former_name(db: sqlite3.Connection, job: str, scope: str) -> Run | None:
+    """The run that goes on under a name that the job had."""
+    row = db.execute(
+        "SELECT job, active_token FROM cursor "
+        "WHERE successor=? AND scope=? AND active_token IS NOT NULL",
+        (job, scope),
+    ).fetchone()
+    return None if row is None else attempt_of(db, row["job"], scope, row["active_token"])
+
+
 def successor_of(db: sqlite3.Connection, job: str, scope: str) -> str | None:
     """The name under which a renamed job goes on."""
     row = db.execute(
@@ -172,6 +184,16 @@ def _clear_retry(db: sqlite3.Connection, job: str, scope: str) -> None:
     db.execute(
         "UPDATE cursor SET retry_token=NULL, retry_at=NULL WHERE job=? AND scope=?", (job, scope)
     )
+
+
+def _is_same_end(before: Run, end: End) -> bool:
+    """Whether ``end`` is what was written; ``give_up_retry`` may have added to its reason."""
+    said = before.end_reason or ""
+    return (before.outcome, before.exit_code, before.signal) == (
+        end.outcome,
+        end.exit_code,
+        end.signal,
+    ) and (said == end.reason or said.startswith(f"{end.reason}; "))
 
 
 def _may_open(cursor: sqlite3.Row, want: Want, now: datetime) -> Refusal | None:
@@ -223,7 +245,7 @@ def _opened(session: Session, want: Want, token: int) -> Run:
     )
 
 
-def _write_end(db: sqlite3.Connection, one: Finish) -> None:
+def _write_end(db: sqlite3.Connection, one: Finish, now: datetime) -> None:
     end, usage = one.end, one.end.usage
     db.execute(
         "UPDATE run SET outcome=?, end_reason=?, result=?, exit_code=?, signal=?, ended_at=?, "
@@ -235,7 +257,7 @@ def _write_end(db: sqlite3.Connection, one: Finish) -> None:
             end.result,
             end.exit_code,
             end.signal,
-            micros(end.ended_at),
+            micros(end.ended_at or now),
             cpu_us(usage),
             usage.memory_peak,
             usage.io_read,

@@ -18,6 +18,9 @@ from hostagent.store.sqlite.gate import Gate
 VERSION = 1
 """The schema's version: the number of the last migration."""
 
+APPLICATION = 0x686F6167
+"""SQLite's application_id of a store: "hoag"."""
+
 REMOTE = {
     0x6969: "NFS",
     0xFF534D42: "CIFS",
@@ -42,6 +45,9 @@ PASSING = {
 is among them because a volume that is full can show as one, and because it leaves the caller in
 doubt about what was written, which is what ``StoreUnavailable`` means."""
 
+REFUSING = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
+"""Errors of who may not open the file, or may not make SQLite's others beside it."""
+
 _BUSY_S = DEFAULT_BUSY.total_seconds()
 _BE_ROOT = "be root, or a member of the group hostagent"
 
@@ -52,6 +58,8 @@ class Connection:
     def __init__(self, path: Path, *, read_only: bool) -> None:
         self.path = path
         self._gate: Gate | None = None
+        self._read_only = read_only
+        self._unwritten: tuple[bool, int, int, int] | None = None
         with contextlib.ExitStack() as undo, self._errors():
             undo.callback(self.close)
             if read_only:
@@ -70,12 +78,23 @@ class Connection:
     def read(self, sql: str, *values: object) -> list[sqlite3.Row]:
         """All rows of one SELECT."""
         with self._errors():
-            return self._db.execute(sql, values).fetchall()
+            while True:
+                try:
+                    found = self._db.execute(sql, values).fetchall()
+                except sqlite3.DatabaseError:
+                    if not self._was_written():
+                        raise
+                else:
+                    if not self._was_written():
+                        return found
+                self._db.close()
+                self._connect_reading()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All of the block or nothing; durable when the block has ended."""
-        assert self._gate is not None, "opened to read only"
+        if self._gate is None:
+            raise StoreError(f"{self.path} is open to read only")
         with self._gate.passed(_BUSY_S), self._errors():
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -90,10 +109,40 @@ class Connection:
             self.path.stat()
         except FileNotFoundError as error:
             raise StoreError(f"{self.path} does not exist yet", "run: hostagent apply") from error
-        self._connect()
-        self._db.execute("PRAGMA query_only=ON")
+        self._connect_reading()
+        self._refuse_foreign()
         if self._version() < VERSION:
             raise StoreError(f"{self.path} is not set up yet", "run: hostagent apply")
+
+    def _connect_reading(self) -> None:
+        """Who may not write needs the ``-wal`` and ``-shm`` of an agent that is up.
+
+        Without an agent they are gone, and SQLite (3.40) refuses. The file is then whole by
+        itself, and is read as what nobody writes for as long as that is true: each writer makes
+        a ``-wal`` before it touches the file.
+        """
+        self._unwritten, now = None, self._look()
+        self._connect()
+        try:
+            self._version()
+        except sqlite3.OperationalError as error:
+            refused = error.sqlite_errorcode & 0xFF in REFUSING
+            has_log, *_ = now
+            if has_log or not refused or not os.access(self.path, os.R_OK):
+                raise
+            self._db.close()
+            self._connect("ro&immutable=1")
+            self._unwritten = now
+        self._db.execute("PRAGMA query_only=ON")
+
+    def _was_written(self) -> bool:
+        """Whether a file that was opened as what nobody writes has been written since."""
+        return self._unwritten is not None and self._unwritten != self._look()
+
+    def _look(self) -> tuple[bool, int, int, int]:
+        """What is otherwise once somebody writes."""
+        has_log, file = self.path.with_name(self.path.name + "-wal").exists(), self.path.stat()
+        return has_log, file.st_ino, file.st_size, file.st_mtime_ns
 
     def _open_writing(self) -> None:
         self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -103,9 +152,13 @@ class Connection:
                 f"{self.path} lies on {REMOTE[kind]}; SQLite needs a local file system",
                 "for several hosts, use another store",
             )
-        self._gate = Gate(self.path.with_name(self.path.name + ".gate"))
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
+        # Never opened otherwise than by SQLite once it exists: closing it would drop the locks of
+        # this process's other connections (sqlite.org/howtocorrupt.html, 2.2).
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
         self._connect()
+        self._refuse_foreign()
+        self._gate = Gate(self.path.with_name(self.path.name + ".gate"))
         with self._gate.passed(_BUSY_S):
             self._version()
             (mode,) = self._db.execute("PRAGMA journal_mode=WAL").fetchone()
@@ -116,17 +169,24 @@ class Connection:
             self._db.execute("PRAGMA journal_size_limit=1048576")
             self._migrate()
 
-    def _connect(self) -> None:
+    def _connect(self, mode: str = "rw") -> None:
         """Never makes the file. A reader, too, asks for writing: it needs a place in ``-shm``."""
         # One thread at a time is the port's rule, but not always the one that opened.
         self._db = sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?mode=rw",
+            f"{self.path.absolute().as_uri()}?mode={mode}",
             uri=True,
             timeout=_BUSY_S,
             isolation_level=None,
             check_same_thread=False,
         )
         self._db.row_factory = sqlite3.Row
+
+    def _refuse_foreign(self) -> None:
+        """The order matters: tables and application_id are made in one transaction."""
+        has_tables = self._db.execute("SELECT 1 FROM sqlite_master").fetchone()
+        (application,) = self._db.execute("PRAGMA application_id").fetchone()
+        if application != APPLICATION and (has_tables or application):
+            raise StoreError(f"{self.path} is the database of another program")
 
     def _version(self) -> int:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
@@ -141,8 +201,8 @@ class Connection:
         migrations = resources.files("hostagent.store.sqlite") / "migrations"
         for number in range(self._version() + 1, VERSION + 1):
             (file,) = (f for f in migrations.iterdir() if f.name.startswith(f"{number:04}_"))
-            script = f"BEGIN;{file.read_text()};PRAGMA user_version={number};COMMIT;"
-            self._db.executescript(script)
+            marks = f"PRAGMA application_id={APPLICATION}; PRAGMA user_version={number};"
+            self._db.executescript(f"BEGIN;{file.read_text()};{marks}COMMIT;")
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
@@ -154,14 +214,19 @@ class Connection:
             text = f"{self.path}: {error}"
             if code in PASSING:
                 raise StoreUnavailable(text) from error
-            refused = code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
-            raise StoreError(text, _BE_ROOT if refused else None) from error
+            raise StoreError(text, self._way_in() if code in REFUSING else None) from error
         except PermissionError as error:
             raise StoreError(f"{self.path}: {error.strerror}", _BE_ROOT) from error
         except OSError as error:
             lasting = error.errno not in {errno.ENOSPC, errno.EDQUOT}
             kind = StoreError if lasting else StoreUnavailable
             raise kind(f"{self.path}: {error.strerror}") from error
+
+    def _way_in(self) -> str:
+        """Who could open the file."""
+        if not os.access(self.path, os.R_OK):
+            return _BE_ROOT
+        return "be root, or start hostagent.service" if self._read_only else "be root"
 
 
 def _file_system(path: Path) -> int:

@@ -63,8 +63,9 @@ class SqliteStore:
         """See the port."""
         with self._db.transaction() as db:
             for settlement in closing:
-                claims.settle(db, settlement)
-            return registry.register(db, jobs, at, remove_others=remove_others)
+                if claims.settle(db, settlement) == Refused(Refusal.PASSED):
+                    raise registry.conflict(settlement.job)
+            return registry.register(db, jobs, at, self.now(), remove_others=remove_others)
 
     def specs(self, job: str | None = None) -> list[SpecRecord]:
         """See the port."""
@@ -129,7 +130,8 @@ class SqliteStore:
     def finish(self, finishes: Sequence[Finish]) -> list[Accepted | Stale]:
         """See the port."""
         with self._db.transaction() as db:
-            return [claims.finish(db, finish) for finish in finishes]
+            now = self.now()
+            return [claims.finish(db, finish, now) for finish in finishes]
 
     def settle(self, settlements: Sequence[Settlement]) -> list[Accepted | Refused]:
         """See the port."""

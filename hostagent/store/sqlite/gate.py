@@ -17,16 +17,25 @@ from hostagent.errors import StoreUnavailable
 
 
 class Gate:
-    """An flock(2) on a file beside the database. Whoever dies inside has left it."""
+    """An flock(2) on a file beside the database. Whoever dies inside has left it.
+
+    flock(2) knows no timeout, so a thread stands in the kernel's queue for a caller that must
+    wait. A caller that gives up leaves it there for the next one: at most one thread stands,
+    however often callers give up. While it stands nobody else asks for the lock on this file,
+    for the kernel gives it to the file, not to a thread.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = self._open()
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._change = threading.Condition()  # guards what follows
+        self._is_standing = self._is_wanted = self._is_given = False
 
     def close(self) -> None:
-        """Idempotent."""
-        if self._file >= 0:
-            os.close(self._file)
+        """Idempotent. A thread that stands in the queue closes the file when it gets its turn."""
+        with self._change:
+            if self._file >= 0 and not self._is_standing:
+                os.close(self._file)
             self._file = -1
 
     @contextlib.contextmanager
@@ -36,37 +45,47 @@ class Gate:
         Raises:
             StoreUnavailable: others were inside for all of ``patience_s`` seconds.
         """
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._queue_up(patience_s)
+        with self._change:
+            if not self._got_at_once() and not self._waited(patience_s):
+                raise StoreUnavailable(
+                    f"{self._path}: another writer has been at work all the time"
+                )
         try:
             yield
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
-    def _queue_up(self, patience_s: float) -> None:
-        """Wait in the kernel's queue. flock(2) knows no timeout, so a thread stands in it.
+    def _got_at_once(self) -> bool:
+        if self._is_standing:
+            return False
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
-        A place in the queue that is given up becomes a lock one day: then its file is closed.
-        """
-        file, decided, ours = self._file, threading.Lock(), threading.Event()
-        given_up = False
+    def _waited(self, patience_s: float) -> bool:
+        """Whether the turn came in time."""
+        if not self._is_standing:
+            threading.Thread(
+                target=self._stand, args=[self._file], name="gate", daemon=True
+            ).start()
+            self._is_standing = True
+        self._is_wanted, self._is_given = True, False
+        try:
+            return self._change.wait_for(lambda: self._is_given, patience_s)
+        finally:
+            self._is_wanted = False
 
-        def stand() -> None:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            with decided:
-                if given_up:
-                    os.close(file)
-                ours.set()
-
-        threading.Thread(target=stand, name="gate", daemon=True).start()
-        ours.wait(patience_s)
-        with decided:
-            given_up = not ours.is_set()
-        if given_up:
-            self._file = self._open()
-            raise StoreUnavailable(f"{self._path}: another writer has been at work all the time")
-
-    def _open(self) -> int:
-        return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    def _stand(self, file: int) -> None:
+        """Wait for the lock; leave it to who waits for it, or give it back at once."""
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with self._change:
+            self._is_standing = False
+            if self._file != file:
+                os.close(file)
+            elif self._is_wanted:
+                self._is_given = True
+                self._change.notify()
+            else:
+                fcntl.flock(file, fcntl.LOCK_UN)

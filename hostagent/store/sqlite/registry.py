@@ -12,36 +12,67 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
+from hostagent.errors import StoreConflict
 from hostagent.store.port import Registration
 from hostagent.store.sqlite.claims import give_up_retry
 from hostagent.store.sqlite.rows import micros
 
 
 def register(
-    db: sqlite3.Connection, jobs: Sequence[Registration], at: datetime, *, remove_others: bool
+    db: sqlite3.Connection,
+    jobs: Sequence[Registration],
+    at: datetime,
+    now: datetime,
+    *,
+    remove_others: bool,
 ) -> list[str]:
-    """Make ``jobs`` the registered ones, inside the caller's transaction; see the port."""
-    now = micros(at) or 0
+    """Make ``jobs`` the registered ones, inside the caller's transaction; see the port.
+
+    Raises:
+        StoreConflict: the caller's transaction must be rolled back.
+    """
     renamed = _rename_all(db, jobs)
     in_force = _in_force(db)
     changed = []
     for job in jobs:
         old = in_force.pop(job.job, None)
-        scopes = json.dumps(job.scopes)
-        stands = old is not None and (old["hash"], old["scopes"]) == (job.hash, scopes)
+        same_hash = old is not None and old["hash"] == job.hash
+        stands = same_hash and _scopes(old) == sorted(job.scopes)
         if job.job in renamed or not stands:
             changed.append(job.job)
         if stands:
             continue
-        _close(db, job.job, now)
-        _open(db, job, scopes, now)
-        _move_cursors(db, job, now, same_hash=old is not None and old["hash"] == job.hash)
+        since = _effective(db, job.job, at, now)
+        _close(db, job.job, since)
+        _open(db, job, since)
+        _move_cursors(db, job, since, same_hash=same_hash)
     if remove_others:
         for name in in_force:
             changed.append(name)
-            _close(db, name, now)
+            _close(db, name, _effective(db, name, at, now))
             _retire(db, name, ())
     return changed
+
+
+def _scopes(record: sqlite3.Row | None) -> list[str]:
+    return sorted(json.loads(record["scopes"])) if record else []
+
+
+def conflict(job: str) -> StoreConflict:
+    """What the caller read of ``job`` holds no more."""
+    return StoreConflict(f"{job}: an occurrence was claimed meanwhile", "repeat it")
+
+
+def _effective(db: sqlite3.Connection, job: str, at: datetime, now: datetime) -> int:
+    """When a change of ``job`` takes effect: at ``at``, or where a clock ahead had brought it."""
+    records = db.execute("SELECT valid_from, valid_to FROM job_spec WHERE job=?", (job,)).fetchall()
+    since = max([micros(at) or 0, *(row["valid_to"] or row["valid_from"] for row in records)])
+    held = db.execute("SELECT high_water FROM cursor WHERE job=? AND retired=0", (job,)).fetchall()
+    marks = [row["high_water"] for row in held]
+    if any(since < mark <= (micros(now) or 0) for mark in marks):
+        raise conflict(job)
+    effective: int = max([since, *marks])
+    return effective
 
 
 def _in_force(db: sqlite3.Connection) -> dict[str, sqlite3.Row]:
@@ -49,8 +80,8 @@ def _in_force(db: sqlite3.Connection) -> dict[str, sqlite3.Row]:
     return {row["job"]: row for row in found}
 
 
-def _close(db: sqlite3.Connection, job: str, now: int) -> None:
-    db.execute("UPDATE job_spec SET valid_to=? WHERE job=? AND valid_to IS NULL", (now, job))
+def _close(db: sqlite3.Connection, job: str, at: int) -> None:
+    db.execute("UPDATE job_spec SET valid_to=? WHERE job=? AND valid_to IS NULL", (at, job))
 
 
 def _last_seq(db: sqlite3.Connection, job: str) -> int:
@@ -58,14 +89,15 @@ def _last_seq(db: sqlite3.Connection, job: str) -> int:
     return found["seq"] or 0
 
 
-def _open(db: sqlite3.Connection, job: Registration, scopes: str, now: int) -> None:
+def _open(db: sqlite3.Connection, job: Registration, at: int) -> None:
+    seq, scopes = _last_seq(db, job.job) + 1, json.dumps(job.scopes)
     db.execute(
         "INSERT INTO job_spec VALUES (?,?,?,?,?,?,NULL)",
-        (job.job, _last_seq(db, job.job) + 1, job.hash, job.schedule, scopes, now),
+        (job.job, seq, job.hash, job.schedule, scopes, at),
     )
 
 
-def _move_cursors(db: sqlite3.Connection, job: Registration, now: int, *, same_hash: bool) -> None:
+def _move_cursors(db: sqlite3.Connection, job: Registration, at: int, *, same_hash: bool) -> None:
     """Cursors for the job's scopes; their marks never go back, and nothing past becomes due."""
     _retire(db, job.job, job.scopes)
     for scope in job.scopes:
@@ -74,12 +106,12 @@ def _move_cursors(db: sqlite3.Connection, job: Registration, now: int, *, same_h
         if cursor is None:
             db.execute(
                 "INSERT INTO cursor (job, scope, spec_hash, high_water) VALUES (?,?,?,?)",
-                (*key, job.hash, now),
+                (*key, job.hash, at),
             )
             continue
         mark = cursor["high_water"]
         if cursor["retired"] or not same_hash:
-            mark = max(mark, now)
+            mark = max(mark, at)
             give_up_retry(db, cursor, "not tried again: the schedule was changed")
         db.execute(
             "UPDATE cursor SET spec_hash=?, high_water=?, retired=0, successor=NULL "
@@ -125,6 +157,9 @@ def _rename(db: sqlite3.Connection, old: str, new: str) -> None:
     db.execute("UPDATE OR IGNORE pause SET name=? WHERE target='job' AND name=?", (new, old))
     for row in db.execute("SELECT * FROM cursor WHERE job=?", (old,)).fetchall():
         key = (new, row["scope"])
+        db.execute(
+            "UPDATE cursor SET successor=? WHERE successor=? AND scope=?", (new, old, key[1])
+        )
         heir = db.execute("SELECT * FROM cursor WHERE job=? AND scope=?", key).fetchone()
         db.execute(
             "REPLACE INTO cursor VALUES (?,?,?,?,?,?,?,?,?,NULL)",

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from hostagent import model
-from hostagent.model import Kind, Run, parse_run_id
+from hostagent.errors import StoreConflict
+from hostagent.model import End, Kind, Run, parse_run_id
 from hostagent.store.port import (
     Accepted,
     Claimed,
@@ -59,25 +60,35 @@ class Memory:
         jobs: Sequence[Registration],
         closing: Sequence[Settlement],
         at: datetime,
+        now: datetime,
         remove_others: bool,
     ) -> list[str]:
-        """The names of the jobs that changed."""
+        """The names of the jobs that changed. A conflict leaves this copy half changed."""
         for one in closing:
-            self.settle(one)
+            if self.settle(one) == Refused(Refusal.PASSED):
+                raise StoreConflict("settled already")
         changed = self._rename(jobs)
         in_force = {spec.job: spec for spec in self.specs if spec.valid_to is None}
         for job in jobs:
             old = in_force.pop(job.job, None)
-            if old and (old.hash, old.scopes) == (job.hash, job.scopes):
+            if old and (old.hash, {*old.scopes}) == (job.hash, {*job.scopes}):
                 continue
             changed.add(job.job)
-            self._end(job.job, at, keep=job.scopes)
-            self._begin(job, at, goes_on=old is not None and old.hash == job.hash)
+            since = self._since(job.job, at, now)
+            self._end(job.job, since, keep=job.scopes)
+            self._begin(job, since, goes_on=old is not None and old.hash == job.hash)
         if remove_others:
             for name in in_force:
                 changed.add(name)
-                self._end(name, at, keep=())
+                self._end(name, self._since(name, at, now), keep=())
         return sorted(changed)
+
+    def _since(self, job: str, at: datetime, now: datetime) -> datetime:
+        since = max([at, *(s.valid_to or s.valid_from for s in self.specs if s.job == job)])
+        live = [s for n, s in self.stands.items() if n[0] == job and not s.is_gone]
+        if any(since < stand.high_water <= now for stand in live):
+            raise StoreConflict("claimed meanwhile")
+        return max([since, *(stand.high_water for stand in live)])
 
     def _begin(self, job: Registration, at: datetime, *, goes_on: bool) -> None:
         seq = 1 + max((spec.seq for spec in self.specs if spec.job == job.job), default=0)
@@ -115,6 +126,8 @@ class Memory:
             for row in [row for row in self.rows if row.job == old and row.outcome is not None]:
                 self._move(row, new)
             for name, stand in [(n, s) for n, s in self.stands.items() if n[0] == old]:
+                for earlier in [s for n, s in self.stands.items() if n[1] == name[1]]:
+                    earlier.heir = new if earlier.heir == old else earlier.heir
                 before = self.stands.get((new, name[1]), Stand("", stand.high_water))
                 self.stands[new, name[1]] = Stand(
                     hash=stand.hash,
@@ -140,8 +153,7 @@ class Memory:
         """One claim."""
         name = (want.job, want.scope)
         if refusal := self._refusal(session, want, now):
-            active = self.stands[name].active if refusal is Refusal.ACTIVE else None
-            return Refused(refusal, self._attempt(name, active))
+            return Refused(refusal, self._holder(name) if refusal is Refusal.ACTIVE else None)
         stand = self.stands[name]
         if want.attempt > 1:
             stand.retry = stand.retry_at = None
@@ -185,13 +197,21 @@ class Memory:
             return Refusal.UNKNOWN
         if is_scheduled and stand.hash != want.spec_hash:
             return Refusal.SPEC
-        if stand.active is not None:
+        if self._holder((want.job, want.scope)):
             return Refusal.ACTIVE
         if want.attempt > 1:
             return self._may_follow((want.job, want.scope), want, now)
         if is_scheduled and want.scheduled_for > now:
             return Refusal.EARLY
         return Refusal.PASSED if is_scheduled and want.scheduled_for <= stand.high_water else None
+
+    def _holder(self, name: Name) -> Run | None:
+        """What runs under this name, or still under a former one."""
+        own = [(n, s.active) for n, s in self.stands.items() if n == name]
+        former = [
+            (n, s.active) for n, s in self.stands.items() if (s.heir, n[1]) == name and s.active
+        ]
+        return next((self._attempt(n, token) for n, token in own + former if token), None)
 
     def _may_follow(self, name: Name, want: Want, now: datetime) -> Refusal | None:
         stand = self.stands[name]
@@ -217,7 +237,7 @@ class Memory:
         stand, end = self.stands.get(name), one.end
         if stand is None or stand.active != one.token:
             row = self._attempt(name, one.token)
-            return Accepted() if row and row.outcome is end.outcome else Stale()
+            return Accepted() if row and _is_end_of(row, end) else Stale()
         self._change(
             name,
             one.token,
@@ -225,6 +245,7 @@ class Memory:
             end_reason=end.reason,
             result=end.result,
             exit_code=end.exit_code,
+            signal=end.signal,
             ended_at=end.ended_at,
         )
         stand.active = None
@@ -316,6 +337,12 @@ class Memory:
         if stand.retry is not None and (row := self._attempt(name, stand.retry)):
             self._change(name, stand.retry, end_reason=f"{row.end_reason}; given up")
         stand.retry = stand.retry_at = None
+
+
+def _is_end_of(row: Run, end: End) -> bool:
+    reason = (row.end_reason or "").partition("; given up")[0]
+    ended = (row.outcome, reason, row.exit_code, row.signal)
+    return ended == (end.outcome, end.reason, end.exit_code, end.signal)
 
 
 def _run_of(row: Run) -> tuple[object, ...]:

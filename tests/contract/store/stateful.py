@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from hostagent.model import Kind, Outcome, Run
+from hostagent.errors import StoreConflict
+from hostagent.model import End, Kind, Outcome, Run
 from hostagent.store.port import (
     Claimed,
     Cursor,
@@ -40,9 +42,18 @@ HUNT = settings(QUICK, max_examples=400, phases=(Phase.generate,), derandomize=T
 NAMES = st.sampled_from("aabc")
 SCOPES = st.sampled_from(["", "", "eu"])
 HASHES = st.sampled_from([HASH, HASH, HASH, OTHER])
+ASKED = st.sampled_from([None, None, None, None, OTHER])  # None: what is registered
 ABOVE = st.sampled_from([-1, 0, 1, 1, 1, 2])
 KINDS = st.sampled_from([Kind.SCHEDULED, Kind.SCHEDULED, Kind.MANUAL, Kind.BACKFILL])
-OUTCOMES = st.sampled_from([Outcome.SUCCEEDED, Outcome.FAILED])
+ENDS = st.sampled_from(
+    [
+        end(),
+        end(Outcome.FAILED, "exit 1"),
+        replace(end(Outcome.FAILED, "exit 1"), exit_code=1),
+        replace(end(Outcome.FAILED, "exit 1"), signal="KILL"),
+        end(Outcome.FAILED, "exit"),
+    ]
+)
 
 
 class Machine(RuleBasedStateMachine):
@@ -70,23 +81,31 @@ class Machine(RuleBasedStateMachine):
 
     @rule(
         jobs=st.lists(
-            st.builds(job, NAMES, HASHES, st.sampled_from([("",), ("",), ("", "eu"), ("eu",)])),
+            st.builds(
+                job, NAMES, HASHES, st.sampled_from([("",), ("",), ("", "eu"), ("eu", ""), ("eu",)])
+            ),
             max_size=3,
             unique_by=lambda one: one.job,
         ),
         later=st.integers(-1, 3),
-        others=st.booleans(),
+        others=st.sampled_from([False, False, False, False, True]),
         closes=st.booleans(),
     )
     def register(self, jobs: list[Registration], later: int, others: bool, closes: bool) -> None:
-        self.clock += later
+        cursors = self.memory.cursors()
+        marks = [c.high_water for c in cursors]
+        self.clock = max([self.clock, *(int((m - T0).total_seconds()) for m in marks)]) + later
         closing = [
             settlement(self.clock - 1, self.clock, c.job, c.scope, count=2, spec=c.spec_hash)
-            for c in self.memory.cursors()
-            if closes
+            for c in cursors
+            if closes and c.high_water < t(self.clock)
         ]
-        got = self.store.register(jobs, closing, t(self.clock), remove_others=others)
-        assert sorted(got) == self.memory.register(jobs, closing, t(self.clock), others)
+        changed, at, now = copy.deepcopy(self.memory), t(self.clock), self.store.now()
+        expected = _or_conflict(lambda: changed.register(jobs, closing, at, now, others))
+        got = _or_conflict(lambda: self.store.register(jobs, closing, at, remove_others=others))
+        assert got == expected
+        if expected is not None:
+            self.memory = changed
 
     @rule(old=NAMES, new=st.sampled_from("abccc"), spec=HASHES)
     def rename(self, old: str, new: str, spec: str) -> None:
@@ -114,18 +133,32 @@ class Machine(RuleBasedStateMachine):
             if self.memory.open.get(session.host) == session:
                 del self.memory.open[session.host]
 
+    @rule(which=st.integers(0, 3), how=ENDS, retry=st.sampled_from([None, T0, FUTURE]))
+    def run(self, which: int, how: End, retry: datetime | None) -> None:
+        """What is asked for most: the next occurrence, and often its end, with a retry."""
+        live = [c for c in self.memory.cursors() if c.active is None]
+        if live:
+            c = live[which % len(live)]
+            at = c.high_water + timedelta(seconds=1)
+            self._claim(self.sessions[-1], [want(at, c.job, c.scope, spec=c.spec_hash)])
+            if retry:
+                self.finish([0], how, retry)
+
     @rule(
-        asked=st.lists(st.tuples(NAMES, SCOPES, ABOVE, KINDS, HASHES), min_size=1, max_size=3),
+        asked=st.lists(st.tuples(NAMES, SCOPES, ABOVE, KINDS, ASKED), min_size=1, max_size=3),
         early=st.integers(0, 5),
         old=st.integers(0, 5),
     )
-    def claim(self, asked: list[tuple[str, str, int, Kind, str]], early: int, old: int) -> None:
+    def claim(
+        self, asked: list[tuple[str, str, int, Kind, str | None]], early: int, old: int
+    ) -> None:
         wants = []
         for name, scope, above, kind, spec in asked:
             stand = self.memory.stands.get((name, scope))
             mark = int(((stand.high_water if stand else T0) - T0).total_seconds())
             at = FUTURE if early == 0 else t(mark + above)
-            wants.append(want(at, name, scope, kind=kind, spec=spec))
+            hash_ = spec or (stand.hash if stand else HASH)
+            wants.append(want(at, name, scope, kind=kind, spec=hash_))
         self._claim(self.sessions[0 if old == 0 else -1], wants)
 
     @rule(back=st.integers(0, 2), step=st.sampled_from([1, 1, 1, 2]), spec=HASHES)
@@ -155,14 +188,14 @@ class Machine(RuleBasedStateMachine):
 
     @rule(
         which=st.lists(st.sampled_from([0, 0, 1, 2, 3]), min_size=1, max_size=2),
-        outcome=OUTCOMES,
+        how=ENDS,
         retry=st.sampled_from([None, T0, FUTURE]),
     )
-    def finish(self, which: list[int], outcome: Outcome, retry: datetime | None) -> None:
+    def finish(self, which: list[int], how: End, retry: datetime | None) -> None:
         """Any claim that was ever given may try its final write, however late."""
         if self.claims:
             runs = [self.claims[-1 - back % len(self.claims)] for back in which]
-            ends = [Finish(r.job, r.scope, r.token, end(outcome), retry) for r in runs]
+            ends = [Finish(r.job, r.scope, r.token, how, retry) for r in runs]
             assert self.store.finish(ends) == [self.memory.finish(one) for one in ends]
 
     @rule(back=st.integers(0, 3), invocation=st.sampled_from(["", "1f", "2f"]))
@@ -210,6 +243,13 @@ class Machine(RuleBasedStateMachine):
             assert c.token >= token
             assert c.high_water >= mark
             self.highest[c.job, c.scope] = (c.token, c.high_water)
+
+
+def _or_conflict(register: Callable[[], list[str]]) -> list[str] | None:
+    try:
+        return sorted(register())
+    except StoreConflict:
+        return None
 
 
 def _plain(rows: list[Run]) -> list[Run]:

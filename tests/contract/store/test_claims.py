@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
-from hostagent.model import Kind, Outcome, Usage
+import pytest
+
+from hostagent.model import End, Kind, Outcome, Usage
 from hostagent.store.port import (
     Accepted,
     Claimed,
@@ -152,6 +155,35 @@ def test_an_end_is_final(store: Store, session: Session) -> None:
     assert store.finish([finish(run), finish(run)]) == [Accepted(), Accepted()]
     assert store.finish([finish(run, Outcome.FAILED)]) == [Stale()]
     assert store.run(run.run_id)[0].outcome is Outcome.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"reason": "exit 1 or so"}, {"reason": "exit"}, {"exit_code": 2}, {"signal": "KILL"}],
+    ids=str,
+)
+def test_another_end_of_the_same_outcome_is_stale(
+    store: Store, session: Session, other: dict[str, Any]
+) -> None:
+    """Outcome, reason, exit code and signal are the end; a retry given up since changes none."""
+    run = claimed(store, session, want(1))
+    first = replace(finish(run, retry=2), end=End(Outcome.FAILED, "exit 1", exit_code=1))
+    store.finish([first])
+    ran(store, session, want(3))
+    before = store.run(run.run_id)
+    different = replace(first, end=replace(first.end, **other))
+    assert store.finish([different, first]) == [Stale(), Accepted()]
+    assert store.run(run.run_id) == before
+
+
+def test_an_end_without_its_time_ends_now(store: Store, session: Session) -> None:
+    """By the store's clock: no ended run is without a time."""
+    run = claimed(store, session, want(1))
+    before = store.now()
+    store.finish([replace(finish(run), end=End(Outcome.FAILED, "host lost"))])
+    ended_at = store.run(run.run_id)[0].ended_at
+    assert ended_at is not None
+    assert before <= ended_at <= store.now()
 
 
 def test_an_older_token_writes_nothing(store: Store, session: Session) -> None:

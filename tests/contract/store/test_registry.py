@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
+from hostagent.errors import StoreConflict
 from hostagent.model import Kind, Outcome
 from hostagent.store.port import (
     Accepted,
@@ -10,12 +15,14 @@ from hostagent.store.port import (
     PauseTarget,
     Refusal,
     Refused,
+    Registration,
     RunFilter,
     Session,
     Stale,
     Store,
 )
 from tests.contract.store.builders import (
+    FUTURE,
     HASH,
     OTHER,
     T0,
@@ -47,8 +54,7 @@ def test_registering_again_changes_nothing(store: Store, session: Session) -> No
 
 def test_a_new_schedule_closes_the_old_one(store: Store, session: Session) -> None:
     """What the old one owed gets its outcome; nothing before the apply becomes due."""
-    closing = [settlement(2, 8, count=4), settlement(-5, -1)]
-    assert store.register([job("a", OTHER), job("b")], closing, t(9)) == ["a"]
+    assert store.register([job("a", OTHER), job("b")], [settlement(2, 8, count=4)], t(9)) == ["a"]
     old, new = store.specs("a")
     assert (old.hash, old.valid_from, old.valid_to) == (HASH, T0, t(9))
     assert (new.hash, new.seq, new.valid_from, new.valid_to) == (OTHER, old.seq + 1, t(9), None)
@@ -58,11 +64,55 @@ def test_a_new_schedule_closes_the_old_one(store: Store, session: Session) -> No
     claimed(store, session, want(10, spec=OTHER))
 
 
-def test_a_mark_above_the_apply_stays(store: Store, session: Session) -> None:
-    """A clock that was set back makes nothing due again."""
-    ran(store, session, want(50))
-    store.register([job("a", OTHER)], [], t(9))
-    assert cursor(store).high_water == t(50)
+def test_a_mark_above_now_stays(store: Store) -> None:
+    """A clock that was set back makes nothing due again; its job changes at its mark."""
+    store.settle([replace(settlement(1), first=FUTURE, last=FUTURE)])
+    assert store.register([job("a", OTHER), job("b", OTHER)], [], t(9)) == ["a", "b"]
+    assert {c.job: c.high_water for c in store.cursors()} == {"a": FUTURE, "b": t(9)}
+    assert [(s.valid_from, s.valid_to) for s in store.specs("a")] == [(T0, FUTURE), (FUTURE, None)]
+
+
+def test_schedules_of_one_job_never_overlap(store: Store) -> None:
+    """Whatever the clock does between applies: each holds from where the one before it ends."""
+    store.register([job("a", OTHER), job("b")], [], t(50))
+    store.register([job("a", "c" * 16)], [], t(20))
+    store.register([job("a", "c" * 16), job("b", OTHER)], [], t(10))
+    spans = {n: [(s.valid_from, s.valid_to) for s in store.specs(n)] for n in "ab"}
+    assert spans["a"] == [(T0, t(50)), (t(50), t(50)), (t(50), None)]
+    assert spans["b"] == [(T0, t(20)), (t(20), None)]
+    assert {c.job: c.high_water for c in store.cursors()} == {"a": t(50), "b": t(20)}
+
+
+@pytest.mark.parametrize("change", [[job("a", OTHER), job("b")], [job("b")]], ids=["new", "gone"])
+def test_a_claim_after_the_instant_of_a_change_is_a_conflict(
+    store: Store, session: Session, change: list[Registration]
+) -> None:
+    """It was made by the old schedule: nothing is written, and a later instant is taken."""
+    ran(store, session, want(10))
+    before = store.specs(), store.cursors(), store.runs(RunFilter())
+    with pytest.raises(StoreConflict):
+        store.register(change, [settlement(5, name="b")], t(9))
+    assert (store.specs(), store.cursors(), store.runs(RunFilter())) == before
+    assert store.register([job("a"), job("b", OTHER)], [], t(9)) == ["b"]
+    assert store.register([*change[:-1], job("b", OTHER)], [], t(10)) == ["a"]
+
+
+def test_a_settlement_that_comes_too_late_is_a_conflict(store: Store, session: Session) -> None:
+    """The rest of its span would get no outcome: nothing is written."""
+    ran(store, session, want(3))
+    before = store.specs(), store.cursors(), store.runs(RunFilter())
+    closing = [settlement(5, name="b"), settlement(2, 8, count=4)]
+    with pytest.raises(StoreConflict):
+        store.register([job("a", OTHER)], closing, t(9))
+    assert (store.specs(), store.cursors(), store.runs(RunFilter())) == before
+
+
+def test_the_order_of_scopes_is_no_change(store: Store) -> None:
+    """They are a set: no record is written and no name returned."""
+    store.register([job("a", scopes=("eu", "us"))], [], t(2))
+    before = store.specs(), store.cursors()
+    assert store.register([job("a", scopes=("us", "eu"))], [], t(9)) == []
+    assert (store.specs(), store.cursors()) == before
 
 
 def test_a_job_is_removed_when_its_last_run_has_ended(store: Store, session: Session) -> None:
@@ -92,6 +142,15 @@ def test_a_job_that_comes_back_goes_on_counting(store: Store, session: Session) 
     assert store.claim(session, [want(30)]) == [Refused(Refusal.PASSED)]
     assert claimed(store, session, want(31)).token == old.token + 1
     assert store.finish([finish(old)]) == [Stale()]
+
+
+def test_a_job_that_comes_back_before_its_mark_keeps_it(store: Store, session: Session) -> None:
+    """A clock that was set back, and records that were pruned: nothing becomes due again."""
+    ran(store, session, want(8))
+    store.register([job("b")], [], t(9))
+    store.prune(t(20))
+    store.register([job("a"), job("b")], [], t(5))
+    assert cursor(store).high_water == t(8)
 
 
 def test_scopes_come_and_go_by_themselves(store: Store, session: Session) -> None:
@@ -159,6 +218,21 @@ def test_a_run_that_outlives_its_name_moves_when_it_ends(store: Store, session: 
     (row,) = store.run(run.run_id)
     assert (row.job, row.outcome) == ("c", Outcome.SUCCEEDED)
     assert claimed(store, session, want(10, "c", kind=Kind.MANUAL)).token == run.token + 1
+
+
+@pytest.mark.parametrize("names", ["c", "cd"])
+def test_a_run_that_outlives_its_name_is_still_the_jobs_only_one(
+    store: Store, session: Session, names: str
+) -> None:
+    """Renamed once or twice meanwhile: the new name is claimed once the run has ended."""
+    run, old = claimed(store, session, want(1)), "a"
+    for new in names:
+        store.register([job(new, renamed=old)], [], t(9))
+        old = new
+    for kind in (Kind.SCHEDULED, Kind.MANUAL):
+        assert store.claim(session, [want(10, old, kind=kind)]) == [Refused(Refusal.ACTIVE, run)]
+    store.finish([finish(run)])
+    assert claimed(store, session, want(10, old)).token == run.token + 1
 
 
 def test_a_renamed_job_with_another_schedule_starts_it_from_now(store: Store) -> None:

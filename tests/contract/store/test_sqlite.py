@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import subprocess
 import threading
@@ -21,7 +22,7 @@ from hostagent.store.port import Accepted, RunFilter, Session, Store
 from hostagent.store.sqlite import connection
 from hostagent.store.sqlite.rows import INSERT_RUN, run_values
 from tests.contract.store.builders import HASH, T0, claimed, finish, job, ran, t, want
-from tests.contract.store.processes import forked
+from tests.contract.store.processes import all_of, forked
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -130,6 +131,92 @@ def test_the_group_reads_while_an_agent_is_up(store: Store, file: Path) -> None:
         assert os.read(output, 9) == b"2"
 
 
+def _as_group_member(read: Callable[[], str], file: Path) -> str:
+    """What ``read`` tells to a user who may read the file but make none beside it."""
+    file.parent.chmod(0o750)
+    for path in (file.parent, *file.parent.iterdir()):
+        os.chown(path, 0, 65534)
+
+    def attempt(output: int) -> None:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65533)
+        os.write(output, read().encode())
+
+    with forked(attempt) as (_, output):
+        return all_of(output)
+
+
+@needs_root
+def test_the_group_reads_while_no_agent_is_up(store: Store, file: Path) -> None:
+    """SQLite's files beside it are gone then, and the group may not make them."""
+    store.close()
+    assert not file.with_name("state.db-wal").exists()
+
+    def read() -> str:
+        reader = open_store(f"sqlite://{file}", read_only=True)
+        return str([len(reader.cursors()), len(reader.specs())])
+
+    assert _as_group_member(read, file) == "[2, 2]"
+
+
+@needs_root
+def test_the_group_reads_on_when_an_agent_comes_up(store: Store, file: Path) -> None:
+    """What is written from then on is seen, also when the writer is gone again."""
+    store.close()
+    told, tell = os.pipe()
+    heard, hear = os.pipe()
+
+    def read() -> str:
+        reader = open_store(f"sqlite://{file}", read_only=True)
+        seen = []
+        for _ in range(3):
+            seen.append(len(reader.specs()))
+            os.write(hear, b".")
+            os.read(told, 1)
+        return str(seen)
+
+    def write() -> None:
+        os.read(heard, 1)
+        with closing(open_store(f"sqlite://{file}")) as agent:
+            agent.register([job("c")], [], t(9), remove_others=False)
+        os.write(tell, b".")
+        os.read(heard, 1)
+        agent = open_store(f"sqlite://{file}")
+        agent.register([job("d")], [], t(9), remove_others=False)
+        os.write(tell, b".")
+        os.read(heard, 1)
+        agent.close()
+        os.write(tell, b".")
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    assert _as_group_member(read, file) == "[2, 3, 4]"
+    writer.join(5)
+
+
+@needs_root
+def test_a_store_that_only_an_agent_can_open_is_said_to_be(store: Store, file: Path) -> None:
+    """Its log holds what the file does not, and the map of the log is gone."""
+    store.close()
+
+    def die(_: int) -> None:
+        open_store(f"sqlite://{file}").prune(t(9))
+
+    with forked(die) as (_, output):
+        all_of(output)
+    file.with_name("state.db-shm").unlink()
+
+    def read() -> str:
+        try:
+            open_store(f"sqlite://{file}", read_only=True)
+        except StoreError as error:
+            return str(error.hint)
+        return "opened"
+
+    assert _as_group_member(read, file) == "be root, or start hostagent.service"
+
+
 @pytest.mark.parametrize("read_only", [True, False])
 def test_a_newer_schema_is_left_alone(store: Store, file: Path, read_only: bool) -> None:
     """An older hostagent refuses and says what to do."""
@@ -138,6 +225,37 @@ def test_a_newer_schema_is_left_alone(store: Store, file: Path, read_only: bool)
     with pytest.raises(StoreError, match="newer hostagent") as raised:
         open_store(f"sqlite://{file}", read_only=read_only)
     assert raised.value.hint == "upgrade hostagent on this host"
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+@pytest.mark.parametrize(
+    "made_by",
+    [
+        "CREATE TABLE foo (x)",
+        "PRAGMA application_id=7",
+        "PRAGMA journal_mode=WAL; CREATE TABLE a(x)",
+    ],
+)
+def test_the_database_of_another_program_is_refused(
+    file: Path, read_only: bool, made_by: str
+) -> None:
+    """Whatever its version says; no byte and no file of ours is added."""
+    with closing(sqlite3.connect(file)) as db:
+        db.executescript(f"{made_by}; PRAGMA user_version={connection.VERSION}")
+    before = file.read_bytes()
+    with pytest.raises(StoreError, match="another program"):
+        open_store(f"sqlite://{file}", read_only=read_only)
+    assert file.read_bytes() == before
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_what_is_open_to_read_only_writes_nothing(store: Store, file: Path) -> None:
+    """An error of ours, not a bug's traceback."""
+    with (
+        closing(open_store(f"sqlite://{file}", read_only=True)) as reader,
+        pytest.raises(StoreError, match="read only"),
+    ):
+        reader.prune(t(9))
 
 
 @pytest.mark.parametrize("read_only", [True, False])
@@ -193,6 +311,61 @@ def test_waiting_for_another_writer_is_bounded(
                 store.claim(session, [want(1)])
     monkeypatch.undo()
     claimed(store, session, want(1))
+
+
+@pytest.fixture
+def frozen(store: Store, file: Path) -> Iterator[tuple[int, int]]:
+    """A writer that is stopped inside a transaction, and goes on to its end when continued."""
+
+    def freeze(_: int) -> None:
+        mine = connection.Connection(file, read_only=False)
+        with mine.transaction():
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    with forked(freeze) as (child, output):
+        os.waitpid(child, os.WUNTRACED)
+        yield child, output
+
+
+def test_giving_up_often_costs_one_thread(
+    store: Store, file: Path, frozen: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many calls a frozen writer makes wait in vain; the lock that comes of it is given
+    back at once."""
+    child, output = frozen
+    threads, files = threading.active_count(), len([*Path("/proc/self/fd").iterdir()])
+    with monkeypatch.context() as patched:
+        patched.setattr(connection, "_BUSY_S", 0.01)
+        for _ in range(30):
+            with pytest.raises(StoreUnavailable):
+                store.prune(t(9))
+    assert threading.active_count() <= threads + 1
+    assert len([*Path("/proc/self/fd").iterdir()]) <= files + 1
+    os.kill(child, signal.SIGCONT)
+    all_of(output)
+    with closing(open_store(f"sqlite://{file}")) as other:
+        other.open_session("two", "boot-1")
+    for thread in threading.enumerate():
+        if thread.name == "gate":
+            thread.join(5)
+    assert threading.active_count() == threads
+    session = store.open_session("one", "boot-1")
+    claimed(store, session, want(1))
+
+
+def test_who_comes_next_takes_the_place_in_the_queue(
+    store: Store, frozen: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call gets through as soon as the writer goes on, though another gave up before it."""
+    child, _ = frozen
+    with monkeypatch.context() as patched:
+        patched.setattr(connection, "_BUSY_S", 0.01)
+        with pytest.raises(StoreUnavailable):
+            store.prune(t(9))
+    waker = threading.Timer(0.05, os.kill, (child, signal.SIGCONT))
+    waker.start()
+    assert store.prune(t(9)) == 0
+    waker.join()
 
 
 @needs_root

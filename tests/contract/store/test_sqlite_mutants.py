@@ -57,6 +57,12 @@ MUTANTS = [
         "return Stale()",
     ),
     Mutant(
+        "another end of the same outcome is accepted",
+        claims,
+        "before is not None and _is_same_end(before, one.end)",
+        "before is not None and before.outcome is one.end.outcome",
+    ),
+    Mutant(
         "a manual run or a retry moves the mark",
         claims,
         'micros(run.scheduled_for) if opens else cursor["high_water"]',
@@ -123,22 +129,34 @@ MUTANTS = [
         "tried.token<0",
     ),
     Mutant(
-        "an apply puts the mark back",
-        registry,
-        "mark = max(mark, now)",
-        "mark = now",
-    ),
-    Mutant(
         "an apply makes the past due",
         registry,
-        "mark = max(mark, now)",
+        "mark = max(mark, at)",
         "pass",
     ),
     Mutant(
         "an apply of the same schedule settles what is owed",
         registry,
-        'same_hash=old is not None and old["hash"] == job.hash',
-        "same_hash=False",
+        "same_hash=same_hash)",
+        "same_hash=False)",
+    ),
+    Mutant(
+        "an apply does not see that it was overtaken by a claim",
+        registry,
+        "since < mark <= (micros(now) or 0)",
+        "mark < 0",
+    ),
+    Mutant(
+        "an apply loses a settlement that comes too late",
+        engine,
+        "== Refused(Refusal.PASSED):",
+        "== Refused(Refusal.SESSION):",
+    ),
+    Mutant(
+        "schedules of one job overlap",
+        registry,
+        '*(row["valid_to"] or row["valid_from"] for row in records)',
+        "",
     ),
     Mutant(
         "a removed job forgets its token",
@@ -151,6 +169,12 @@ MUTANTS = [
         registry,
         'max(row["high_water"], heir["high_water"] if heir else 0)',
         "0",
+    ),
+    Mutant(
+        "a renamed job is claimed beside its run",
+        claims,
+        "if (holder := _run_of_former_name(db, want.job, want.scope)) is not None:",
+        "if (holder := None) is not None:",
     ),
     Mutant(
         "a renamed job loses the end of the run that goes on",

@@ -88,3 +88,14 @@ def test_what_was_closed_before_is_not_closed_again() -> None:
     past = records(old, valid_to=datetime(2026, 11, 1, tzinfo=UTC))
     assert closing(past, cursors(old), new, HOST, AT) == []
     assert closing(records(old), cursors(old, behind=timedelta(0)), new, HOST, AT) == []
+
+
+def test_a_job_whose_mark_lies_ahead_is_closed_up_to_it() -> None:
+    """A clock was set back: its other scopes change at its mark, and other jobs now."""
+    old, other = job("a", "hourly", for_each=("eu", "us")), job("b", "hourly")
+    eu, us = cursors(old)
+    ahead = replace(eu, high_water=AT + timedelta(hours=2))
+    stands = [ahead, us, *cursors(other)]
+    ends = closing(records(old, other), stands, [], HOST, AT)
+    found = [(end.job, end.scope, end.last, end.count) for end in ends]
+    assert found == [("a", "us", AT + timedelta(hours=2), 7), ("b", "", AT, 5)]

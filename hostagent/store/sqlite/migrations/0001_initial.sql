@@ -19,6 +19,7 @@ CREATE TABLE cursor (
   successor text,  -- the name under which a renamed job goes on
   PRIMARY KEY (job, scope)
 );
+CREATE INDEX cursor_by_successor ON cursor (successor) WHERE successor IS NOT NULL;
 CREATE TABLE run (
   job text NOT NULL, scope text NOT NULL, kind text NOT NULL, scheduled_for bigint NOT NULL,
   attempt bigint NOT NULL, token bigint NOT NULL, host text NOT NULL, reason text NOT NULL,
