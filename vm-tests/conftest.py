@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,8 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import disk as vm_disk  # noqa: E402 -- the modules beside this file, found by the lines above
-from kernel import Kernel, kernel  # noqa: E402
-from vm import VM  # noqa: E402
+from kernel import kernel  # noqa: E402
+from vm import VM, NewVM, Parts  # noqa: E402
 
 from tests.machine import agent, images, layer  # noqa: E402
 from tests.machine.fixtures import failed, pytest_runtest_makereport  # noqa: E402
@@ -25,9 +25,6 @@ __all__ = ["pytest_runtest_makereport"]
 
 PROGRAMS = ("qemu-system-x86_64", "qemu-img", "mkfs.ext4", "mmdebstrap", "setpriv")
 LAST_LINES = 80
-
-NewVM = Callable[..., VM]
-Parts = tuple[Kernel, Path]
 
 
 @pytest.fixture(scope="session")

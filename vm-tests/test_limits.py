@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Parts
-from vm import VM
+from vm import VM, Parts
 
 from tests.machine import agent
 

@@ -33,16 +33,18 @@ missed = "skip"
 [job.long]
 command = "/usr/local/bin/work 100"
 calendar = "*:*:0/30"
+missed = "skip"  # as a catch-up run it would hold those of the others for its 100 s
 """
 
 FRESH_FOR_S = 15.0
 START_S = 5.0
 """What a start may take in an emulated machine, from its admission to the job's first line."""
 
+# mode=rw: a ledger that is not there is an error, not a new, empty, sound one.
 WHOLE = """/opt/hostagent/venv/bin/python3 -c '
 import sqlite3
-for pragma in ("integrity_check", "foreign_key_check"):
-    print(sqlite3.connect("/var/lib/hostagent/ledger.db").execute("pragma " + pragma).fetchall())
+ledger = sqlite3.connect("file:/var/lib/hostagent/state.db?mode=rw", uri=True)
+print(*ledger.execute("pragma integrity_check"), *ledger.execute("pragma foreign_key_check"))
 '"""
 
 
@@ -69,7 +71,7 @@ def due(run_id: str) -> float:
 
 def check(vm: VM) -> None:
     """What the jobs wrote outside and what the ledger holds agree."""
-    assert vm.succeed(WHOLE) == "[('ok',)]\n[]\n"
+    assert vm.succeed(WHOLE) == "('ok',)\n"
     vm.succeed("hostagent pause --host --reason 'end of the test'")
     vm.run("systemctl stop hostagent-long.service")
     found = agent.wait_for_runs(vm, "", lambda rows: all(r["outcome"] for r in rows), timeout=30)

@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from conftest import NewVM
-from vm import VM
+from vm import VM, NewVM
 
 from tests.machine.guest import MachineError
 

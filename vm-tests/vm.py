@@ -17,7 +17,7 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -268,3 +268,10 @@ class VM(Guest):
         if not self.console.exists():
             return ""
         return "\n".join(self.console.read_text(errors="replace").splitlines()[-lines:])
+
+
+Parts = tuple[Kernel, Path]
+"""What every VM boots: a kernel and a disk."""
+
+NewVM = Callable[..., VM]
+"""The fixture ``new_vm``."""
