@@ -6,6 +6,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -53,6 +54,16 @@ def test_the_files_are_for_root_and_the_group(store: Store, file: Path) -> None:
     """0640, with what SQLite lays beside it."""
     os.umask(os.umask(0))
     assert {path.stat().st_mode & 0o137 for path in file.parent.iterdir()} == {0}
+
+
+def test_opening_once_more_keeps_the_locks_of_the_first(store: Store, file: Path) -> None:
+    """Another program that opens and closes the file then does not take it for unused."""
+    open_store(f"sqlite://{file}").close()
+    log = file.with_name("state.db-wal").stat().st_ino
+    look = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT * FROM run').close()"
+    subprocess.run([sys.executable, "-c", look, file], check=True)
+    assert file.with_name("state.db-wal").stat().st_ino == log
+    assert len(store.specs()) == 2
 
 
 @pytest.mark.parametrize("url", ["sqlite://state.db", "sqlite:state.db", "postgres://x", "/x"])
