@@ -19,9 +19,13 @@ from kernel import kernel  # noqa: E402
 from vm import VM, NewVM, Parts  # noqa: E402
 
 from tests.machine import agent, images, layer  # noqa: E402
-from tests.machine.fixtures import failed, pytest_runtest_makereport  # noqa: E402
+from tests.machine.fixtures import (  # noqa: E402
+    failed,
+    pytest_collection_modifyitems,
+    pytest_runtest_makereport,
+)
 
-__all__ = ["pytest_runtest_makereport"]
+__all__ = ["pytest_collection_modifyitems", "pytest_runtest_makereport"]
 
 PROGRAMS = ("qemu-system-x86_64", "qemu-img", "mkfs.ext4", "mmdebstrap", "setpriv")
 LAST_LINES = 80
