@@ -203,10 +203,11 @@ class Starts:
         self, entry: Entry, action: Start, now: datetime, invocation: str | None
     ) -> Verdict:
         if action.missed:
-            going = sum(e.catching_up for e in self._book)
+            going = sum(e.catching_up for e in self._book if e is not entry)
             if hold := gate.decide(going, self._world.cores):
                 self.held[entry.job.name, entry.scope] = hold.reason
                 return Verdict(False, hold.reason)
+            entry.catching_up = True  # before anything is awaited: others ask the gate meanwhile
         missed = action.covers > 1 or action.missed
         want = Want(
             entry.job.name,
@@ -220,7 +221,11 @@ class Starts:
             covers=action.covers,
             invocation_id=invocation,
         )
-        answer = await self._claim(entry, want)
+        try:
+            answer = await self._claim(entry, want)
+        except BaseException:
+            entry.catching_up = False
+            raise
         if isinstance(answer, Refused):
             return Verdict(False, self._refusal(answer))
         entry.high_water, entry.catching_up = action.at, action.missed

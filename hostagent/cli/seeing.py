@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from hostagent.report.why import Story
     from hostagent.store.port import Store
 
+JOURNAL_LAG = timedelta(seconds=2)
+"""How much later than a run's end journald may stamp its last lines."""
+
 
 def list_(*, user: User = False, as_json: Json = False) -> None:
     """List the deployed jobs: schedule, next occurrence, last run."""
@@ -161,7 +164,7 @@ def logs(
         *(["--follow"] if follow else []),
         unit=service_name(last.job, last.scope, fan_out=fan_out),
         since=last.started_at,
-        until=None if follow else last.ended_at,
+        until=None if follow or last.ended_at is None else last.ended_at + JOURNAL_LAG,
     )
     os.execvp(command[0], command)
 

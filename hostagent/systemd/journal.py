@@ -132,6 +132,7 @@ class Journal:
         Give ``unit`` and the start's window where they are known: of short runs, journald fails
         to note the InvocationID with one line in twenty, and by it alone these are not found.
         """
+        self._sync()
         one = _checked(invocation_id)
         by_id = [f"_SYSTEMD_INVOCATION_ID={one}", "+", f"{self._id_field}={one}", *self._manager]
         by_unit = ["+", *self._everything_of(unit)] if unit and since else []
