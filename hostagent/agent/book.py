@@ -22,9 +22,10 @@ class Entry:
     """One (job, scope): its unit, where it stands, and what waits for it.
 
     ``lock`` is held while anything is decided or written about the entry. ``active`` mirrors the
-    cursor's claim. ``freed_at`` is when its last run ended. ``next_due`` is its next occurrence,
-    ``wake_at`` when the second clock looks whether that has started. ``stopped`` is why the agent
-    stopped the active run. ``queued`` are manual runs that wait (``overlap = "queue"``).
+    cursor's claim. ``freed_from`` and ``freed_at`` are when its last run began and ended.
+    ``next_due`` is its next occurrence, ``wake_at`` when the second clock looks whether that has
+    started. ``stopped`` is why the agent stopped the active run. ``queued`` are manual runs that
+    wait (``overlap = "queue"``).
     """
 
     job: Job
@@ -34,6 +35,7 @@ class Entry:
     registered: bool = False
     active: Run | None = None
     freed_at: datetime | None = None
+    freed_from: datetime | None = None
     next_due: datetime | None = None
     wake_at: datetime | None = None
     catching_up: bool = False

@@ -106,7 +106,7 @@ class Endings:
         await world.systemd.call(world.systemd.it.unref, service)
         self._starts.pop((run.job, run.scope, run.token), None)
         entry.active, entry.stopped, entry.catching_up = None, None, False
-        entry.freed_at = end.ended_at
+        entry.freed_from, entry.freed_at = run.started_at or run.claimed_at, end.ended_at
         self.tell(run.run_id, end.outcome)
         return end
 

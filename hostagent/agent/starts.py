@@ -168,6 +168,7 @@ class Starts:
             expired=expired,
             active=entry.active,
             freed_at=entry.freed_at,
+            freed_from=entry.freed_from,
             paused=paused,
         )
 

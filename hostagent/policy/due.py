@@ -57,7 +57,8 @@ class Facts:
     """All that the decision looks at.
 
     ``owed`` is ascending and holds what fell due above the high-water mark and inside the
-    catch-up window. ``freed_at`` is when the job's last run ended, if this agent saw it.
+    catch-up window. ``freed_from`` and ``freed_at`` are when the job's
+    last run began and ended, if this agent saw it.
     """
 
     job: Job
@@ -66,6 +67,7 @@ class Facts:
     expired: Expired | None = None
     active: Run | None = None
     freed_at: datetime | None = None
+    freed_from: datetime | None = None
     paused: Paused | None = None
 
 
@@ -133,7 +135,8 @@ def is_fresh(facts: Facts, at: datetime) -> bool:
     """The occurrence at ``at`` can still start as if nothing had kept it waiting."""
     if facts.job.schedule.form is Form.ON_BOOT:
         return True  # however long the boot took
-    since = max(at, facts.freed_at) if facts.freed_at else at
+    waited = facts.freed_from is None or at >= facts.freed_from
+    since = max(at, facts.freed_at) if facts.freed_at and waited else at
     return facts.now <= since + facts.job.schedule.jitter + FRESH_FOR
 
 

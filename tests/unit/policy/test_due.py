@@ -146,6 +146,18 @@ def test_overlap_queue_waits_and_then_starts_fresh() -> None:
     assert isinstance(start, Start)
 
 
+def test_a_backlog_does_not_turn_fresh_because_its_own_run_ended() -> None:
+    """missed = "all": what fell due before a catch-up run began is still missed after it."""
+    later = replace(
+        facts(0, 1, late=HOUR, job=with_missed(Missed.ALL)),
+        freed_from=T + 2 * HOUR - 10 * SECOND,
+        freed_at=T + 2 * HOUR - SECOND,
+    )
+    (start,) = decide(later)
+    assert isinstance(start, Start)
+    assert start.missed
+
+
 def test_overlap_replace_stops_the_active_run() -> None:
     """overlap = "replace": the old run is stopped; the new one is decided when it has ended."""
     job = replace(JOB, overlap=Overlap.REPLACE)
