@@ -228,6 +228,7 @@ class Starts:
             entry.catching_up = False
             raise
         if isinstance(answer, Refused):
+            entry.catching_up = entry.catching_up and entry.active is not None
             return Verdict(False, self._refusal(answer))
         entry.high_water, entry.catching_up = action.at, action.missed
         if invocation is not None:
