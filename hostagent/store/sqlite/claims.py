@@ -43,7 +43,7 @@ def claim(db: sqlite3.Connection, session: Session, want: Want, now: datetime) -
     if is_scheduled and cursor["spec_hash"] != want.spec_hash:
         return Refused(Refusal.SPEC)
     if cursor["active_token"] is not None:
-        holder = attempt_of(db, want.job, want.scope, cursor["active_token"])
+        holder = _active_run(db, want.job, want.scope, cursor["active_token"])
         return Refused(Refusal.ACTIVE, holder)
     if (holder := _run_of_former_name(db, want.job, want.scope)) is not None:
         return Refused(Refusal.ACTIVE, holder)
@@ -83,8 +83,7 @@ def finish(db: sqlite3.Connection, one: Finish, now: datetime) -> Accepted | Sta
         "SELECT * FROM cursor WHERE job=? AND scope=? AND active_token=?", key
     ).fetchone()
     if held is None:
-        before = attempt_of(db, *key)
-        repeated = before is not None and _is_same_end(before, one.end)
+        repeated = any(_is_same_end(before, one.end) for before in attempts_of(db, *key))
         return Accepted() if repeated else Stale()
     _write_end(db, one, now)
     db.execute("UPDATE cursor SET active_token=NULL WHERE job=? AND scope=?", key[:2])
@@ -137,15 +136,24 @@ def settle(db: sqlite3.Connection, one: Settlement) -> Accepted | Refused:
     return Accepted()
 
 
-def attempt_of(db: sqlite3.Connection, job: str, scope: str, token: int | None) -> Run | None:
-    """The attempt that was given ``token``, under the name that the job has now."""
-    row = db.execute(
+def attempts_of(db: sqlite3.Connection, job: str, scope: str, token: int | None) -> list[Run]:
+    """The attempts that were given ``token``, under the name that the job has now.
+
+    One, but where a job was renamed to the name of an earlier one, which used the token, too. Of
+    those at most one goes on: its ``outcome`` is None.
+    """
+    found = db.execute(
         SELECT_RUN + " WHERE job=? AND scope=? AND token=? AND attempt>0", (job, scope, token)
-    ).fetchone()
-    if row is not None:
-        return run_of(row)
+    ).fetchall()
+    if found:
+        return [run_of(row) for row in found]
     heir = successor_of(db, job, scope)
-    return attempt_of(db, heir, scope, token) if heir else None
+    return attempts_of(db, heir, scope, token) if heir else []
+
+
+def _active_run(db: sqlite3.Connection, job: str, scope: str, token: int) -> Run | None:
+    held = (run for run in attempts_of(db, job, scope, token) if run.outcome is None)
+    return next(held, None)
 
 
 def _run_of_former_name(db: sqlite3.Connection, job: str, scope: str) -> Run | None:
@@ -155,7 +163,7 @@ def _run_of_former_name(db: sqlite3.Connection, job: str, scope: str) -> Run | N
         "WHERE successor=? AND scope=? AND active_token IS NOT NULL",
         (job, scope),
     ).fetchone()
-    return None if row is None else attempt_of(db, row["job"], scope, row["active_token"])
+    return None if row is None else _active_run(db, row["job"], scope, row["active_token"])
 
 
 def successor_of(db: sqlite3.Connection, job: str, scope: str) -> str | None:
@@ -207,9 +215,9 @@ def _may_open(cursor: sqlite3.Row, want: Want, now: datetime) -> Refusal | None:
 def _may_follow(
     db: sqlite3.Connection, cursor: sqlite3.Row, want: Want, now: datetime
 ) -> Refusal | None:
-    last = attempt_of(db, want.job, want.scope, cursor["retry_token"])
     expected = (want.kind, want.scheduled_for, want.attempt - 1)
-    if last is None or (last.kind, last.scheduled_for, last.attempt) != expected:
+    waiting = attempts_of(db, want.job, want.scope, cursor["retry_token"])
+    if all((last.kind, last.scheduled_for, last.attempt) != expected for last in waiting):
         return Refusal.ATTEMPT
     return Refusal.EARLY if at(cursor["retry_at"]) > now else None
 
@@ -250,7 +258,7 @@ def _write_end(db: sqlite3.Connection, one: Finish, now: datetime) -> None:
     db.execute(
         "UPDATE run SET outcome=?, end_reason=?, result=?, exit_code=?, signal=?, ended_at=?, "
         "cpu_us=?, memory_peak=?, io_read=?, io_written=?, report=?, report_problem=? "
-        "WHERE job=? AND scope=? AND token=? AND attempt>0",
+        "WHERE job=? AND scope=? AND token=? AND attempt>0 AND outcome IS NULL",
         (
             str(end.outcome),
             end.reason,

@@ -122,7 +122,7 @@ class SqliteStore:
             if held:
                 db.execute(
                     "UPDATE run SET invocation_id=?, started_at=? "
-                    "WHERE job=? AND scope=? AND token=? AND attempt>0",
+                    "WHERE job=? AND scope=? AND token=? AND attempt>0 AND outcome IS NULL",
                     (invocation_id or None, micros(at) if invocation_id else None, *key),
                 )
             return held is not None
@@ -144,6 +144,7 @@ class SqliteStore:
             "SELECT c.job AS c_job, c.scope AS c_scope, c.spec_hash AS c_hash, c.high_water, "
             "c.token AS c_token, c.active_token, c.retry_at, r.* FROM cursor c LEFT JOIN run r "
             "ON r.job=c.job AND r.scope=c.scope AND r.token=c.active_token AND r.attempt>0 "
+            "AND r.outcome IS NULL "
             "WHERE c.retired=0 OR c.active_token IS NOT NULL ORDER BY c.job, c.scope"
         )
         return [

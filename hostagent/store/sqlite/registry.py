@@ -14,7 +14,7 @@ from datetime import datetime
 
 from hostagent.errors import StoreConflict
 from hostagent.store.port import Registration
-from hostagent.store.sqlite.claims import give_up_retry
+from hostagent.store.sqlite.claims import attempts_of, give_up_retry
 from hostagent.store.sqlite.rows import micros
 
 
@@ -149,8 +149,12 @@ def _rename(db: sqlite3.Connection, old: str, new: str) -> None:
     """As if the job had always had its new name, but for a run that goes on under the old one.
 
     PID 1 knows that run by the old name's unit: it moves when it is finished. Rows that stand in
-    the way, of an earlier job of the new name, stay; so do then those of the old.
+    the way, of an earlier job of the new name, stay; so do then those of the old. A pending retry
+    whose token an earlier job used under the new name is given up: it could not be told apart.
     """
+    for row in db.execute("SELECT * FROM cursor WHERE job=?", (old,)).fetchall():
+        if attempts_of(db, new, row["scope"], row["retry_token"]):
+            give_up_retry(db, row, "not tried again: the job was renamed")
     db.execute("UPDATE job_spec SET job=?, seq=seq+? WHERE job=?", (new, _last_seq(db, new), old))
     db.execute("UPDATE OR IGNORE run SET job=? WHERE job=? AND outcome IS NOT NULL", (new, old))
     db.execute("UPDATE decision SET job=? WHERE job=?", (new, old))

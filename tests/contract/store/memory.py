@@ -118,6 +118,9 @@ class Memory:
             if old is None or old in named or new in in_force or not known:
                 continue
             renamed.add(new)
+            for name, stand in [(n, s) for n, s in self.stands.items() if n[0] == old]:
+                if stand.retry is not None and self._attempts((new, name[1]), stand.retry):
+                    self._give_up(name)
             base = max((spec.seq for spec in self.specs if spec.job == new), default=0)
             self.specs = [
                 replace(spec, job=new, seq=base + spec.seq) if spec.job == old else spec
@@ -211,13 +214,13 @@ class Memory:
         former = [
             (n, s.active) for n, s in self.stands.items() if (s.heir, n[1]) == name and s.active
         ]
-        return next((self._attempt(n, token) for n, token in own + former if token), None)
+        return next((self._active(n, token) for n, token in own + former if token), None)
 
     def _may_follow(self, name: Name, want: Want, now: datetime) -> Refusal | None:
         stand = self.stands[name]
-        last = self._attempt(name, stand.retry)
         asked = (want.kind, want.scheduled_for, want.attempt - 1)
-        if last is None or (last.kind, last.scheduled_for, last.attempt) != asked:
+        waiting = self._attempts(name, stand.retry)
+        if all((last.kind, last.scheduled_for, last.attempt) != asked for last in waiting):
             return Refusal.ATTEMPT
         assert stand.retry_at is not None
         return Refusal.EARLY if stand.retry_at > now else None
@@ -236,8 +239,8 @@ class Memory:
         name = (one.job, one.scope)
         stand, end = self.stands.get(name), one.end
         if stand is None or stand.active != one.token:
-            row = self._attempt(name, one.token)
-            return Accepted() if row and _is_end_of(row, end) else Stale()
+            given = self._attempts(name, one.token)
+            return Accepted() if any(_is_end_of(row, end) for row in given) else Stale()
         self._change(
             name,
             one.token,
@@ -254,9 +257,9 @@ class Memory:
             stand.retry, stand.retry_at = one.token, one.retry_at
         if stand.is_gone:
             self._give_up(name)
-        row = self._attempt(name, one.token)
-        if stand.heir and row:
-            self._move(row, stand.heir)
+        for row in self._attempts(name, one.token):
+            if stand.heir:
+                self._move(row, stand.heir)
         return Accepted()
 
     def settle(self, one: Settlement) -> Accepted | Refused:
@@ -291,7 +294,7 @@ class Memory:
     def cursors(self) -> list[Cursor]:
         """What is registered, and what still runs of what was."""
         return [
-            Cursor(*n, s.hash, s.high_water, s.token, self._attempt(n, s.active), s.retry_at)
+            Cursor(*n, s.hash, s.high_water, s.token, self._active(n, s.active), s.retry_at)
             for n, s in sorted(self.stands.items())
             if s.active is not None or not s.is_gone
         ]
@@ -313,29 +316,33 @@ class Memory:
         """How many rows went."""
         kept = {_run_of(row) for row in self.rows if row.outcome is None}
         for name, stand in self.stands.items():
-            if waiting := self._attempt(name, stand.retry):
-                kept.add(_run_of(waiting))
+            kept |= {_run_of(row) for row in self._attempts(name, stand.retry)}
         count = len(self.rows)
         self.rows = [r for r in self.rows if r.scheduled_for >= before or _run_of(r) in kept]
         self.specs = [s for s in self.specs if s.valid_to is None or s.valid_to >= before]
         return count - len(self.rows)
 
-    def _attempt(self, name: Name, token: int | None) -> Run | None:
-        for row in self.rows:
-            if (row.job, row.scope, row.token) == (*name, token) and row.attempt:
-                return row
+    def _attempts(self, name: Name, token: int | None) -> list[Run]:
+        """More than one where a job took the name of an earlier one that used the token, too."""
+        found = [r for r in self.rows if (r.job, r.scope, r.token) == (*name, token) and r.attempt]
         stand = self.stands.get(name)
-        return self._attempt((stand.heir, name[1]), token) if stand and stand.heir else None
+        if not found and stand and stand.heir:
+            return self._attempts((stand.heir, name[1]), token)
+        return found
+
+    def _active(self, name: Name, token: int | None) -> Run | None:
+        return next((row for row in self._attempts(name, token) if row.outcome is None), None)
 
     def _change(self, name: Name, token: int, **fields: object) -> None:
-        row = self._attempt(name, token)
+        row = self._active(name, token)
         assert row is not None
         self.rows[self.rows.index(row)] = replace(row, **fields)  # type: ignore[arg-type]
 
     def _give_up(self, name: Name) -> None:
         stand = self.stands[name]
-        if stand.retry is not None and (row := self._attempt(name, stand.retry)):
-            self._change(name, stand.retry, end_reason=f"{row.end_reason}; given up")
+        for row in self._attempts(name, stand.retry):
+            said = replace(row, end_reason=f"{row.end_reason}; given up")
+            self.rows[self.rows.index(row)] = said
         stand.retry = stand.retry_at = None
 
 

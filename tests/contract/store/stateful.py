@@ -144,6 +144,14 @@ class Machine(RuleBasedStateMachine):
             if retry:
                 self.finish([0], how, retry)
 
+    @rule(which=st.integers(0, 3))
+    def ask_early(self, which: int) -> None:
+        """An occurrence of the future, by a claim that would be given if it were due."""
+        live = [c for c in self.memory.cursors() if c.active is None]
+        if live:
+            c = live[which % len(live)]
+            self._claim(self.sessions[-1], [want(FUTURE, c.job, c.scope, spec=c.spec_hash)])
+
     @rule(
         asked=st.lists(st.tuples(NAMES, SCOPES, ABOVE, KINDS, ASKED), min_size=1, max_size=3),
         early=st.integers(0, 5),

@@ -235,6 +235,19 @@ def test_a_run_that_outlives_its_name_is_still_the_jobs_only_one(
     assert claimed(store, session, want(10, old)).token == run.token + 1
 
 
+def test_a_name_that_is_used_again_keeps_its_runs_apart(store: Store, session: Session) -> None:
+    """Two jobs that had one name gave the same tokens: each run still has its own end."""
+    going = claimed(store, session, want(1))
+    ended = ran(store, session, want(1, "b"))
+    assert ended.token == going.token
+    store.register([job("c", renamed="a"), job("b")], [], t(9))
+    store.register([job("a", renamed="b"), job("c")], [], t(10))
+    assert cursor(store).active == going
+    assert store.finish([finish(going, Outcome.FAILED)]) == [Accepted()]
+    assert store.finish([finish(ended)]) == [Accepted()]
+    assert cursor(store).active is None
+
+
 def test_a_renamed_job_with_another_schedule_starts_it_from_now(store: Store) -> None:
     """Its old schedule is closed under the new name, and what it owed is settled."""
     store.register([job("c", OTHER, renamed="a")], [settlement(2, 8, count=4)], t(9))
