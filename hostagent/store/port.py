@@ -9,6 +9,12 @@ ever claimed or settled; it never goes back and alone forbids re-entry), ``token
 every claim, whatever its kind) and the active claim, if there is one. The *ledger* holds a
 ``Run`` for each attempt and for each record that an occurrence got none.
 
+**Leases.** A claim is valid while its session is. A session of a store with one host (``ttl``
+None) never expires: it is over when the host boots anew. In a shared store each session has a
+deadline by the store's clock, which ``beat`` moves. A deadline that has passed ends nothing by
+itself: another agent that has also seen the beat unchanged for a whole TTL on its own clock
+revokes the session, and then ends its claims by their tokens.
+
 **Atomicity.** Every method is one transaction: after a crash at any instruction all of it holds
 or none of it, and what was returned is durable. Batches are all in one transaction, but each
 member succeeds or is refused by itself.
@@ -22,7 +28,7 @@ for a write to a store that was opened to read only. A "no" is a return value, n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -44,11 +50,59 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
+class Profile:
+    """What an agent tells the others of itself: for ranking, and for ``status --cluster``.
+
+    ``spec`` is the digest of what is deployed on its host, ``labels`` are the host's.
+    """
+
+    version: str = ""
+    spec: str = ""
+    labels: tuple[str, ...] = ()
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """A session as the others see it. ``beat`` grows with each renewal; ``ttl`` is its own.
+
+    ``is_live``: neither closed nor revoked. ``has_expired``: its deadline has passed by the
+    store's clock. ``claims``: how many active claims hang on it.
+    """
+
+    session: Session
+    profile: Profile
+    beat: int
+    ttl: timedelta | None
+    is_live: bool
+    has_expired: bool
+    claims: int
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """The session goes on. ``now`` is the store's clock.
+
+    ``generation`` grows with each change that other agents should read: schedules, pauses,
+    quarantines, sessions that came or went, a retry that waits.
+    """
+
+    now: datetime
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """The session was closed or revoked: its claims are, or will be, somebody else's."""
+
+
+@dataclass(frozen=True, slots=True)
 class SpecRecord:
     """What was due is history too: one schedule of a job and the time for which it held.
 
     ``schedule`` is the JSON of ``model.Schedule``, opaque to the store; ``scopes`` are those
-    whose occurrences this store answers for. ``valid_to`` None: in force.
+    whose occurrences it answers for. ``valid_to`` None: in force. ``host`` is set for a job that
+    runs on each host: the schedule is then that host's alone.
     """
 
     job: str
@@ -58,6 +112,7 @@ class SpecRecord:
     scopes: tuple[str, ...]
     valid_from: datetime
     valid_to: datetime | None = None
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +122,12 @@ class Registration:
     Rows, schedules, tokens, marks, decisions, a pause and a pending retry stand under the new
     name from then on, and run ids of the old name still find their run. A run that goes on keeps
     the old name, by which PID 1 knows its unit, until it is finished, and until then stands in
-    the way of a claim of the new one. It is done once: a job that is registered under its new
-    name already is left alone.
+    the way of a claim of the new one. It is done once: a job that is registered under its new name
+    already is left alone.
+
+    ``host`` empty: the job is the cluster's, and this registration replaces those of single hosts.
+    Else it is that host's alone (``run_on = "each"``) and stands beside those of other hosts, but
+    replaces the cluster's.
     """
 
     job: str
@@ -76,6 +135,7 @@ class Registration:
     schedule: str
     scopes: tuple[str, ...]
     renamed_from: str | None = None
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +188,8 @@ class Refusal(StrEnum):
     ACTIVE = "active"  # another claim of this (job, scope) is active
     PASSED = "passed"  # scheduled_for is not above high_water: it has its outcome already
     EARLY = "early"  # scheduled_for lies in the store's future
-    SESSION = "session"  # the session is closed, revoked, or of another boot
+    SESSION = "session"  # the session is closed, revoked, expired, or of another boot
+    SKEW = "skew"  # the host's clock and the store's differ by more than MAX_SKEW
     ATTEMPT = "attempt"  # this attempt does not follow the last one of that run
 
 
@@ -185,6 +246,24 @@ class Cursor:
     token: int
     active: Run | None = None
     retry_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """A (job, scope) that was taken out because it kept crashing, until a person reinstates it.
+
+    ``attempts`` are how its last attempts ended, newest first, one sentence each; ``evidence`` is
+    the end of its journal, and ``report`` its last report.
+    """
+
+    job: str
+    scope: str
+    since: datetime
+    host: str
+    reason: str
+    attempts: tuple[str, ...] = ()
+    evidence: str = ""
+    report: str | None = None
 
 
 class PauseTarget(StrEnum):
@@ -266,7 +345,8 @@ class Store(Protocol):
         closing: Sequence[Settlement],
         at: datetime,
         *,
-        remove_others: bool = True,
+        remove_others: bool | Collection[str] = True,
+        host: str = "",
     ) -> list[str]:
         """Make ``jobs`` the registered ones; return the names of those that changed.
 
@@ -274,9 +354,10 @@ class Store(Protocol):
         new hash: the old ``SpecRecord`` is closed at ``at``, the new one opened, and every
         cursor's ``high_water`` raised to at least ``at`` (so that nothing in the past becomes due:
         promise 5). ``closing`` are the settlements of what the old schedules still owed; those of
-        a schedule that is no longer registered are left out. Jobs that are not named are closed,
-        and their cursors removed once no claim is active, if ``remove_others``; a job or a scope
-        that comes back goes on with its token and its mark, raised to at least ``at``. Where a
+        a schedule that is no longer registered are left out. Jobs that are not named (the
+        cluster's and those of ``host``) are closed, and their cursors removed once no claim is
+        active, if ``remove_others``: True for all, or the names of those; a job or a scope that
+        comes back goes on with its token and its mark, raised to at least ``at``. Where a
         schedule or a job ends, its pending retry does, and the ledger says so. Idempotent.
 
         Compare-and-set: what a caller computed from ``specs`` and ``cursors`` is written only if
@@ -293,18 +374,54 @@ class Store(Protocol):
         """All records, by job and seq, past ones included."""
 
     # Who is here: sessions
-    def open_session(self, host: str, boot_id: str, resume: str | None = None) -> Session:
+    def open_session(
+        self,
+        host: str,
+        boot_id: str,
+        resume: str | None = None,
+        *,
+        ttl: timedelta | None = None,
+        profile: Profile | None = None,
+    ) -> Session:
         """Open a session; with ``resume``, go on with that one if it is of this boot and open.
 
-        A host has one session: the one before it is over.
+        A host has one session: the one before it is over. ``ttl`` None: it never expires. To go
+        on with a session renews it, with this ``ttl`` and ``profile`` (None: an empty one).
         """
+
+    def beat(
+        self, session: Session, *, ttl: timedelta | None = None, profile: Profile | None = None
+    ) -> Renewed | Over:
+        """Renew: the deadline becomes the store's now + the TTL. Not idempotent, but harmless.
+
+        ``ttl`` and ``profile`` change the session's own, from now on; None leaves them.
+        """
+
+    def sessions(self) -> list[Presence]:
+        """Every session that is live or on which active claims hang, by host and id."""
+
+    def revoke(self, session_id: str, beat: int) -> bool:
+        """End another's session: True when it is over (now, or was before).
+
+        False, and nothing is changed, when it has beaten since ``beat``, or has not expired by the
+        store's clock. After a True no beat and no claim of it succeeds; its active claims stay
+        active until they are finished by their tokens, by it or by others.
+        """
+
+    def held(self, session_id: str) -> list[Run]:
+        """The runs whose active claims hang on this session, whatever its state."""
 
     def close_session(self, session: Session) -> None:
         """The session ends. Its active claims stay active until finished. Idempotent."""
 
     # Claims
-    def claim(self, session: Session, wants: Sequence[Want]) -> list[Claimed | Refused]:
+    def claim(
+        self, session: Session, wants: Sequence[Want], clock: datetime | None = None
+    ) -> list[Claimed | Refused]:
         """Ask for claims, in order; one answer each.
+
+        ``clock`` is the host's clock as it asks: all is refused with ``SKEW`` when that differs
+        from the store's by more than ``MAX_SKEW``. None: it is not compared.
 
         A first attempt of a scheduled run needs ``high_water < scheduled_for <= now`` and no
         active claim, and moves ``high_water``; a retry that was pending is given up, and the
@@ -312,7 +429,8 @@ class Store(Protocol):
         move ``high_water``; where a run of their kind has their ``scheduled_for`` already, they
         get the next free microsecond. Attempt n + 1 needs the run's attempt n finished with a
         ``retry_at`` that has come (else ``EARLY``) and not given up. Of several reasons to refuse,
-        the first in the order SESSION, UNKNOWN, SPEC, ACTIVE, EARLY, PASSED, ATTEMPT is told.
+        the first in the order SESSION, SKEW, UNKNOWN, SPEC, ACTIVE, EARLY, PASSED, ATTEMPT is
+        told.
         """
 
     def attach(self, job: str, scope: str, token: int, invocation_id: str, at: datetime) -> bool:
@@ -335,8 +453,8 @@ class Store(Protocol):
         not stand in the way.
         """
 
-    def cursors(self) -> list[Cursor]:
-        """Every cursor, by job and scope."""
+    def cursors(self, names: Collection[tuple[str, str]] | None = None) -> list[Cursor]:
+        """Every cursor, or those of these (job, scope), by job and scope."""
 
     # The ledger
     def runs(self, where: RunFilter) -> list[Run]:
@@ -366,6 +484,16 @@ class Store(Protocol):
     def pauses(self) -> list[Pause]:
         """All pauses, the lapsed ones too."""
 
+    # What keeps crashing
+    def quarantine(self, quarantine: Quarantine) -> None:
+        """Take a (job, scope) out; replaces what was noted of it before. A retry is given up."""
+
+    def reinstate(self, job: str, scope: str) -> bool:
+        """Put a (job, scope) back; False when it was not out."""
+
+    def quarantines(self) -> list[Quarantine]:
+        """What is out, by job and scope."""
+
     # What was decided and done
     def note(self, decisions: Iterable[Decision]) -> None:
         """Keep decisions for ``why``: the last 50 of each (job, scope)."""
@@ -382,3 +510,6 @@ class Store(Protocol):
 
 DEFAULT_BUSY = timedelta(seconds=5)
 """How long an engine waits for another writer before it raises ``StoreUnavailable``."""
+
+MAX_SKEW = timedelta(seconds=1)
+"""How far a host's clock may be from the store's for its claims to be heard."""
