@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from hostagent.errors import InputError
+from hostagent.errors import InputError, StoreError
 from hostagent.store.port import Store
 from hostagent.store.sqlite.engine import SqliteStore
 
@@ -17,9 +18,35 @@ def open_store(url: str, *, read_only: bool = False) -> Store:
         InputError: the URL names no engine of this release.
         StoreError: the store cannot be used.
     """
-    parts = urlsplit(url)
-    if parts.scheme == "sqlite" and not parts.netloc and parts.path.startswith("/"):
-        return SqliteStore(Path(unquote(parts.path)), read_only=read_only)
+    if url.startswith("postgresql://"):
+        return _postgres(url, read_only=read_only)
+    if (path := _file(url)) is not None:
+        return SqliteStore(path, read_only=read_only)
     raise InputError(
-        f'"{url}" is not the URL of a store', "write sqlite:///var/lib/hostagent/state.db"
+        f'"{_shown(url)}" is not the URL of a store',
+        "write sqlite:///var/lib/hostagent/state.db, or postgresql://HOST/DATABASE",
     )
+
+
+def _file(url: str) -> Path | None:
+    """The file of an SQLite URL."""
+    with contextlib.suppress(ValueError):  # an odd bracket
+        parts = urlsplit(url)
+        if parts.scheme == "sqlite" and not parts.netloc and parts.path.startswith("/"):
+            return Path(unquote(parts.path))
+    return None
+
+
+def _postgres(url: str, *, read_only: bool) -> Store:
+    try:
+        from hostagent.store.postgres.engine import PostgresStore  # noqa: PLC0415 -- needs psycopg
+    except ImportError as error:
+        raise StoreError(
+            f"PostgreSQL's driver cannot be loaded: {error}", "pip install 'hostagent[postgres]'"
+        ) from error
+    return PostgresStore(url, read_only=read_only)
+
+
+def _shown(url: str) -> str:
+    """All of it, unless it may hold a password."""
+    return f"{url.partition(':')[0]}:..." if {"@", "?"} & {*url} else url
