@@ -255,7 +255,8 @@ class Manifest:
     Written by ``apply`` beside the unit files, read by the agent. ``units`` names one entry for
     each (job, scope); ``files`` maps a unit file's name to the sha256 of its text; ``wants`` are
     the ``(unit, target)`` pairs that ``apply`` enabled. ``hostagent`` is the version that
-    compiled it.
+    compiled it. ``labels`` are the host's, as they were then: jobs that ask for others, or for
+    other hosts, have no units here.
     """
 
     generation: int
@@ -270,6 +271,7 @@ class Manifest:
     wants: tuple[tuple[str, str], ...] = ()
     sources: tuple[tuple[str, str], ...] = ()
     hostagent: str = ""
+    labels: tuple[str, ...] = ()
     version: int = 1
 
 

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from hostagent.agent.cluster import Cluster
 from hostagent.agent.offload import Offloaded
 from hostagent.host.clock import Clock
 from hostagent.host.paths import Paths
 from hostagent.policy.outcome import Ended
-from hostagent.store.port import Session, Store
+from hostagent.store.port import Store
 from hostagent.systemd.port import Systemd
 
 
@@ -32,6 +33,6 @@ class World:
     clock: Clock
     store: Offloaded[Store]
     systemd: Offloaded[Systemd]
-    session: Session
+    cluster: Cluster
     record: Callable[[str, dict[str, str]], None]
     journal_end: Callable[[str], Ended | None]

@@ -139,7 +139,7 @@ def _site(paths: Paths, *, writing: bool = False) -> Iterator[Site]:
 
     settings = load(paths)
     if paths.root != Path("/"):
-        yield Site(paths, settings.host)
+        yield Site(paths, settings.host, labels=settings.labels)
         return
     from hostagent.store.open import open_store
     from hostagent.systemd.manager import Manager
@@ -147,7 +147,14 @@ def _site(paths: Paths, *, writing: bool = False) -> Iterator[Site]:
     manager = Manager(user=paths.user)
     store = open_store(settings.store) if writing else None
     try:
-        yield Site(paths, settings.host, manager, store, lambda: _tell_agent(paths))
+        yield Site(
+            paths,
+            settings.host,
+            manager,
+            store,
+            lambda: _tell_agent(paths),
+            labels=settings.labels,
+        )
     finally:
         manager.close()
         if store is not None:
@@ -176,6 +183,7 @@ def _wanted(
     from hostagent.compile.draft import Target
     from hostagent.compile.units import compile_spec
     from hostagent.deploy.apply import desired
+    from hostagent.deploy.here import here
     from hostagent.errors import InputError
     from hostagent.spec.load import load
 
@@ -187,8 +195,10 @@ def _wanted(
     if strict and loaded.warnings:
         raise InputError(list(loaded.warnings))
     target = Target(systemd=version or _version(site), host=site.name, user=site.paths.user)
-    compiled = compile_spec(loaded.spec, target)
-    return desired(loaded.spec, compiled, target, site.clock()), compiled.notes
+    mine, elsewhere = here(loaded.spec, site.name, site.labels)
+    compiled = compile_spec(mine, target)
+    wanted = desired(loaded.spec, compiled, target, site.clock(), site.labels)
+    return wanted, (*compiled.notes, *elsewhere)
 
 
 def _report(done: Applied, *, as_json: bool) -> None:
