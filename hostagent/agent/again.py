@@ -3,35 +3,117 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from hostagent.agent.book import Entry
+from hostagent.agent.messages import QUARANTINED
 from hostagent.agent.world import World
 from hostagent.model import End, Kind, Run
 from hostagent.policy import quarantine, retry
-from hostagent.policy.outcome import ErrorClass, error_class, is_crash
+from hostagent.policy.outcome import error_class, is_crash
 from hostagent.store.port import Quarantine, RunFilter
 
 log = logging.getLogger(__name__)
 
 HOUR = timedelta(hours=1)
-EVIDENCE_LINES = 20
+LOOKED_AT = 4
+"""How many ledger rows are read for each crash that counts: skipped ones stand among them."""
 
 
 class Again:
-    """Gathers the facts for policy's decisions, and keeps a quarantine. Callers hold the lock."""
+    """Gathers the facts for policy's decisions, and writes a quarantine. Callers hold the lock."""
 
     def __init__(self, world: World) -> None:
         self._world = world
 
     async def after(self, entry: Entry, run: Run, end: End) -> tuple[End, datetime | None]:
         """The end, with the sentence of what follows it, and when the next attempt may start."""
-        if await self._quarantined(entry, run, end):
+        if error_class(end.outcome, end.result) is None:
+            return end, None
+        if await self._is_quarantined(entry, run, end):
             return end, None
         verdict = retry.decide(await self._facts(entry, run, end))
         if isinstance(verdict, retry.Retry):
             return replace(end, reason=f"{end.reason}; {verdict.reason}"), verdict.at
-        if entry.job.retries and error_class(end.outcome, end.result) is not None:
+        if entry.job.retries:
             end = replace(end, reason=f"{end.reason}; {verdict.reason}")
         return end, None
+
+    async def _facts(self, entry: Entry, run: Run, end: End) -> retry.Facts:
+        before: Sequence[Run] = ()
+        store = self._world.store
+        if run.attempt > 1:
+            before = await store.call(store.it.run, run.run_id)
+        lost = [
+            one
+            for one in before
+            if one.attempt < run.attempt and error_class(one.outcome, one.result) in retry.LOST
+        ]
+        return retry.Facts(
+            job=entry.job,
+            run_id=run.run_id,
+            kind=run.kind,
+            attempt=run.attempt,
+            end=end,
+            now=self._world.clock.now(),
+            taken_over=len(lost),
+            next_at=entry.next_due,
+            pool=await self._pool_hour(entry),
+        )
+
+    async def _pool_hour(self, entry: Entry) -> retry.PoolHour | None:
+        """What the job's pool did in the last hour; asked only where a retry may follow."""
+        name = entry.job.pool
+        if name is None or not entry.job.retries:
+            return None
+        since, store = self._world.clock.now() - HOUR, self._world.store
+        rows = await store.call(store.it.runs, RunFilter(since=since))
+        mine = [row for row in rows if row.job in entry.pool_jobs and row.attempt]
+        return retry.PoolHour(name, len(mine), sum(row.attempt > 1 for row in mine))
+
+    async def _is_quarantined(self, entry: Entry, run: Run, end: End) -> bool:
+        """After a crash: whether the job is taken out now, with what is to be known of it."""
+        if not is_crash(end.outcome, end.result):
+            return False
+        store, now = self._world.store, self._world.clock.now()
+        where = RunFilter(
+            job=run.job, scope=run.scope, limit=LOOKED_AT * entry.job.quarantine_after
+        )
+        this = replace(
+            run,
+            outcome=end.outcome,
+            end_reason=end.reason,
+            result=end.result,
+            exit_code=end.exit_code,
+            signal=end.signal,
+            ended_at=end.ended_at or now,
+        )
+        before = [
+            row for row in await store.call(store.it.runs, where) if row.token != run.token
+        ]
+        facts = quarantine.Facts(entry.job, (this, *before), await self._reinstated_at(run))
+        verdict = quarantine.decide(facts)
+        if verdict is None:
+            return False
+        lines = await self._last_lines(run)
+        await store.call(
+            store.it.quarantine,
+            Quarantine(
+                run.job,
+                run.scope,
+                now,
+                run.host,
+                verdict.reason,
+                verdict.attempts,
+                lines,
+                end.report,
+            ),
+        )
+        entry.quarantined = verdict.reason
+        self._world.record(
+            f"{run.job} is in quarantine: {verdict.reason}",
+            {"HOSTAGENT_JOB": run.job, "MESSAGE_ID": QUARANTINED, "PRIORITY": "3"},
+        )
+        return True

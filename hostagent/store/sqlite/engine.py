@@ -42,6 +42,8 @@ KEPT_DECISIONS = 50
 class SqliteStore:
     """See ``port.Store``. One thread at a time."""
 
+    is_shared = False
+
     def __init__(
         self,
         path: Path,
