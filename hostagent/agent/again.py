@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -10,12 +10,14 @@ from datetime import datetime, timedelta
 from hostagent.agent.book import Entry
 from hostagent.agent.messages import QUARANTINED
 from hostagent.agent.world import World
-from hostagent.model import End, Kind, Run
+from hostagent.errors import SystemdError
+from hostagent.model import End, Run
 from hostagent.policy import quarantine, retry
 from hostagent.policy.outcome import error_class, is_crash
 from hostagent.store.port import Quarantine, RunFilter
 
-log = logging.getLogger(__name__)
+REINSTATE = "reinstate"
+"""The action of the audit log's record."""
 
 HOUR = timedelta(hours=1)
 LOOKED_AT = 4
@@ -70,7 +72,7 @@ class Again:
             return None
         since, store = self._world.clock.now() - HOUR, self._world.store
         rows = await store.call(store.it.runs, RunFilter(since=since))
-        mine = [row for row in rows if row.job in entry.pool_jobs and row.attempt]
+        mine = [row for row in rows if row.job in entry.pool_mates and row.attempt]
         return retry.PoolHour(name, len(mine), sum(row.attempt > 1 for row in mine))
 
     async def _is_quarantined(self, entry: Entry, run: Run, end: End) -> bool:
@@ -81,23 +83,13 @@ class Again:
         where = RunFilter(
             job=run.job, scope=run.scope, limit=LOOKED_AT * entry.job.quarantine_after
         )
-        this = replace(
-            run,
-            outcome=end.outcome,
-            end_reason=end.reason,
-            result=end.result,
-            exit_code=end.exit_code,
-            signal=end.signal,
-            ended_at=end.ended_at or now,
-        )
-        before = [
-            row for row in await store.call(store.it.runs, where) if row.token != run.token
-        ]
+        this = ended_run(run, replace(end, ended_at=end.ended_at or now))
+        before = [row for row in await store.call(store.it.runs, where) if row.token != run.token]
         facts = quarantine.Facts(entry.job, (this, *before), await self._reinstated_at(run))
         verdict = quarantine.decide(facts)
         if verdict is None:
             return False
-        lines = await self._last_lines(run)
+        lines = await self._last_lines(entry, run)
         await store.call(
             store.it.quarantine,
             Quarantine(
@@ -117,3 +109,45 @@ class Again:
             {"HOSTAGENT_JOB": run.job, "MESSAGE_ID": QUARANTINED, "PRIORITY": "3"},
         )
         return True
+
+    async def _last_lines(self, entry: Entry, run: Run) -> str:
+        """The end of what it printed, if it ran here."""
+        if run.host != self._world.host or not run.invocation_id:
+            return ""
+        try:
+            lines = await asyncio.to_thread(
+                self._world.journal_tail, run.invocation_id, entry.unit.service, run.started_at
+            )
+        except SystemdError as error:
+            return error.message
+        return "\n".join(lines)
+
+    async def _reinstated_at(self, run: Run) -> datetime | None:
+        """When a person last put it back: what crashed before is forgiven."""
+        store = self._world.store
+        name = reinstated(run.job, run.scope)
+        for event in reversed(await store.call(store.it.audit_log)):
+            if (event.action, event.target) == (REINSTATE, name):
+                return event.at
+        return None
+
+
+def reinstated(job: str, scope: str) -> str:
+    """The target of the audit log's record of a reinstatement."""
+    return f"job {job}@{scope}" if scope else f"job {job}"
+
+
+def ended_run(run: Run, end: End) -> Run:
+    """The run as its row stands after the final write."""
+    return replace(
+        run,
+        outcome=end.outcome,
+        end_reason=end.reason,
+        result=end.result,
+        exit_code=end.exit_code,
+        signal=end.signal,
+        ended_at=end.ended_at,
+        usage=end.usage,
+        report=end.report,
+        report_problem=end.report_problem,
+    )

@@ -22,13 +22,15 @@ class Entry:
     """One (job, scope): its unit, where it stands, and what waits for it.
 
     ``lock`` is held while anything is decided or written about the entry. ``active`` mirrors the
-    cursor's claim where that is this host's, ``elsewhere`` where it is another's. ``freed_from`` and ``freed_at`` are when its last run began and ended.
-    ``next_due`` is its next occurrence, ``wake_at`` when the second clock looks whether that has
-    started. ``stopped`` is why the agent stopped the active run. ``queued`` are manual runs that
-    wait (``overlap = "queue"``). ``retry`` is the attempt that the next one follows from
-    ``retry_at`` on. ``quarantined`` is why the job was taken out. ``waits_elsewhere``: it waits
-    for a run on another host, whose end nobody tells us. ``is_lost``: the active run's lease has
-    run out, so PID 1 stops it.
+    cursor's claim where that is this host's, ``elsewhere`` where it is another's. ``freed_from``
+    and ``freed_at`` are when its last run began and ended. ``next_due`` is its next occurrence,
+    ``wake_at`` when the second clock looks whether that has started. ``stopped`` is why the agent
+    stopped the active run. ``queued`` are manual runs that wait (``overlap = "queue"``).
+
+    ``retry`` is the attempt that the next one follows from ``retry_at`` on. ``quarantined`` is why
+    the job was taken out. ``waits_elsewhere``: it waits for a run on another host, whose end
+    nobody tells us. ``is_lost``: the active run's lease has run out, so PID 1 stops it.
+    ``pool_mates`` are the jobs of its pool.
     """
 
     job: Job
@@ -50,6 +52,7 @@ class Entry:
     quarantined: str | None = None
     waits_elsewhere: bool = False
     is_lost: bool = False
+    pool_mates: frozenset[str] = frozenset()
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -91,6 +94,10 @@ class Book:
         self._by_name: dict[tuple[str, str], Entry] = {}
         stands = {(cursor.job, cursor.scope): cursor for cursor in cursors}
         jobs = {job.name: job for job in manifest.jobs} if manifest else {}
+        self._pools: dict[str, frozenset[str]] = {}
+        for job in jobs.values():
+            if job.pool is not None:
+                self._pools[job.pool] = self._pools.get(job.pool, frozenset()) | {job.name}
         for unit in manifest.units if manifest else ():
             self._add(jobs[unit.job], unit, stands.pop((unit.job, unit.scope), None), before)
         for cursor in stands.values():
@@ -102,6 +109,7 @@ class Book:
         if entry is None:
             entry = Entry(job, unit, job.schedule.hash)
         entry.deploy(job, unit)
+        entry.pool_mates = self._pools.get(job.pool, frozenset()) if job.pool else frozenset()
         entry.stand(cursor, self.host)
         self._by_service[unit.service] = entry
         self._by_name[unit.job, unit.scope] = entry

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from hostagent.agent import handover
-from hostagent.agent.again import Again
+from hostagent.agent.again import Again, ended_run
 from hostagent.agent.book import Entry
 from hostagent.agent.messages import fields_of, outcome_fields
 from hostagent.agent.world import World
@@ -93,14 +93,14 @@ class Endings:
         service = entry.unit.service
         report, problem = await asyncio.to_thread(handover.read_report, world.paths, service)
         if entry.is_lost and ended.result != "success":
-            ended = replace(ended, result="lease-lost")
+            ended = replace(ended, result="fenced")
         end = replace(
             end_of(ended, entry.stopped),
             ended_at=ended.ended_at or world.clock.now(),
             report=report,
             report_problem=problem,
         )
-        retry_at = await self._again.after(entry, run, end)
+        end, retry_at = await self._again.after(entry, run, end)
         store = world.store
         finish = Finish(run.job, run.scope, run.token, end, retry_at)
         (answer,) = await store.call(store.it.finish, [finish])
@@ -130,22 +130,6 @@ class Endings:
         waiter: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(run_id, []).append(waiter)
         return await waiter
-
-
-def ended_run(run: Run, end: End) -> Run:
-    """The run as its row stands after the final write."""
-    return replace(
-        run,
-        outcome=end.outcome,
-        end_reason=end.reason,
-        result=end.result,
-        exit_code=end.exit_code,
-        signal=end.signal,
-        ended_at=end.ended_at,
-        usage=end.usage,
-        report=end.report,
-        report_problem=end.report_problem,
-    )
 
 
 def _is_of_earlier_boot(run: Run, world: World) -> bool:

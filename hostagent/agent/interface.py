@@ -78,6 +78,12 @@ class Service(Protocol):
     async def reload(self, caller: Peer) -> None:
         """Take up the manifest in force."""
 
+    async def drain(self, caller: Peer, drains: bool) -> list[str]:
+        """Claim nothing of the cluster's any more, or again; the runs that go on here."""
+
+    async def reinstate(self, caller: Peer, job: str, scope: str) -> bool:
+        """Put a job back that was in quarantine; False when it was not."""
+
     async def status(self) -> Status:
         """What the agent sees."""
 
@@ -118,6 +124,16 @@ class AgentInterface(VarlinkInterface, name=NAME):
     async def Reload(self) -> None:
         """Read the manifest again; returns when it is in force."""
         await self._service.reload(self._caller)
+
+    @varlinkmethod(return_parameter="running")
+    async def Drain(self, *, drains: bool) -> list[str]:
+        """Claim nothing of the cluster's here any more, or again; the runs that go on."""
+        return await self._service.drain(self._caller, drains)
+
+    @varlinkmethod(return_parameter="was_out")
+    async def Reinstate(self, *, job: str, scope: str) -> bool:
+        """Put a job back that was in quarantine."""
+        return await self._service.reinstate(self._caller, job, scope)
 
     @varlinkmethod
     async def Status(self) -> Status:

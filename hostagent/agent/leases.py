@@ -9,7 +9,8 @@ from hostagent.agent.again import Again
 from hostagent.agent.book import Entry
 from hostagent.agent.world import World
 from hostagent.errors import SystemdError
-from hostagent.model import End, Kind, Outcome, Run
+from hostagent.model import Run
+from hostagent.policy.outcome import Ended, end_of
 from hostagent.store.port import Finish
 
 FENCE = "hostagentd-fence.service"
@@ -55,10 +56,8 @@ class Leases:
     async def take_over(self, entry: Entry, run: Run, reason: str) -> None:
         """End a run whose host was lost; the next attempt may start at once, anywhere."""
         store = self._world.store
-        end = End(Outcome.FAILED, f"its host was lost: {reason}", "host-lost")
-        retry_at = None
-        if run.kind is Kind.SCHEDULED:
-            retry_at = await self._again.after(entry, run, end)
+        end = end_of(Ended("lease-lost", detail=reason))
+        end, retry_at = await self._again.after(entry, run, end)
         finish = Finish(run.job, run.scope, run.token, end, retry_at)
         await store.call(store.it.finish, [finish])
         self._world.record(

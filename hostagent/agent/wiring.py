@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -39,6 +40,8 @@ from hostagent.systemd.manager import Manager
 from hostagent.systemd.port import Systemd
 
 LISTEN_FDS_START = 3
+EVIDENCE_LINES = 20
+"""How much of its output is kept with a job in quarantine."""
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +65,7 @@ async def _run(paths: Paths) -> None:
     )
     manager, signals = Manager(user=paths.user), Manager(user=paths.user)
     systemd = Offloaded[Systemd](manager, "systemd")
+    journal = Journal(paths.user)
     with contextlib.closing(WallTimer()) as timer:
         world = World(
             paths=paths,
@@ -75,7 +79,8 @@ async def _run(paths: Paths) -> None:
             systemd=systemd,
             cluster=cluster,
             record=_record,
-            journal_end=partial(_journal_end, Journal(paths.user)),
+            journal_end=partial(_journal_end, journal),
+            journal_tail=partial(_journal_tail, journal),
         )
         daemon = Daemon(world, signals, timer, partial(read_manifest, paths))
         async with _beating(daemon, settings):
@@ -220,3 +225,9 @@ def _journal_end(journal: Journal, invocation_id: str) -> Ended | None:
     if end is None:
         return None
     return Ended(end.result, end.exit_code, end.signal, None, end.ended_at, end.usage)
+
+
+def _journal_tail(
+    journal: Journal, invocation_id: str, unit: str, since: datetime | None
+) -> list[str]:
+    return journal.tail(invocation_id, unit, EVIDENCE_LINES, since)

@@ -20,7 +20,8 @@ class World:
     """Everything outside the agent's own decisions.
 
     ``record`` writes a structured journal entry; ``journal_end`` asks the journal how an
-    invocation ended (None: it does not say). ``booted_at`` is when PID 1 began,
+    invocation ended (None: it does not say), ``journal_tail`` for the last lines that an invocation
+    of a unit printed since then. ``booted_at`` is when PID 1 began,
     ``retention`` how long the ledger keeps what has ended.
     """
 
@@ -36,3 +37,4 @@ class World:
     cluster: Cluster
     record: Callable[[str, dict[str, str]], None]
     journal_end: Callable[[str], Ended | None]
+    journal_tail: Callable[[str, str, datetime | None], list[str]]

@@ -41,9 +41,9 @@ def _now() -> datetime:
 class Site:
     """Where to deploy, and with whom: what the composition root made for this host.
 
-    ``name`` is the host's, as ``labels`` are. ``systemd`` and ``store`` are None for an image (``--root``): files
-    and links are made and nobody is asked or told. ``notify_agent`` tells a running agent that
-    there is a new manifest; it must not raise when there is none.
+    ``name`` and ``labels`` are the host's. ``systemd`` and ``store`` are None for an image
+    (``--root``): files and links are made and nobody is asked or told. ``notify_agent`` tells a
+    running agent that there is a new manifest; it must not raise when there is none.
     """
 
     paths: Paths
