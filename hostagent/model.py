@@ -25,6 +25,9 @@ T = TypeVar("T")
 
 UNIT_PREFIX = "hostagent-"
 
+LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(=[A-Za-z0-9_.:/-]+)?")
+"""A label, as hosts have them and jobs ask for them: a name, or a name and a value."""
+
 
 class Form(StrEnum):
     """How a schedule was written; exactly one form for each job."""
