@@ -86,6 +86,7 @@ class Daemon:
         async with self._reloading:
             manifest = await asyncio.to_thread(self._read_manifest)
             if manifest is not None:
+                self.world.cluster.labels = manifest.labels
                 await self._register_unknown(manifest)
             await self._rebuild(manifest)
             for entry in self.book:

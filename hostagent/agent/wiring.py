@@ -61,7 +61,6 @@ async def _run(paths: Paths) -> None:
         settings.host,
         _open_session(engine, paths, settings),
         settings.lease_ttl if engine.is_shared else None,
-        settings.labels,
     )
     manager, signals = Manager(user=paths.user), Manager(user=paths.user)
     systemd = Offloaded[Systemd](manager, "systemd")

@@ -136,11 +136,16 @@ def _site(paths: Paths, *, writing: bool = False) -> Iterator[Site]:
     """The host to deploy to, with PID 1 and, for writing, the store; or an image."""
     from hostagent.agent.config import load
     from hostagent.deploy.apply import Site
+    from hostagent.errors import RefusedError
+    from hostagent.host.labels import gather
 
     settings = load(paths)
     if paths.root != Path("/"):
         yield Site(paths, settings.host, labels=settings.labels)
         return
+    labels = gather(settings.labels, settings.labels_command)
+    if labels.problems:
+        raise RefusedError("\n".join(labels.problems), "which jobs run here would not be certain")
     from hostagent.store.open import open_store
     from hostagent.systemd.manager import Manager
 
@@ -153,7 +158,7 @@ def _site(paths: Paths, *, writing: bool = False) -> Iterator[Site]:
             manager,
             store,
             lambda: _tell_agent(paths),
-            labels=settings.labels,
+            labels=labels.labels,
         )
     finally:
         manager.close()
