@@ -37,3 +37,4 @@ def register(app: typer.Typer) -> None:
     for command in COMMANDS:
         app.command(command.__name__.rstrip("_"))(command)
     app.add_typer(running.agent, name="agent")
+    app.add_typer(running.token, name="token")
