@@ -1,9 +1,9 @@
 """The agent's Varlink interface: the same declaration serves the daemon and the command line.
 
-Anyone may call ``Status`` and ``Wait``; ``Admit`` only the process that PID 1 runs in the very
-unit it names; the rest needs root, the group ``hostagent``, or (with ``--user``) one's own uid.
-Times are RFC 3339. What a method refuses comes back as one of the errors below, whose ``reason``
-is a sentence for people.
+Anyone may call ``Status``, ``Wait`` and ``Holds``; ``Admit`` only the process that PID 1 runs in
+the very unit it names; the rest needs root, the group ``hostagent``, or (with ``--user``) one's own
+uid. Times are RFC 3339. What a method refuses comes back as one of the errors below, whose
+``reason`` is a sentence for people.
 """
 
 # ruff: noqa: N802 -- Varlink methods and errors are written LikeThis
@@ -87,6 +87,9 @@ class Service(Protocol):
     async def status(self) -> Status:
         """What the agent sees."""
 
+    async def holds(self, job: str, scope: str, token: int) -> bool:
+        """Whether this host's run with that token may go on."""
+
 
 class AgentInterface(VarlinkInterface, name=NAME):
     """What can be asked of the agent; one instance for each connection knows its caller."""
@@ -139,3 +142,8 @@ class AgentInterface(VarlinkInterface, name=NAME):
     async def Status(self) -> Status:
         """What this agent sees."""
         return await self._service.status()
+
+    @varlinkmethod(return_parameter="holds")
+    async def Holds(self, *, job: str, scope: str, token: int) -> bool:
+        """Is the run with this token still the holder of its claim? Asked by jobs themselves."""
+        return await self._service.holds(job, scope, token)

@@ -200,6 +200,12 @@ class AgentService:
             next_at=rfc3339(next_at) if next_at else "",
         )
 
+    async def holds(self, job: str, scope: str, token: int) -> bool:
+        """Whether this host's run with that token may go on."""
+        entry = self._daemon.book.find(job, scope)
+        run = entry.active if entry is not None else None
+        return run is not None and (run.token, run.host) == (token, self._world.host)
+
     def _may_change(self, caller: Peer) -> None:
         if not may_change(caller):
             raise NotPermitted(

@@ -40,3 +40,4 @@ def register(app: typer.Typer) -> None:
         app.command(command.__name__.rstrip("_"))(command)
     app.add_typer(cluster.quarantine, name="quarantine")
     app.add_typer(running.agent, name="agent")
+    app.add_typer(running.token, name="token")
