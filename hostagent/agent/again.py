@@ -44,15 +44,11 @@ class Again:
         return end, None
 
     async def _facts(self, entry: Entry, run: Run, end: End) -> retry.Facts:
+        store, is_leased = self._world.store, self._world.cluster.leases(entry)
         before: Sequence[Run] = ()
-        store = self._world.store
-        if run.attempt > 1:
-            before = await store.call(store.it.run, run.run_id)
-        lost = [
-            one
-            for one in before
-            if one.attempt < run.attempt and error_class(one.outcome, one.result) in retry.LOST
-        ]
+        if is_leased and run.attempt > 1:
+            attempts = await store.call(store.it.run, run.run_id)
+            before = [one for one in attempts if one.attempt < run.attempt]
         return retry.Facts(
             job=entry.job,
             run_id=run.run_id,
@@ -60,9 +56,10 @@ class Again:
             attempt=run.attempt,
             end=end,
             now=self._world.clock.now(),
-            taken_over=len(lost),
+            taken_over=retry.taken_over(before),
             next_at=entry.next_due,
             pool=await self._pool_hour(entry),
+            is_leased=is_leased,
         )
 
     async def _pool_hour(self, entry: Entry) -> retry.PoolHour | None:

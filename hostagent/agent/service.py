@@ -203,8 +203,10 @@ class AgentService:
     async def holds(self, job: str, scope: str, token: int) -> bool:
         """Whether this host's run with that token may go on."""
         entry = self._daemon.book.find(job, scope)
-        run = entry.active if entry is not None else None
-        return run is not None and (run.token, run.host) == (token, self._world.host)
+        if entry is None or entry.active is None or entry.active.token != token:
+            return False
+        cluster = self._world.cluster
+        return not cluster.leases(entry) or cluster.may_act(self._world.clock.boottime_s())
 
     def _may_change(self, caller: Peer) -> None:
         if not may_change(caller):

@@ -5,8 +5,9 @@ rules, in order:
 
 1. Only what failed is tried again, and only where it is known how: never on ``unknown`` alone.
 2. A manual run is tried once: the person who asked for it sees how it ended.
-3. A run of ``run_on = "one"`` that was lost with its host or lease is taken over at once, whatever
+3. A leased run that was lost with its host or its lease is taken over at once, whatever
    ``retries`` says: it was not the job that failed. (If it was, quarantine puts an end to it.)
+   Where nobody could take over, going down with the host is a failure like any other.
 4. ``retries`` more attempts, each after its wait: ``backoff``, give or take 10 %.
 5. A pool's jobs share a budget of retries, so that a broken downstream is not asked a thousand
    times over: a tenth of the pool's starts in the last hour, but ten.
@@ -22,7 +23,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from hostagent.model import Backoff, End, Job, Kind, Outcome, Run, RunOn
+from hostagent.model import Backoff, End, Job, Kind, Outcome, Run
 from hostagent.policy.outcome import ErrorClass, error_class, failure
 from hostagent.policy.words import span_text, when
 
@@ -57,7 +58,8 @@ class Facts:
     """All that the decision looks at.
 
     ``attempt`` counts from 1, ``taken_over`` of the run's attempts before it were lost with their
-    host and have used up no retry. ``next_at`` is the job's next occurrence.
+    host and have used up no retry. ``next_at`` is the job's next occurrence. ``is_leased``: the
+    run is the cluster's, in a store that several hosts share.
     """
 
     job: Job
@@ -69,6 +71,7 @@ class Facts:
     taken_over: int = 0
     next_at: datetime | None = None
     pool: PoolHour | None = None
+    is_leased: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ def decide(facts: Facts) -> Retry | Final:
     how = failure(end.result, end.exit_code, end.signal)
     if facts.kind is Kind.MANUAL:
         return Final(f"no retry: it failed ({how}), and a manual run is tried once")
-    if kind_of_failure in LOST and job.run_on is RunOn.ONE:
+    if kind_of_failure in LOST and facts.is_leased:
         return Retry(facts.now, f"attempt {facts.attempt} was lost ({how}); taken over at once")
     used = facts.attempt - 1 - facts.taken_over
     failed = f"attempt {used + 1} of {job.retries + 1} failed ({how})"
@@ -118,10 +121,8 @@ def decide(facts: Facts) -> Retry | Final:
     return Retry(at, f"{failed}; next in {span_text(pause)} (at {shown}){overtaken}")
 
 
-def taken_over(job: Job, attempts: Iterable[Run]) -> int:
-    """How many of these attempts of a run were lost with their host, and cost no retry."""
-    if job.run_on is not RunOn.ONE:
-        return 0
+def taken_over(attempts: Iterable[Run]) -> int:
+    """How many of these attempts of a leased run were lost with their host, and cost no retry."""
     return sum(error_class(run.outcome, run.result) in LOST for run in attempts)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostagent.model import Backoff, End, Form, Job, Kind, Outcome, Run, RunOn, Schedule
+from hostagent.model import Backoff, End, Form, Job, Kind, Outcome, Run, Schedule
 from hostagent.policy.outcome import CLASSES
 from hostagent.policy.retry import Facts, Final, PoolHour, Retry, decide, taken_over, wait
 
@@ -70,7 +70,7 @@ def test_a_manual_run_is_tried_once() -> None:
 
 def test_a_lost_run_is_taken_over_at_once_and_uses_up_nothing() -> None:
     """Even without retries; and what fails after that still has all of them."""
-    lost = replace(FAILED, end=LOST, job=replace(JOB, retries=0))
+    lost = replace(FAILED, end=LOST, job=replace(JOB, retries=0), is_leased=True)
     assert decide(lost) == Retry(T, "attempt 1 was lost (lease lost); taken over at once")
     after = decide(replace(FAILED, attempt=5, taken_over=2))
     assert after.reason.startswith("attempt 3 of 4 failed (exit 3); next in ")
@@ -78,20 +78,18 @@ def test_a_lost_run_is_taken_over_at_once_and_uses_up_nothing() -> None:
 
 
 def test_lost_attempts_are_counted_from_the_ledger() -> None:
-    """Those of the run before this one; a job that runs on each host has none."""
+    """Those of the run before this one."""
     run = Run("backup", "", Kind.SCHEDULED, T, 1, 7, "db1", "due", outcome=Outcome.FAILED)
     rows = [replace(run, result=r) for r in ("lease-lost", "exit-code", "fenced", "host-lost")]
-    assert taken_over(JOB, rows) == 3
-    assert taken_over(replace(JOB, run_on=RunOn.EACH), rows) == 0
+    assert taken_over(rows) == 3
 
 
-def test_what_runs_on_each_host_is_not_taken_over() -> None:
-    """It is that host's: when it is back, the run is tried again as after any failure."""
-    each = replace(JOB, run_on=RunOn.EACH)
-    verdict = decide(replace(FAILED, end=LOST, job=each))
+def test_what_is_its_hosts_own_is_not_taken_over() -> None:
+    """When the host is back, the run is tried again as after any failure."""
+    verdict = decide(replace(FAILED, end=LOST))
     assert isinstance(verdict, Retry)
     assert verdict.at > T
-    assert isinstance(decide(replace(FAILED, end=LOST, job=each, attempt=4)), Final)
+    assert isinstance(decide(replace(FAILED, end=LOST, attempt=4)), Final)
 
 
 def test_a_retry_behind_the_next_occurrence_is_scheduled_all_the_same() -> None:
@@ -113,7 +111,7 @@ def test_a_pool_has_a_budget_of_retries() -> None:
     assert isinstance(decide(replace(spent, pool=PoolHour("disk", 34, 9))), Retry)
     assert isinstance(decide(replace(spent, pool=PoolHour("disk", 500, 49))), Retry)
     assert isinstance(decide(replace(spent, pool=PoolHour("disk", 500, 50))), Final)
-    assert isinstance(decide(replace(spent, end=LOST)), Retry)
+    assert isinstance(decide(replace(spent, end=LOST, is_leased=True)), Retry)
 
 
 def test_waits_written_one_by_one_are_taken_in_turn() -> None:
@@ -165,7 +163,7 @@ def test_what_failed_together_comes_back_apart() -> None:
     attempt=st.integers(1, 2000),
     taken_over=st.integers(0, 2000),
     retries=st.integers(0, 1000),
-    run_on=st.sampled_from(RunOn),
+    is_leased=st.booleans(),
     pool=st.none() | st.builds(PoolHour, st.just("p"), st.integers(0, 500), st.integers(0, 100)),
     next_at=st.none() | st.just(T + SECOND),
 )
@@ -174,13 +172,13 @@ def test_retries_come_to_an_end(
     attempt: int,
     taken_over: int,
     retries: int,
-    run_on: RunOn,
+    is_leased: bool,
     pool: PoolHour | None,
     next_at: datetime | None,
 ) -> None:
     """Only take-overs do not count; a retry is never in the past."""
     taken_over = min(taken_over, attempt - 1)
-    job = replace(JOB, retries=retries, run_on=run_on)
+    job = replace(JOB, retries=retries)
     verdict = decide(
         replace(
             FAILED,
@@ -190,6 +188,7 @@ def test_retries_come_to_an_end(
             taken_over=taken_over,
             pool=pool,
             next_at=next_at,
+            is_leased=is_leased,
         )
     )
     if isinstance(verdict, Final):
