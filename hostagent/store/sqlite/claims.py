@@ -62,10 +62,12 @@ def claim(db: sqlite3.Connection, session: Session, want: Want, now: datetime) -
     run = _opened(session, want, cursor["token"] + 1)
     db.execute(INSERT_RUN, run_values(run))
     db.execute(
-        "UPDATE cursor SET token=?, active_token=?, high_water=? WHERE job=? AND scope=?",
+        "UPDATE cursor SET token=?, active_token=?, active_session=?, high_water=? "
+        "WHERE job=? AND scope=?",
         (
             run.token,
             run.token,
+            session.id,
             micros(run.scheduled_for) if opens else cursor["high_water"],
             run.job,
             run.scope,
@@ -86,7 +88,9 @@ def finish(db: sqlite3.Connection, one: Finish, now: datetime) -> Accepted | Sta
         repeated = any(_is_same_end(before, one.end) for before in attempts_of(db, *key))
         return Accepted() if repeated else Stale()
     _write_end(db, one, now)
-    db.execute("UPDATE cursor SET active_token=NULL WHERE job=? AND scope=?", key[:2])
+    db.execute(
+        "UPDATE cursor SET active_token=NULL, active_session=NULL WHERE job=? AND scope=?", key[:2]
+    )
     if one.retry_at is not None:
         give_up_retry(db, held, "superseded by another run's retry")
         db.execute(
@@ -94,8 +98,7 @@ def finish(db: sqlite3.Connection, one: Finish, now: datetime) -> Accepted | Sta
             (one.token, micros(one.retry_at), *key[:2]),
         )
     if held["retired"]:
-        held = db.execute("SELECT * FROM cursor WHERE job=? AND scope=?", key[:2]).fetchone()
-        give_up_retry(db, held, "not tried again: the job was removed or renamed")
+        give_up(db, one.job, one.scope, "not tried again: the job was removed or renamed")
     if held["successor"] is not None:
         db.execute(
             "UPDATE OR IGNORE run SET job=? WHERE job=? AND scope=? AND token=? AND attempt>0",
@@ -173,6 +176,13 @@ def successor_of(db: sqlite3.Connection, job: str, scope: str) -> str | None:
     ).fetchone()
     heir: str | None = None if row is None else row["successor"]
     return heir
+
+
+def give_up(db: sqlite3.Connection, job: str, scope: str, why: str) -> None:
+    """Give up the pending retry of a (job, scope), if there is one."""
+    cursor = db.execute("SELECT * FROM cursor WHERE job=? AND scope=?", (job, scope)).fetchone()
+    if cursor is not None:
+        give_up_retry(db, cursor, why)
 
 
 def give_up_retry(db: sqlite3.Connection, cursor: sqlite3.Row, why: str) -> None:

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-from hostagent import model
-from hostagent.model import Run, parse_run_id
+from hostagent.model import Run
 from hostagent.store.port import (
+    MAX_SKEW,
     Accepted,
     AuditEvent,
     Claimed,
     Cursor,
     Decision,
     Finish,
+    Over,
     Pause,
     PauseTarget,
+    Presence,
+    Profile,
+    Quarantine,
     Refusal,
     Refused,
     Registration,
+    Renewed,
     RunFilter,
     Session,
     Settlement,
@@ -29,9 +32,9 @@ from hostagent.store.port import (
     Stale,
     Want,
 )
-from hostagent.store.sqlite import claims, registry, rows
+from hostagent.store.sqlite import claims, ledger, registry, rows, sessions
 from hostagent.store.sqlite.connection import Connection
-from hostagent.store.sqlite.rows import SELECT_RUN, instant, micros, run_of
+from hostagent.store.sqlite.rows import instant, micros
 
 KEPT_DECISIONS = 50
 
@@ -39,8 +42,17 @@ KEPT_DECISIONS = 50
 class SqliteStore:
     """See ``port.Store``. One thread at a time."""
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    is_shared = False
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        read_only: bool = False,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._db = Connection(path, read_only=read_only)
+        self._clock = clock
 
     def close(self) -> None:
         """See the port."""
@@ -48,7 +60,7 @@ class SqliteStore:
 
     def now(self) -> datetime:
         """This host's clock: there is no other."""
-        return datetime.now(UTC)
+        return self._clock()
 
     # What is due
 
@@ -58,14 +70,20 @@ class SqliteStore:
         closing: Sequence[Settlement],
         at: datetime,
         *,
-        remove_others: bool = True,
+        remove_others: bool | Collection[str] = True,
+        host: str = "",
     ) -> list[str]:
         """See the port."""
         with self._db.transaction() as db:
             for settlement in closing:
                 if claims.settle(db, settlement) == Refused(Refusal.PASSED):
                     raise registry.conflict(settlement.job)
-            return registry.register(db, jobs, at, self.now(), remove_others=remove_others)
+            changed = registry.register(
+                db, jobs, at, self.now(), remove_others=remove_others, host=host
+            )
+            if changed:
+                sessions.change(db)
+            return changed
 
     def specs(self, job: str | None = None) -> list[SpecRecord]:
         """See the port."""
@@ -76,40 +94,64 @@ class SqliteStore:
 
     # Who is here
 
-    def open_session(self, host: str, boot_id: str, resume: str | None = None) -> Session:
+    def open_session(
+        self,
+        host: str,
+        boot_id: str,
+        resume: str | None = None,
+        *,
+        ttl: timedelta | None = None,
+        profile: Profile | None = None,
+    ) -> Session:
+        """See the port."""
+        asked = Session(resume or "", host, boot_id)
+        with self._db.transaction() as db:
+            return sessions.open_session(db, asked, self.now(), ttl, profile)
+
+    def beat(
+        self, session: Session, *, ttl: timedelta | None = None, profile: Profile | None = None
+    ) -> Renewed | Over:
         """See the port."""
         with self._db.transaction() as db:
-            same = db.execute(
-                "SELECT 1 FROM session WHERE id=? AND host=? AND boot_id=? AND state=0",
-                (resume, host, boot_id),
-            ).fetchone()
-            if same and resume:
-                return Session(resume, host, boot_id)
-            db.execute("UPDATE session SET state=1 WHERE host=? AND state=0", (host,))
-            session = Session(uuid.uuid4().hex, host, boot_id)
-            db.execute(
-                "INSERT INTO session VALUES (?,?,?,?,0)",
-                (session.id, host, boot_id, micros(self.now())),
-            )
-            return session
+            return sessions.beat(db, session, self.now(), ttl, profile)
+
+    def sessions(self) -> list[Presence]:
+        """See the port."""
+        found = self._db.read(
+            "SELECT s.*, coalesce(c.claims, 0) AS claims FROM session s LEFT JOIN "
+            "(SELECT active_session, count(*) AS claims FROM cursor "
+            "WHERE active_session IS NOT NULL GROUP BY active_session) c "
+            "ON c.active_session=s.id WHERE s.state=0 OR c.claims>0 ORDER BY s.host, s.id"
+        )
+        now = self.now()
+        return [sessions.presence_of(row, now) for row in found]
+
+    def revoke(self, session_id: str, beat: int) -> bool:
+        """See the port."""
+        with self._db.transaction() as db:
+            return sessions.revoke(db, session_id, beat, self.now())
+
+    def held(self, session_id: str) -> list[Run]:
+        """See the port."""
+        return ledger.held(self._db.read, session_id)
 
     def close_session(self, session: Session) -> None:
         """See the port."""
         with self._db.transaction() as db:
-            db.execute("UPDATE session SET state=1 WHERE id=?", (session.id,))
+            sessions.close_session(db, session)
 
     # Claims
 
-    def claim(self, session: Session, wants: Sequence[Want]) -> list[Claimed | Refused]:
+    def claim(
+        self, session: Session, wants: Sequence[Want], clock: datetime | None = None
+    ) -> list[Claimed | Refused]:
         """See the port."""
         with self._db.transaction() as db:
-            is_open = db.execute(
-                "SELECT 1 FROM session WHERE id=? AND host=? AND boot_id=? AND state=0",
-                (session.id, session.host, session.boot_id),
-            ).fetchone()
-            if not is_open:
-                return [Refused(Refusal.SESSION) for _ in wants]
             now = self.now()
+            if not sessions.may_claim(db, session, now):
+                return [Refused(Refusal.SESSION) for _ in wants]
+            if clock is not None and abs(now - clock) > MAX_SKEW:
+                return [Refused(Refusal.SKEW) for _ in wants]
             return [claims.claim(db, session, want, now) for want in wants]
 
     def attach(self, job: str, scope: str, token: int, invocation_id: str, at: datetime) -> bool:
@@ -131,100 +173,37 @@ class SqliteStore:
         """See the port."""
         with self._db.transaction() as db:
             now = self.now()
-            return [claims.finish(db, finish, now) for finish in finishes]
+            answers = [claims.finish(db, finish, now) for finish in finishes]
+            if any(
+                isinstance(answer, Accepted) and finish.retry_at
+                for answer, finish in zip(answers, finishes, strict=True)
+            ):
+                sessions.change(db)
+            return answers
 
     def settle(self, settlements: Sequence[Settlement]) -> list[Accepted | Refused]:
         """See the port."""
         with self._db.transaction() as db:
             return [claims.settle(db, settlement) for settlement in settlements]
 
-    def cursors(self) -> list[Cursor]:
+    def cursors(self, names: Collection[tuple[str, str]] | None = None) -> list[Cursor]:
         """See the port."""
-        found = self._db.read(
-            "SELECT c.job AS c_job, c.scope AS c_scope, c.spec_hash AS c_hash, c.high_water, "
-            "c.token AS c_token, c.active_token, c.retry_at, r.* FROM cursor c LEFT JOIN run r "
-            "ON r.job=c.job AND r.scope=c.scope AND r.token=c.active_token AND r.attempt>0 "
-            "AND r.outcome IS NULL "
-            "WHERE c.retired=0 OR c.active_token IS NOT NULL ORDER BY c.job, c.scope"
-        )
-        return [
-            Cursor(
-                row["c_job"],
-                row["c_scope"],
-                row["c_hash"],
-                rows.at(row["high_water"]),
-                row["c_token"],
-                run_of(row) if row["active_token"] is not None else None,
-                instant(row["retry_at"]),
-            )
-            for row in found
-        ]
+        return ledger.cursors(self._db.read, names)
 
     # The ledger
 
     def runs(self, where: RunFilter) -> list[Run]:
         """See the port."""
-        terms: list[tuple[str, Any]] = [
-            ("job=?", where.job),
-            ("scope=?", where.scope),
-            ("kind=?", where.kind and str(where.kind)),
-            ("host=?", where.host),
-            ("scheduled_for>=?", micros(where.since)),
-            ("scheduled_for<=?", micros(where.until)),
-        ]
-        chosen = [(term, value) for term, value in terms if value is not None]
-        sql, values = [term for term, _ in chosen], [value for _, value in chosen]
-        if where.outcomes:
-            sql.append(f"outcome IN ({', '.join('?' * len(where.outcomes))})")
-            values += [str(outcome) for outcome in where.outcomes]
-        if where.open_only:
-            sql.append("outcome IS NULL")
-        condition = f" WHERE {' AND '.join(sql)}" if sql else ""
-        order = " ORDER BY scheduled_for DESC, token DESC LIMIT ?"
-        values.append(-1 if where.limit is None else where.limit)
-        return [run_of(row) for row in self._db.read(SELECT_RUN + condition + order, *values)]
+        return ledger.runs(self._db.read, where)
 
     def run(self, run_id: str) -> list[Run]:
         """See the port."""
-        name = parse_run_id(run_id)
-        if name is None:
-            return []
-        job, scope, kind, at = name
-        found = self._db.read(
-            f"{SELECT_RUN} WHERE job=? AND scope=? AND kind=? AND scheduled_for=? ORDER BY attempt",
-            job,
-            scope,
-            str(kind),
-            micros(at),
-        )
-        if found:
-            return [run_of(row) for row in found]
-        (heir,) = self._db.read(
-            "SELECT max(successor) AS job FROM cursor WHERE job=? AND scope=?", job, scope
-        )
-        return self.run(model.run_id(heir["job"], scope, kind, at)) if heir["job"] else []
+        return ledger.run(self._db.read, run_id)
 
     def prune(self, before: datetime) -> int:
         """See the port."""
-        limit = micros(before)
         with self._db.transaction() as db:
-            count = db.execute(
-                "DELETE FROM run WHERE scheduled_for<? "
-                "AND NOT EXISTS (SELECT 1 FROM run AS going WHERE going.job=run.job "
-                "AND going.scope=run.scope AND going.kind=run.kind "
-                "AND going.scheduled_for=run.scheduled_for AND going.outcome IS NULL) "
-                "AND NOT EXISTS (SELECT 1 FROM cursor, run AS tried WHERE cursor.job=run.job "
-                "AND cursor.scope=run.scope AND tried.job=run.job AND tried.scope=run.scope "
-                "AND tried.token=cursor.retry_token AND tried.kind=run.kind "
-                "AND tried.scheduled_for=run.scheduled_for)",
-                (limit,),
-            ).rowcount
-            db.execute("DELETE FROM decision WHERE at<?", (limit,))
-            db.execute("DELETE FROM job_spec WHERE valid_to<?", (limit,))
-            kept = db.execute("SELECT v FROM meta WHERE k='retained_since'").fetchone()
-            if kept is None or int(kept["v"]) < (limit or 0):
-                db.execute("REPLACE INTO meta VALUES ('retained_since', ?)", (str(limit),))
-            return count
+            return ledger.prune(db, micros(before) or 0)
 
     def retained_since(self) -> datetime | None:
         """See the port."""
@@ -245,16 +224,46 @@ class SqliteStore:
         )
         with self._db.transaction() as db:
             db.execute("REPLACE INTO pause VALUES (?,?,?,?,?,?)", values)
+            sessions.change(db)
 
     def resume(self, target: PauseTarget, name: str) -> bool:
         """See the port."""
         with self._db.transaction() as db:
             gone = db.execute("DELETE FROM pause WHERE target=? AND name=?", (str(target), name))
+            if gone.rowcount:
+                sessions.change(db)
             return gone.rowcount > 0
 
     def pauses(self) -> list[Pause]:
         """See the port."""
         return [rows.pause_of(row) for row in self._db.read("SELECT * FROM pause")]
+
+    # What keeps crashing
+
+    def quarantine(self, quarantine: Quarantine) -> None:
+        """See the port."""
+        with self._db.transaction() as db:
+            claims.give_up(
+                db, quarantine.job, quarantine.scope, "not tried again: the job was quarantined"
+            )
+            db.execute(
+                "REPLACE INTO quarantine VALUES (?,?,?,?,?,?,?,?)",
+                rows.quarantine_values(quarantine),
+            )
+            sessions.change(db)
+
+    def reinstate(self, job: str, scope: str) -> bool:
+        """See the port."""
+        with self._db.transaction() as db:
+            gone = db.execute("DELETE FROM quarantine WHERE job=? AND scope=?", (job, scope))
+            if gone.rowcount:
+                sessions.change(db)
+            return gone.rowcount > 0
+
+    def quarantines(self) -> list[Quarantine]:
+        """See the port."""
+        found = self._db.read("SELECT * FROM quarantine ORDER BY job, scope")
+        return [rows.quarantine_of(row) for row in found]
 
     # What was decided and done
 

@@ -13,6 +13,7 @@ from hostagent.store.port import (
     Decision,
     Pause,
     PauseTarget,
+    Quarantine,
     SpecRecord,
 )
 
@@ -26,8 +27,8 @@ RUN_COLUMNS = (
 )
 
 
-INSERT_RUN = f"INSERT INTO run ({RUN_COLUMNS}) VALUES ({', '.join('?' * 28)})"  # noqa: S608
-SELECT_RUN = f"SELECT {RUN_COLUMNS} FROM run"  # noqa: S608
+INSERT_RUN = f"INSERT INTO run ({RUN_COLUMNS}) VALUES ({', '.join('?' * 28)})"
+SELECT_RUN = f"SELECT {RUN_COLUMNS} FROM run"
 
 
 def micros(at: datetime | None) -> int | None:
@@ -43,6 +44,16 @@ def instant(value: int | None) -> datetime | None:
 def at(value: int) -> datetime:
     """``instant`` of what is never null."""
     return _EPOCH + timedelta(microseconds=value)
+
+
+def interval_us(length: timedelta | None) -> int | None:
+    """Microseconds."""
+    return None if length is None else length // _MICROSECOND
+
+
+def interval(value: int | None) -> timedelta | None:
+    """The inverse of ``interval_us``."""
+    return None if value is None else timedelta(microseconds=value)
 
 
 def run_values(run: Run) -> tuple[Any, ...]:
@@ -131,6 +142,7 @@ def spec_of(row: sqlite3.Row) -> SpecRecord:
         tuple(json.loads(row["scopes"])),
         at(row["valid_from"]),
         instant(row["valid_to"]),
+        row["host"],
     )
 
 
@@ -143,6 +155,34 @@ def pause_of(row: sqlite3.Row) -> Pause:
         row["by_whom"],
         at(row["since"]),
         instant(row["until"]),
+    )
+
+
+def quarantine_values(one: Quarantine) -> tuple[Any, ...]:
+    """A quarantine row."""
+    return (
+        one.job,
+        one.scope,
+        micros(one.since),
+        one.host,
+        one.reason,
+        json.dumps(one.attempts),
+        one.evidence,
+        one.report,
+    )
+
+
+def quarantine_of(row: sqlite3.Row) -> Quarantine:
+    """The inverse of ``quarantine_values``."""
+    return Quarantine(
+        row["job"],
+        row["scope"],
+        at(row["since"]),
+        row["host"],
+        row["reason"],
+        tuple(json.loads(row["attempts"])),
+        row["evidence"],
+        row["report"],
     )
 
 

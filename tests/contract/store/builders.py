@@ -9,6 +9,7 @@ from hostagent.store.port import (
     Claimed,
     Cursor,
     Finish,
+    Quarantine,
     Registration,
     Session,
     Settlement,
@@ -29,10 +30,19 @@ def t(seconds: float) -> datetime:
 
 
 def job(
-    name: str = "a", spec: str = HASH, scopes: tuple[str, ...] = ("",), renamed: str | None = None
+    name: str = "a",
+    spec: str = HASH,
+    scopes: tuple[str, ...] = ("",),
+    renamed: str | None = None,
+    host: str = "",
 ) -> Registration:
     """A registration; its schedule's text follows from its hash ``spec``."""
-    return Registration(name, spec, f'{{"text":"{spec}"}}', scopes, renamed)
+    return Registration(name, spec, f'{{"text":"{spec}"}}', scopes, renamed, host)
+
+
+def each(host: str, name: str = "a", spec: str = HASH, renamed: str | None = None) -> Registration:
+    """The registration of a job that runs on each host, by one of them."""
+    return job(name, spec, (host,), renamed, host)
 
 
 def want(
@@ -98,6 +108,11 @@ def cursor(store: Store, name: str = "a", scope: str = "") -> Cursor:
     """Where (name, scope) stands."""
     (one,) = (c for c in store.cursors() if (c.job, c.scope) == (name, scope))
     return one
+
+
+def out(name: str = "a", scope: str = "", reason: str = "crashed twice") -> Quarantine:
+    """A (job, scope) that kept crashing."""
+    return Quarantine(name, scope, t(5), "one", reason, ("SIGSEGV", "OOM"), "its last line", "{}")
 
 
 def in_force(store: Store) -> dict[str, SpecRecord]:

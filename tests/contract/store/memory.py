@@ -5,7 +5,7 @@ No batches that can half fail, no indexes, no files: a dictionary of stands and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -13,10 +13,13 @@ from hostagent import model
 from hostagent.errors import StoreConflict
 from hostagent.model import End, Kind, Run, parse_run_id
 from hostagent.store.port import (
+    MAX_SKEW,
     Accepted,
     Claimed,
     Cursor,
     Finish,
+    Presence,
+    Quarantine,
     Refusal,
     Refused,
     Registration,
@@ -26,6 +29,7 @@ from hostagent.store.port import (
     Stale,
     Want,
 )
+from tests.contract.store.memory_sessions import Sessions
 
 Name = tuple[str, str]
 
@@ -38,10 +42,12 @@ class Stand:
     high_water: datetime
     token: int = 0
     active: int | None = None
+    session: str | None = None
     retry: int | None = None
     retry_at: datetime | None = None
     is_gone: bool = False
     heir: str | None = None
+    host: str = ""
 
 
 class Memory:
@@ -51,7 +57,8 @@ class Memory:
         self.stands: dict[Name, Stand] = {}
         self.specs: list[SpecRecord] = []
         self.rows: list[Run] = []
-        self.open: dict[str, Session] = {}
+        self.sessions = Sessions()
+        self.quarantines: dict[Name, Quarantine] = {}
 
     # What is due
 
@@ -61,89 +68,107 @@ class Memory:
         closing: Sequence[Settlement],
         at: datetime,
         now: datetime,
-        remove_others: bool,
+        remove_others: bool | Collection[str],
+        host: str,
     ) -> list[str]:
         """The names of the jobs that changed. A conflict leaves this copy half changed."""
         for one in closing:
             if self.settle(one) == Refused(Refusal.PASSED):
                 raise StoreConflict("settled already")
         changed = self._rename(jobs)
-        in_force = {spec.job: spec for spec in self.specs if spec.valid_to is None}
+        in_force = {(spec.job, spec.host): spec for spec in self.specs if spec.valid_to is None}
         for job in jobs:
-            old = in_force.pop(job.job, None)
+            old = in_force.get((job.job, job.host))
             if old and (old.hash, {*old.scopes}) == (job.hash, {*job.scopes}):
                 continue
             changed.add(job.job)
-            since = self._since(job.job, at, now)
-            self._end(job.job, since, keep=job.scopes)
+            since = self._since(job.job, job.host, at, now)
+            self._end(job.job, job.host, since, keep=job.scopes)
             self._begin(job, since, goes_on=old is not None and old.hash == job.hash)
-        if remove_others:
-            for name in in_force:
+        for name, owner in in_force:
+            goes = remove_others if isinstance(remove_others, bool) else name in remove_others
+            if goes and owner in ("", host) and name not in {job.job for job in jobs}:
                 changed.add(name)
-                self._end(name, self._since(name, at, now), keep=())
+                self._end(name, owner, self._since(name, owner, at, now), keep=())
         return sorted(changed)
 
-    def _since(self, job: str, at: datetime, now: datetime) -> datetime:
-        since = max([at, *(s.valid_to or s.valid_from for s in self.specs if s.job == job)])
-        live = [s for n, s in self.stands.items() if n[0] == job and not s.is_gone]
+    def _since(self, job: str, host: str, at: datetime, now: datetime) -> datetime:
+        records = [s for s in self.specs if s.job == job and _reaches(host, s.host)]
+        since = max([at, *(s.valid_to or s.valid_from for s in records)])
+        stands = [s for n, s in self.stands.items() if n[0] == job and _reaches(host, s.host)]
+        live = [stand for stand in stands if not stand.is_gone]
         if any(since < stand.high_water <= now for stand in live):
             raise StoreConflict("claimed meanwhile")
         return max([since, *(stand.high_water for stand in live)])
 
     def _begin(self, job: Registration, at: datetime, *, goes_on: bool) -> None:
         seq = 1 + max((spec.seq for spec in self.specs if spec.job == job.job), default=0)
-        self.specs.append(SpecRecord(job.job, seq, job.hash, job.schedule, job.scopes, at))
+        self.specs.append(
+            SpecRecord(job.job, seq, job.hash, job.schedule, job.scopes, at, host=job.host)
+        )
         for scope in job.scopes:
             stand = self.stands.setdefault((job.job, scope), Stand(job.hash, at))
             if stand.is_gone or not goes_on:
                 stand.high_water = max(stand.high_water, at)
                 self._give_up((job.job, scope))
-            stand.hash, stand.is_gone, stand.heir = job.hash, False, None
+            stand.hash, stand.is_gone, stand.heir, stand.host = job.hash, False, None, job.host
 
-    def _end(self, job: str, at: datetime, keep: Sequence[str]) -> None:
-        ended = [spec for spec in self.specs if spec.job == job and spec.valid_to is None]
-        for spec in ended:
-            self.specs[self.specs.index(spec)] = replace(spec, valid_to=at)
+    def _end(self, job: str, host: str, at: datetime, keep: Sequence[str]) -> None:
+        for spec in [s for s in self.specs if s.job == job and _reaches(host, s.host)]:
+            if spec.valid_to is None:
+                self.specs[self.specs.index(spec)] = replace(spec, valid_to=at)
         for name, stand in self.stands.items():
-            if name[0] == job and name[1] not in keep:
+            if name[0] == job and name[1] not in keep and _reaches(host, stand.host):
                 self._give_up(name)
                 stand.is_gone = True
 
     def _rename(self, jobs: Sequence[Registration]) -> set[str]:
         named, renamed = {job.job for job in jobs}, set()
-        in_force = {spec.job for spec in self.specs if spec.valid_to is None}
+        in_force = [(spec.job, spec.host) for spec in self.specs if spec.valid_to is None]
         for job in jobs:
             old, new = job.renamed_from, job.job
-            known = any(spec.job == old for spec in self.specs)
-            if old is None or old in named or new in in_force or not known:
-                continue
-            renamed.add(new)
-            for name, stand in [(n, s) for n, s in self.stands.items() if n[0] == old]:
-                if stand.retry is not None and self._attempts((new, name[1]), stand.retry):
-                    self._give_up(name)
-            base = max((spec.seq for spec in self.specs if spec.job == new), default=0)
-            self.specs = [
-                replace(spec, job=new, seq=base + spec.seq) if spec.job == old else spec
-                for spec in self.specs
-            ]
-            for row in [row for row in self.rows if row.job == old and row.outcome is not None]:
-                self._move(row, new)
-            for name, stand in [(n, s) for n, s in self.stands.items() if n[0] == old]:
-                for earlier in [s for n, s in self.stands.items() if n[1] == name[1]]:
-                    earlier.heir = new if earlier.heir == old else earlier.heir
-                before = self.stands.get((new, name[1]), Stand("", stand.high_water))
-                self.stands[new, name[1]] = Stand(
-                    hash=stand.hash,
-                    high_water=max(stand.high_water, before.high_water),
-                    token=max(stand.token, before.token),
-                    active=before.active,
-                    retry=stand.retry,
-                    retry_at=stand.retry_at,
-                    is_gone=stand.is_gone,
-                )
-                stand.retry = stand.retry_at = None
-                stand.is_gone, stand.heir = True, new
+            known = any(s.job == old and _reaches(job.host, s.host) for s in self.specs)
+            done = any(name == new and _reaches(job.host, host) for name, host in in_force)
+            if old is not None and old not in named and known and not done:
+                renamed.add(new)
+                self._rename_one(old, new, job.host)
         return renamed
+
+    def _rename_one(self, old: str, new: str, host: str) -> None:
+        mine = {
+            name: stand
+            for name, stand in self.stands.items()
+            if name[0] == old and _reaches(host, stand.host)
+        }
+        for name, stand in mine.items():
+            if stand.retry is not None and self._attempts((new, name[1]), stand.retry):
+                self._give_up(name)
+        base = max((spec.seq for spec in self.specs if spec.job == new), default=0)
+        for spec in [s for s in self.specs if s.job == old and _reaches(host, s.host)]:
+            self.specs[self.specs.index(spec)] = replace(spec, job=new, seq=base + spec.seq)
+        for row in [row for row in self.rows if (row.job, row.scope) in mine]:
+            if row.outcome is not None:
+                self._move(row, new)
+        for name, stand in mine.items():
+            if name in self.quarantines and (new, name[1]) not in self.quarantines:
+                out = self.quarantines.pop(name)
+                self.quarantines[new, name[1]] = replace(out, job=new)
+            for earlier in [s for n, s in self.stands.items() if n[1] == name[1]]:
+                earlier.heir = new if earlier.heir == old else earlier.heir
+            before = self.stands.get((new, name[1]), Stand("", stand.high_water))
+            self.stands[new, name[1]] = Stand(
+                hash=stand.hash,
+                high_water=max(stand.high_water, before.high_water),
+                token=max(stand.token, before.token),
+                active=before.active,
+                session=before.session,
+                retry=stand.retry,
+                retry_at=stand.retry_at,
+                is_gone=stand.is_gone,
+                host=stand.host,
+            )
+            stand.retry = stand.retry_at = None
+            stand.is_gone, stand.heir = True, new
 
     def _move(self, row: Run, new: str) -> None:
         moved = replace(row, job=new)
@@ -152,10 +177,12 @@ class Memory:
 
     # Claims
 
-    def claim(self, session: Session, want: Want, now: datetime) -> Claimed | Refused:
+    def claim(
+        self, session: Session, want: Want, now: datetime, clock: datetime | None = None
+    ) -> Claimed | Refused:
         """One claim."""
         name = (want.job, want.scope)
-        if refusal := self._refusal(session, want, now):
+        if refusal := self._refusal(session, want, now, clock):
             return Refused(refusal, self._holder(name) if refusal is Refusal.ACTIVE else None)
         stand = self.stands[name]
         if want.attempt > 1:
@@ -169,7 +196,7 @@ class Memory:
                 later = want.scheduled_for + timedelta(microseconds=1)
                 want = replace(want, scheduled_for=later)
         stand.token += 1
-        stand.active = stand.token
+        stand.active, stand.session = stand.token, session.id
         run = Run(
             want.job,
             want.scope,
@@ -191,11 +218,15 @@ class Memory:
         self.rows.append(run)
         return Claimed(run)
 
-    def _refusal(self, session: Session, want: Want, now: datetime) -> Refusal | None:
+    def _refusal(
+        self, session: Session, want: Want, now: datetime, clock: datetime | None
+    ) -> Refusal | None:
         stand = self.stands.get((want.job, want.scope))
         is_scheduled = want.kind is Kind.SCHEDULED
-        if self.open.get(session.host) != session:
+        if not self.sessions.may_claim(session, now):
             return Refusal.SESSION
+        if clock is not None and abs(clock - now) > MAX_SKEW:
+            return Refusal.SKEW
         if stand is None or stand.is_gone:
             return Refusal.UNKNOWN
         if is_scheduled and stand.hash != want.spec_hash:
@@ -251,7 +282,7 @@ class Memory:
             signal=end.signal,
             ended_at=end.ended_at,
         )
-        stand.active = None
+        stand.active = stand.session = None
         if one.retry_at is not None:
             self._give_up(name)
             stand.retry, stand.retry_at = one.token, one.retry_at
@@ -294,10 +325,47 @@ class Memory:
     def cursors(self) -> list[Cursor]:
         """What is registered, and what still runs of what was."""
         return [
-            Cursor(*n, s.hash, s.high_water, s.token, self._active(n, s.active), s.retry_at)
+            Cursor(
+                *n,
+                s.hash,
+                s.high_water,
+                s.token,
+                self._active(n, s.active),
+                s.retry_at,
+                next(iter(self._attempts(n, s.retry)), None),
+            )
             for n, s in sorted(self.stands.items())
             if s.active is not None or not s.is_gone
         ]
+
+    def held(self, session_id: str) -> list[Run]:
+        """What hangs on a session."""
+        found = [(name, s) for name, s in sorted(self.stands.items()) if s.session == session_id]
+        runs = [self._active(name, stand.active) for name, stand in found]
+        return [run for run in runs if run is not None]
+
+    def presences(self, now: datetime) -> list[Presence]:
+        """What the others see."""
+        found = [
+            Presence(
+                stay.session,
+                stay.profile,
+                stay.beat,
+                stay.ttl,
+                stay.is_live,
+                stay.has_expired(now),
+                len(self.held(stay.session.id)),
+            )
+            for stay in self.sessions.stays.values()
+        ]
+        shown = [one for one in found if one.is_live or one.claims]
+        return sorted(shown, key=lambda one: (one.session.host, one.session.id))
+
+    def quarantine(self, one: Quarantine) -> None:
+        """Take a (job, scope) out."""
+        if (one.job, one.scope) in self.stands:
+            self._give_up((one.job, one.scope))
+        self.quarantines[one.job, one.scope] = one
 
     # The ledger
 
@@ -344,6 +412,11 @@ class Memory:
             said = replace(row, end_reason=f"{row.end_reason}; given up")
             self.rows[self.rows.index(row)] = said
         stand.retry = stand.retry_at = None
+
+
+def _reaches(host: str, owner: str) -> bool:
+    """Whether a registration of ``host`` concerns what is ``owner``'s."""
+    return not host or owner in ("", host)
 
 
 def _is_end_of(row: Run, end: End) -> bool:

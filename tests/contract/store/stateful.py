@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import initialize, invariant, rule
 
 from hostagent.errors import StoreConflict
 from hostagent.model import End, Kind, Outcome, Run
@@ -20,14 +20,28 @@ from hostagent.store.port import (
     Claimed,
     Cursor,
     Finish,
+    Refusal,
+    Refused,
     Registration,
     RunFilter,
     Session,
     Store,
     Want,
 )
-from tests.contract.store.builders import FUTURE, HASH, OTHER, T0, end, job, settlement, t, want
+from tests.contract.store.builders import (
+    FUTURE,
+    HASH,
+    OTHER,
+    T0,
+    each,
+    end,
+    job,
+    settlement,
+    t,
+    want,
+)
 from tests.contract.store.memory import Memory
+from tests.contract.store.stateful_sessions import SessionRules
 
 QUICK = settings(
     max_examples=30,
@@ -40,7 +54,11 @@ HUNT = settings(QUICK, max_examples=400, phases=(Phase.generate,), derandomize=T
 """For mutants: nothing is shrunk, the first difference is enough."""
 
 NAMES = st.sampled_from("aabc")
-SCOPES = st.sampled_from(["", "", "eu"])
+SCOPES = st.sampled_from(["", "", "eu", "one"])
+HOSTS = st.sampled_from(["one", "two"])
+CLOCKS = st.sampled_from([None, None, None, 0, 0.5, -0.5, 1.5, -1.5])
+"""By how many seconds the host's clock is ahead of the store's as it asks; None: it is not told."""
+
 HASHES = st.sampled_from([HASH, HASH, HASH, OTHER])
 ASKED = st.sampled_from([None, None, None, None, OTHER])  # None: what is registered
 ABOVE = st.sampled_from([-1, 0, 1, 1, 1, 2])
@@ -56,7 +74,7 @@ ENDS = st.sampled_from(
 )
 
 
-class Machine(RuleBasedStateMachine):
+class Machine(SessionRules):
     """``open_new`` makes a new, empty store; ``open_again`` opens the last one once more."""
 
     open_new: Callable[[Path], Store]
@@ -68,10 +86,11 @@ class Machine(RuleBasedStateMachine):
         self.store = type(self).open_new(self.place)
         self.memory = Memory()
         self.clock = 0
-        self.sessions: list[Session] = []
+        self.sessions = []
         self.claims: list[Run] = []
         self.highest: dict[tuple[str, str], tuple[int, datetime]] = {}
-        self._open("one", "boot-1", None)
+        self.open("one", "boot-1", None)
+        self.listen()
         self.register([job("a"), job("b", scopes=("", "eu"))], 1, True, False)
 
     def teardown(self) -> None:
@@ -91,7 +110,14 @@ class Machine(RuleBasedStateMachine):
         others=st.sampled_from([False, False, False, False, True]),
         closes=st.booleans(),
     )
-    def register(self, jobs: list[Registration], later: int, others: bool, closes: bool) -> None:
+    def register(
+        self,
+        jobs: list[Registration],
+        later: int,
+        others: bool | Collection[str],
+        closes: bool,
+        host: str = "",
+    ) -> None:
         cursors = self.memory.cursors()
         marks = [c.high_water for c in cursors]
         self.clock = max([self.clock, *(int((m - T0).total_seconds()) for m in marks)]) + later
@@ -101,46 +127,59 @@ class Machine(RuleBasedStateMachine):
             if closes and c.high_water < t(self.clock)
         ]
         changed, at, now = copy.deepcopy(self.memory), t(self.clock), self.store.now()
-        expected = _or_conflict(lambda: changed.register(jobs, closing, at, now, others))
-        got = _or_conflict(lambda: self.store.register(jobs, closing, at, remove_others=others))
+        expected = _or_conflict(lambda: changed.register(jobs, closing, at, now, others, host))
+        got = _or_conflict(
+            lambda: self.store.register(jobs, closing, at, remove_others=others, host=host)
+        )
         assert got == expected
         if expected is not None:
             self.memory = changed
 
-    @rule(old=NAMES, new=st.sampled_from("abccc"), spec=HASHES)
-    def rename(self, old: str, new: str, spec: str) -> None:
+    @rule(
+        names=st.sets(NAMES, max_size=2),
+        host=HOSTS,
+        spec=HASHES,
+        later=st.integers(-1, 3),
+        others=st.sampled_from([False, False, False, True, ("a",), ("b", "c")]),
+    )
+    def register_each(
+        self, names: set[str], host: str, spec: str, later: int, others: bool | Collection[str]
+    ) -> None:
+        """By one of the hosts, for itself."""
+        self.register([each(host, name, spec) for name in sorted(names)], later, others, True, host)
+
+    @rule(
+        old=NAMES, new=st.sampled_from("abccc"), spec=HASHES, host=st.sampled_from(["", "", "one"])
+    )
+    def rename(self, old: str, new: str, spec: str, host: str) -> None:
         if old != new:
-            self.register([job(new, spec, ("", "eu"), old)], 1, False, False)
+            renamed = each(host, new, spec, old) if host else job(new, spec, ("", "eu"), old)
+            self.register([renamed], 1, False, False, host)
 
-    @rule(host=st.sampled_from(["one", "one", "two"]), boot=st.booleans(), resumes=st.booleans())
-    def open_session(self, host: str, boot: bool, resumes: bool) -> None:
-        resume = self.sessions[-1].id if resumes else None
-        self._open(host, f"boot-{int(boot)}", resume)
+    @rule(which=st.integers(0, 3), new=st.sampled_from("abccc"), ends=st.booleans())
+    def rename_what_runs(self, which: int, new: str, ends: bool) -> None:
+        """And ask for a claim under the new name."""
+        going = [c.active for c in self.memory.cursors() if c.active]
+        if going and (run := going[which % len(going)]).job != new:
+            self.register([job(new, HASH, ("", "eu"), run.job)], 1, False, False)
+            at = self.memory.stands[new, run.scope].high_water + timedelta(seconds=1)
+            self._claim(self.sessions[-1], [want(at, new, run.scope)])
+            if ends:
+                self._finish([run], end(), None)
 
-    def _open(self, host: str, boot_id: str, resume: str | None) -> None:
-        session = self.store.open_session(host, boot_id, resume)
-        goes_on = self.memory.open.get(host) == Session(resume or "", host, boot_id)
-        assert (session.id == resume) == goes_on
-        assert (session.host, session.boot_id) == (host, boot_id)
-        self.memory.open[host] = session
-        self.sessions.append(session)
-
-    @rule(which=st.integers(0, 3))
-    def close_session(self, which: int) -> None:
-        if which == 0:
-            session = self.sessions[-1]
-            self.store.close_session(session)
-            if self.memory.open.get(session.host) == session:
-                del self.memory.open[session.host]
-
-    @rule(which=st.integers(0, 3), how=ENDS, retry=st.sampled_from([None, T0, FUTURE]))
-    def run(self, which: int, how: End, retry: datetime | None) -> None:
+    @rule(
+        which=st.integers(0, 3),
+        how=ENDS,
+        retry=st.sampled_from([None, T0, FUTURE]),
+        ahead=CLOCKS,
+    )
+    def run(self, which: int, how: End, retry: datetime | None, ahead: float | None) -> None:
         """What is asked for most: the next occurrence, and often its end, with a retry."""
         live = [c for c in self.memory.cursors() if c.active is None]
         if live:
             c = live[which % len(live)]
             at = c.high_water + timedelta(seconds=1)
-            self._claim(self.sessions[-1], [want(at, c.job, c.scope, spec=c.spec_hash)])
+            self._claim(self.sessions[-1], [want(at, c.job, c.scope, spec=c.spec_hash)], ahead)
             if retry:
                 self.finish([0], how, retry)
 
@@ -188,10 +227,14 @@ class Machine(RuleBasedStateMachine):
         stand = self.memory.stands.get((run.job, run.scope))
         return stand is not None and stand.retry == run.token
 
-    def _claim(self, session: Session, wants: list[Want]) -> None:
-        got = self.store.claim(session, wants)
+    def _claim(self, session: Session, wants: list[Want], ahead: float | None = None) -> None:
+        before = self.store.now()
+        clock = None if ahead is None else before + timedelta(seconds=ahead)
+        got = self.store.claim(session, wants, clock)
         now = self.store.now()
-        assert got == [self.memory.claim(session, one, now) for one in wants]
+        if ahead is not None and now - before > timedelta(seconds=0.4):  # too slow to tell
+            clock = now if not any(answer == Refused(Refusal.SKEW) for answer in got) else T0
+        assert got == [self.memory.claim(session, one, now, clock) for one in wants]
         self.claims += [answer.run for answer in got if isinstance(answer, Claimed)]
 
     @rule(
@@ -203,8 +246,11 @@ class Machine(RuleBasedStateMachine):
         """Any claim that was ever given may try its final write, however late."""
         if self.claims:
             runs = [self.claims[-1 - back % len(self.claims)] for back in which]
-            ends = [Finish(r.job, r.scope, r.token, how, retry) for r in runs]
-            assert self.store.finish(ends) == [self.memory.finish(one) for one in ends]
+            self._finish(runs, how, retry)
+
+    def _finish(self, runs: list[Run], how: End, retry: datetime | None) -> None:
+        ends = [Finish(r.job, r.scope, r.token, how, retry) for r in runs]
+        assert self.store.finish(ends) == [self.memory.finish(one) for one in ends]
 
     @rule(back=st.integers(0, 3), invocation=st.sampled_from(["", "1f", "2f"]))
     def attach(self, back: int, invocation: str) -> None:
@@ -237,7 +283,10 @@ class Machine(RuleBasedStateMachine):
     def agree(self) -> None:
         if not hasattr(self, "claims"):
             return
-        assert _stands(self.store.cursors()) == _stands(self.memory.cursors())
+        cursors = self.store.cursors()
+        assert _stands(cursors) == _stands(self.memory.cursors())
+        some = [(c.job, c.scope) for c in cursors[::2]]
+        assert self.store.cursors([("x", ""), *some]) == cursors[::2]
         rows = self.store.runs(RunFilter())
         assert rows == sorted(rows, key=lambda r: (r.scheduled_for, r.token), reverse=True)
         assert sorted(_plain(rows), key=_order) == sorted(_plain(self.memory.rows), key=_order)
@@ -271,7 +320,12 @@ def _first(reason: str) -> str:
 
 
 def _stands(cursors: list[Cursor]) -> list[Cursor]:
-    return [replace(c, active=c.active and _plain([c.active])[0]) for c in cursors]
+    return [
+        replace(
+            c, active=c.active and _plain([c.active])[0], retry=c.retry and _plain([c.retry])[0]
+        )
+        for c in cursors
+    ]
 
 
 def _order(row: Run) -> tuple[object, ...]:

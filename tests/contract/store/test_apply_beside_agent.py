@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -100,9 +100,9 @@ class Overtaken(SqliteStore):
         self.times = times
         self.session = self.open_session("one", "boot-1")
 
-    def cursors(self) -> list[Cursor]:
+    def cursors(self, names: Collection[tuple[str, str]] | None = None) -> list[Cursor]:
         """What is overtaken before it is used."""
-        found = super().cursors()
+        found = super().cursors(names)
         if self.times:
             self.times -= 1
             c = found[0]

@@ -13,11 +13,23 @@ from hostagent.store.port import (
     Decision,
     Pause,
     PauseTarget,
+    Refusal,
+    Refused,
     RunFilter,
     Session,
     Store,
 )
-from tests.contract.store.builders import claimed, finish, job, ran, settlement, t, want
+from tests.contract.store.builders import (
+    claimed,
+    cursor,
+    finish,
+    job,
+    out,
+    ran,
+    settlement,
+    t,
+    want,
+)
 
 
 @pytest.fixture
@@ -128,6 +140,28 @@ def test_a_pause_is_replaced_and_lifted(store: Store) -> None:
     assert store.resume(PauseTarget.JOB, "a")
     assert not store.resume(PauseTarget.JOB, "a")
     assert store.pauses() == [host]
+
+
+def test_what_is_out_stays_out_until_it_is_put_back(store: Store, session: Session) -> None:
+    """With what was noted of it last; a prune leaves it alone."""
+    first, second, eu = out(), out(reason="crashed again"), out(scope="eu")
+    for one in (eu, first, second):
+        store.quarantine(one)
+    store.prune(t(99))
+    assert store.quarantines() == [second, eu]
+    assert store.reinstate("a", "")
+    assert not store.reinstate("a", "")
+    assert store.quarantines() == [eu]
+
+
+def test_a_quarantine_gives_the_retry_up(store: Store, session: Session) -> None:
+    """The row says so, and the attempt can no longer be claimed."""
+    run = claimed(store, session, want(1))
+    store.finish([finish(run, Outcome.FAILED, retry=2)])
+    store.quarantine(out())
+    assert cursor(store).retry_at is None
+    assert store.claim(session, [want(1, attempt=2)]) == [Refused(Refusal.ATTEMPT)]
+    assert "quarantined" in (store.run(run.run_id)[0].end_reason or "")
 
 
 def test_the_last_fifty_decisions_are_kept(store: Store) -> None:

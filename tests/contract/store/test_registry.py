@@ -28,9 +28,11 @@ from tests.contract.store.builders import (
     T0,
     claimed,
     cursor,
+    each,
     finish,
     in_force,
     job,
+    out,
     ran,
     settlement,
     t,
@@ -256,3 +258,102 @@ def test_a_renamed_job_with_another_schedule_starts_it_from_now(store: Store) ->
     (row,) = store.runs(RunFilter(job="c"))
     assert (row.covers, row.spec_hash) == (4, HASH)
     assert cursor(store, "c").high_water == t(9)
+
+
+def test_hosts_have_their_own_schedules(store: Store, session: Session) -> None:
+    """One host's registration opens, changes and closes what is its own, and no other's."""
+    for host in ("one", "two"):
+        assert store.register([each(host, "c")], [], t(5), remove_others=False) == ["c"]
+    ran(store, session, want(8, "c", "two"))
+    assert store.register([each("one", "c", OTHER)], [], t(7), remove_others=False) == ["c"]
+    assert store.register([each("one", "c", OTHER)], [], t(8), remove_others=False) == []
+    found = [(s.host, s.hash, s.valid_from, s.valid_to, s.scopes) for s in store.specs("c")]
+    assert sorted(found, key=lambda one: (one[0], one[2])) == [
+        ("one", HASH, t(5), t(7), ("one",)),
+        ("one", OTHER, t(7), None, ("one",)),
+        ("two", HASH, t(5), None, ("two",)),
+    ]
+    marks = {c.scope: (c.spec_hash, c.high_water) for c in store.cursors() if c.job == "c"}
+    assert marks == {"one": (OTHER, t(7)), "two": (HASH, t(8))}
+
+
+def test_a_host_s_removal_is_its_own(store: Store, session: Session) -> None:
+    """What others run stays; what the cluster runs goes, once it is not named."""
+    for host in ("one", "two"):
+        store.register([each(host, "c"), each(host, "d")], [], t(5), remove_others=False)
+    changed = store.register([job("a"), each("one", "d")], [], t(9), host="one")
+    assert sorted(changed) == ["b", "c"]
+    left = {(s.job, s.host) for s in store.specs() if s.valid_to is None}
+    assert left == {("a", ""), ("c", "two"), ("d", "one"), ("d", "two")}
+    assert {(c.job, c.scope) for c in store.cursors()} == {
+        ("a", ""),
+        ("c", "two"),
+        ("d", "one"),
+        ("d", "two"),
+    }
+    claimed(store, session, want(10, "c", "two"))
+    assert store.register([job("a")], [], t(20)) == []
+
+
+def test_some_others_may_be_named_to_go(store: Store) -> None:
+    """Those alone, if they are registered and not among the jobs."""
+    store.register([job("a"), job("b"), job("c")], [], t(5))
+    assert store.register([job("a")], [], t(9), remove_others=["a", "c", "x"]) == ["c"]
+    assert sorted(in_force(store)) == ["a", "b"]
+    assert store.register([], [], t(9), remove_others=()) == []
+
+
+def test_a_job_of_each_host_that_becomes_the_cluster_s(store: Store, session: Session) -> None:
+    """Its registration closes those of all hosts; a run that goes on is seen to its end."""
+    for host in ("one", "two"):
+        store.register([each(host, "c")], [], t(5), remove_others=False)
+    run = claimed(store, session, want(6, "c", "two"))
+    assert store.register([job("c")], [], t(9), remove_others=False) == ["c"]
+    found = [(s.host, s.valid_from, s.valid_to) for s in store.specs("c")]
+    assert found == [("one", t(5), t(9)), ("two", t(5), t(9)), ("", t(9), None)]
+    assert {c.scope: c.active for c in store.cursors() if c.job == "c"} == {"": None, "two": run}
+    assert store.claim(session, [want(10, "c", "one")]) == [Refused(Refusal.UNKNOWN)]
+    claimed(store, session, want(10, "c"))
+
+
+def test_a_job_of_the_cluster_that_becomes_each_host_s(store: Store, session: Session) -> None:
+    """The first host's registration closes the cluster's; the next ones stand beside it."""
+    store.register([job("a", scopes=("", "one"))], [], t(2))
+    ran(store, session, want(4, scope="one"))
+    assert store.register([each("one")], [], t(9), remove_others=False) == ["a"]
+    assert store.register([each("two")], [], t(7), remove_others=False) == ["a"]
+    found = [(s.host, s.valid_to) for s in store.specs("a") if s.valid_from >= t(9)]
+    assert found == [("one", None), ("two", None)]
+    marks = {c.scope: c.high_water for c in store.cursors() if c.job == "a"}
+    assert marks == {"one": t(9), "two": t(9)}
+    assert store.claim(session, [want(10)]) == [Refused(Refusal.UNKNOWN)]
+
+
+def test_each_host_renames_what_is_its_own(store: Store, session: Session) -> None:
+    """History and marks of the others stay under the old name until they apply, too."""
+    for host in ("one", "two"):
+        store.register([each(host, "c")], [], t(5), remove_others=False)
+        ran(store, session, want(6, "c", host))
+    store.pause(Pause(PauseTarget.JOB, "c", "broken", "root", t(3)))
+    store.quarantine(out("c", "one"))
+    renamed = each("one", "d", renamed="c")
+    assert store.register([renamed], [], t(9), remove_others=False) == ["d"]
+    assert store.register([renamed], [], t(9), remove_others=False) == []
+    assert {(r.job, r.scope) for r in store.runs(RunFilter())} == {("d", "one"), ("c", "two")}
+    assert {(s.job, s.host) for s in store.specs() if s.job in "cd"} == {("d", "one"), ("c", "two")}
+    assert cursor(store, "d", "one").high_water == t(6)
+    assert sorted(pause.name for pause in store.pauses()) == ["c", "d"]
+    assert store.quarantines() == [replace(out("c", "one"), job="d")]
+    ran(store, session, want(7, "c", "two"))
+    store.register([each("two", "d", renamed="c")], [], t(9), remove_others=False)
+    assert {r.job for r in store.runs(RunFilter())} == {"d"}
+    assert [pause.name for pause in store.pauses()] == ["d"]
+
+
+def test_cursors_are_found_by_name(store: Store) -> None:
+    """Those that are there, each once, in order, however many are asked for."""
+    store.register([job(f"job-{n:04}", scopes=("", "eu")) for n in range(1000)], [], t(2))
+    asked = [(f"job-{n:04}", "eu") for n in range(1500)]
+    found = store.cursors([*reversed(asked), asked[7], ("job-0001", "us")])
+    assert [(c.job, c.scope) for c in found] == asked[:1000]
+    assert store.cursors([]) == []

@@ -11,7 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from hostagent.errors import StoreError
 from hostagent.store.port import Store
-from hostagent.store.sqlite import claims, engine, registry
+from hostagent.store.sqlite import claims, engine, ledger, registry, renames, sessions
 from tests.contract.store import stateful
 
 
@@ -106,9 +106,99 @@ MUTANTS = [
     ),
     Mutant(
         "a closed session claims",
+        sessions,
+        "host=? AND boot_id=? AND state=0",
+        "host=? AND boot_id=? AND state<>2",
+    ),
+    Mutant(
+        "a revoked session beats",
+        sessions,
+        "host=? AND boot_id=? AND state=0",
+        "host=? AND boot_id=? AND state<>1",
+    ),
+    Mutant(
+        "a session that has expired claims",
+        sessions,
+        "return row is not None and not _has_expired(row, now)",
+        "return row is not None",
+    ),
+    Mutant(
+        "a session is revoked in time",
+        sessions,
+        'if row["beat"] != beat or not _has_expired(row, now):',
+        'if row["beat"] != beat:',
+    ),
+    Mutant(
+        "a session is revoked that has beaten since",
+        sessions,
+        'if row["beat"] != beat or not _has_expired(row, now):',
+        "if not _has_expired(row, now):",
+    ),
+    Mutant(
+        "a beat leaves the counter",
+        sessions,
+        "SET beat=beat+1",
+        "SET beat=beat",
+    ),
+    Mutant(
+        "a beat forgets the TTL",
+        sessions,
+        'interval(row["ttl"]) if ttl is None else ttl',
+        "ttl",
+    ),
+    Mutant(
+        "a revocation is not told",
+        sessions,
+        "(state, session_id))\n    change(db)",
+        "(state, session_id))",
+    ),
+    Mutant(
+        "two sessions of a host are open",
+        sessions,
+        '"UPDATE session SET state=1 WHERE host=? AND state=0"',
+        '"UPDATE session SET state=1 WHERE host=? AND state=3"',
+    ),
+    Mutant(
+        "a clock that is far off claims",
         engine,
-        'host=? AND boot_id=? AND state=0",\n                (session.id',
-        'host=? AND boot_id=? AND state>=0",\n                (session.id',
+        "abs(now - clock) > MAX_SKEW",
+        "now - clock > MAX_SKEW",
+    ),
+    Mutant(
+        "an ended run hangs on its session",
+        claims,
+        '"UPDATE cursor SET active_token=NULL, active_session=NULL WHERE',
+        '"UPDATE cursor SET active_token=NULL WHERE',
+    ),
+    Mutant(
+        "a host closes the schedules of the others",
+        registry,
+        "WHERE job=? AND valid_to IS NULL AND {REACH}",
+        "WHERE job=? AND valid_to IS NULL AND (? IS NOT ?)",
+    ),
+    Mutant(
+        "the cluster's schedule leaves those of the hosts in force",
+        registry,
+        "WHERE job=? AND valid_to IS NULL AND {REACH}",
+        "WHERE job=? AND valid_to IS NULL AND host IN (?, ?)",
+    ),
+    Mutant(
+        "a host removes the jobs of the others",
+        registry,
+        'and owner in {"", host}:',
+        "and True:",
+    ),
+    Mutant(
+        "a host renames the runs of the others",
+        renames,
+        "_MINE = \"job=? AND (?='' OR host IN ('', ?))\"",
+        "_MINE = \"job=? AND (?>='' OR host IN ('', ?))\"",
+    ),
+    Mutant(
+        "what is quarantined is tried again",
+        claims,
+        "if cursor is not None:\n        give_up_retry(db, cursor, why)",
+        "pass",
     ),
     Mutant(
         "a stale token is attached",
@@ -118,13 +208,13 @@ MUTANTS = [
     ),
     Mutant(
         "a run that is open is pruned",
-        engine,
+        ledger,
         "going.outcome IS NULL",
         "going.outcome IS ''",
     ),
     Mutant(
         "a run that waits for its retry is pruned",
-        engine,
+        ledger,
         "tried.token=cursor.retry_token",
         "tried.token<0",
     ),
@@ -166,7 +256,7 @@ MUTANTS = [
     ),
     Mutant(
         "a renamed job forgets its mark",
-        registry,
+        renames,
         'max(row["high_water"], heir["high_water"] if heir else 0)',
         "0",
     ),
@@ -191,7 +281,10 @@ def test_the_state_machine_finds(mutant: Mutant, monkeypatch: pytest.MonkeyPatch
     changed = _changed(mutant)
     made = changed if mutant.module is engine else engine
     if made is engine:
-        monkeypatch.setattr(engine, mutant.module.__name__.rpartition(".")[2], changed)
+        name = mutant.module.__name__.rpartition(".")[2]
+        for module in (engine, registry):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, changed)
 
     class Machine(stateful.Machine):
         """On the mutant."""

@@ -1,25 +1,32 @@
 -- The first schema. One text for every SQL engine: text, bigint and smallint only; times are
 -- microseconds since 1970-01-01T00:00:00Z, booleans 0 and 1.
 CREATE TABLE meta (k text PRIMARY KEY, v text NOT NULL);
+INSERT INTO meta VALUES ('generation', '0');
 CREATE TABLE session (
-  id text PRIMARY KEY, host text NOT NULL, boot_id text NOT NULL,
-  opened_at bigint NOT NULL, state smallint NOT NULL DEFAULT 0  -- 0 open, 1 closed
+  id text PRIMARY KEY, host text NOT NULL, boot_id text NOT NULL, opened_at bigint NOT NULL,
+  state smallint NOT NULL DEFAULT 0,  -- 0 open, 1 closed, 2 revoked
+  beat bigint NOT NULL DEFAULT 0,
+  ttl bigint, expires_at bigint,  -- none: it never expires
+  version text NOT NULL, spec text NOT NULL, labels text NOT NULL, draining smallint NOT NULL
 );
 CREATE TABLE job_spec (
   job text NOT NULL, seq bigint NOT NULL, hash text NOT NULL, schedule text NOT NULL,
   scopes text NOT NULL, valid_from bigint NOT NULL, valid_to bigint,
+  host text NOT NULL DEFAULT '',  -- whose schedule it is alone; empty: the cluster's
   PRIMARY KEY (job, seq)
 );
 CREATE TABLE cursor (
   job text NOT NULL, scope text NOT NULL, spec_hash text NOT NULL,
   high_water bigint NOT NULL, token bigint NOT NULL DEFAULT 0,
-  active_token bigint,  -- the ledger row that holds the claim
+  active_token bigint, active_session text,  -- the ledger row that holds the claim, and whose
   retry_token bigint, retry_at bigint,  -- the attempt that is to be followed, and when
   retired smallint NOT NULL DEFAULT 0,  -- 1: the job is gone; token and mark are for its return
   successor text,  -- the name under which a renamed job goes on
+  host text NOT NULL DEFAULT '',  -- that of the job_spec in force
   PRIMARY KEY (job, scope)
 );
 CREATE INDEX cursor_by_successor ON cursor (successor) WHERE successor IS NOT NULL;
+CREATE INDEX cursor_by_session ON cursor (active_session) WHERE active_session IS NOT NULL;
 CREATE TABLE run (
   job text NOT NULL, scope text NOT NULL, kind text NOT NULL, scheduled_for bigint NOT NULL,
   attempt bigint NOT NULL, token bigint NOT NULL, host text NOT NULL, reason text NOT NULL,
@@ -36,6 +43,11 @@ CREATE INDEX run_by_token ON run (job, scope, token);
 CREATE TABLE pause (
   target text NOT NULL, name text NOT NULL, reason text NOT NULL, by_whom text NOT NULL,
   since bigint NOT NULL, until bigint, PRIMARY KEY (target, name)
+);
+CREATE TABLE quarantine (
+  job text NOT NULL, scope text NOT NULL, since bigint NOT NULL, host text NOT NULL,
+  reason text NOT NULL, attempts text NOT NULL, evidence text NOT NULL, report text,
+  PRIMARY KEY (job, scope)
 );
 CREATE TABLE decision (
   job text NOT NULL, scope text NOT NULL, at bigint NOT NULL, verdict text NOT NULL,

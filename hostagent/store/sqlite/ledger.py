@@ -1,0 +1,137 @@
+"""What was claimed and what came of it: reading the ledger and the cursors, and pruning."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Collection
+from typing import Any
+
+from hostagent import model
+from hostagent.model import Run, parse_run_id
+from hostagent.store.port import Cursor, RunFilter
+from hostagent.store.sqlite import rows
+from hostagent.store.sqlite.rows import SELECT_RUN, instant, micros, run_of
+
+Read = Callable[..., list[sqlite3.Row]]
+"""All rows of one SELECT: its text, then its values."""
+
+_ACTIVE = "r.job=c.job AND r.scope=c.scope AND r.token=c.active_token AND r.attempt>0 "
+_ACTIVE += "AND r.outcome IS NULL"
+_WAITING = "r.job=c.job AND r.scope=c.scope AND r.token=c.retry_token AND r.attempt>0"
+_AT_ONCE = 400
+"""How many names one statement asks for."""
+
+
+def cursors(read: Read, names: Collection[tuple[str, str]] | None) -> list[Cursor]:
+    """Every cursor, or those of these (job, scope)."""
+    if names is None:
+        return _cursors(read, "", ())
+    asked, found = sorted(set(names)), []
+    for begin in range(0, len(asked), _AT_ONCE):
+        some = asked[begin : begin + _AT_ONCE]
+        marks = ", ".join(["(?, ?)"] * len(some))
+        values = tuple(word for name in some for word in name)
+        found += _cursors(read, f" AND (c.job, c.scope) IN (VALUES {marks})", values)
+    return found
+
+
+def _cursors(read: Read, chosen: str, values: tuple[str, ...]) -> list[Cursor]:
+    found = read(
+        "SELECT c.job AS c_job, c.scope AS c_scope, c.spec_hash AS c_hash, c.high_water, "
+        f"c.token AS c_token, c.active_token, c.retry_at, r.* FROM cursor c LEFT JOIN run r "
+        f"ON {_ACTIVE} WHERE (c.retired=0 OR c.active_token IS NOT NULL){chosen} "
+        "ORDER BY c.job, c.scope",
+        *values,
+    )
+    waiting = read(
+        f"SELECT r.* FROM cursor c JOIN run r ON {_WAITING} "
+        f"WHERE c.retry_token IS NOT NULL{chosen}",
+        *values,
+    )
+    retries = {(row["job"], row["scope"]): run_of(row) for row in waiting}
+    return [
+        Cursor(
+            row["c_job"],
+            row["c_scope"],
+            row["c_hash"],
+            rows.at(row["high_water"]),
+            row["c_token"],
+            run_of(row) if row["active_token"] is not None else None,
+            instant(row["retry_at"]),
+            retries.get((row["c_job"], row["c_scope"])),
+        )
+        for row in found
+    ]
+
+
+def held(read: Read, session_id: str) -> list[Run]:
+    """The runs whose active claims hang on a session."""
+    found = read(
+        f"SELECT r.* FROM cursor c JOIN run r ON {_ACTIVE} "
+        "WHERE c.active_session=? ORDER BY c.job, c.scope",
+        session_id,
+    )
+    return [run_of(row) for row in found]
+
+
+def runs(read: Read, where: RunFilter) -> list[Run]:
+    """The rows that a filter names, newest first."""
+    terms: list[tuple[str, Any]] = [
+        ("job=?", where.job),
+        ("scope=?", where.scope),
+        ("kind=?", where.kind and str(where.kind)),
+        ("host=?", where.host),
+        ("scheduled_for>=?", micros(where.since)),
+        ("scheduled_for<=?", micros(where.until)),
+    ]
+    chosen = [(term, value) for term, value in terms if value is not None]
+    sql, values = [term for term, _ in chosen], [value for _, value in chosen]
+    if where.outcomes:
+        sql.append(f"outcome IN ({', '.join('?' * len(where.outcomes))})")
+        values += [str(outcome) for outcome in where.outcomes]
+    if where.open_only:
+        sql.append("outcome IS NULL")
+    condition = f" WHERE {' AND '.join(sql)}" if sql else ""
+    order = " ORDER BY scheduled_for DESC, token DESC LIMIT ?"
+    values.append(-1 if where.limit is None else where.limit)
+    return [run_of(row) for row in read(SELECT_RUN + condition + order, *values)]
+
+
+def run(read: Read, run_id: str) -> list[Run]:
+    """All attempts of one run, under the name that its job has now."""
+    name = parse_run_id(run_id)
+    if name is None:
+        return []
+    job, scope, kind, at = name
+    found = read(
+        f"{SELECT_RUN} WHERE job=? AND scope=? AND kind=? AND scheduled_for=? ORDER BY attempt",
+        job,
+        scope,
+        str(kind),
+        micros(at),
+    )
+    if found:
+        return [run_of(row) for row in found]
+    (heir,) = read("SELECT max(successor) AS job FROM cursor WHERE job=? AND scope=?", job, scope)
+    return run(read, model.run_id(heir["job"], scope, kind, at)) if heir["job"] else []
+
+
+def prune(db: sqlite3.Connection, limit: int) -> int:
+    """Drop what is from before ``limit``; how many ledger rows went."""
+    count = db.execute(
+        "DELETE FROM run WHERE scheduled_for<? "
+        "AND NOT EXISTS (SELECT 1 FROM run AS going WHERE going.job=run.job "
+        "AND going.scope=run.scope AND going.kind=run.kind "
+        "AND going.scheduled_for=run.scheduled_for AND going.outcome IS NULL) "
+        "AND NOT EXISTS (SELECT 1 FROM cursor, run AS tried WHERE cursor.job=run.job "
+        "AND cursor.scope=run.scope AND tried.job=run.job AND tried.scope=run.scope "
+        "AND tried.token=cursor.retry_token AND tried.kind=run.kind "
+        "AND tried.scheduled_for=run.scheduled_for)",
+        (limit,),
+    ).rowcount
+    db.execute("DELETE FROM decision WHERE at<?", (limit,))
+    db.execute("DELETE FROM job_spec WHERE valid_to<?", (limit,))
+    kept = db.execute("SELECT v FROM meta WHERE k='retained_since'").fetchone()
+    if kept is None or int(kept["v"]) < limit:
+        db.execute("REPLACE INTO meta VALUES ('retained_since', ?)", (str(limit),))
+    return count

@@ -1,0 +1,158 @@
+"""Sessions and their leases, inside the caller's transaction; see the port.
+
+A beat and a revocation change the same row and ask for its state: of the two that race, the
+second finds what the first did.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+from datetime import datetime, timedelta
+
+from hostagent.store.port import Over, Presence, Profile, Renewed, Session
+from hostagent.store.sqlite.rows import instant, interval, interval_us, micros
+
+_OPEN = "SELECT * FROM session WHERE id=? AND host=? AND boot_id=? AND state=0"
+
+
+def open_session(
+    db: sqlite3.Connection,
+    session: Session,
+    now: datetime,
+    ttl: timedelta | None,
+    profile: Profile | None,
+) -> Session:
+    """Go on with ``session`` if it is open, else open another one of its host and boot."""
+    told = profile or Profile()
+    if (row := _if_open(db, session)) is not None:
+        _renew(db, row, now, ttl, told)
+        return session
+    db.execute("UPDATE session SET state=1 WHERE host=? AND state=0", (session.host,))
+    new = Session(uuid.uuid4().hex, session.host, session.boot_id)
+    db.execute(
+        "INSERT INTO session (id, host, boot_id, opened_at, ttl, expires_at, version, spec, "
+        "labels, draining) VALUES (?,?,?,?,?,?,?,?,?,?)",
+        (
+            new.id,
+            new.host,
+            new.boot_id,
+            micros(now),
+            interval_us(ttl),
+            micros(now + ttl) if ttl is not None else None,
+            *_columns(told),
+        ),
+    )
+    change(db)
+    return new
+
+
+def beat(
+    db: sqlite3.Connection,
+    session: Session,
+    now: datetime,
+    ttl: timedelta | None,
+    profile: Profile | None,
+) -> Renewed | Over:
+    """Move the deadline of an open session."""
+    row = _if_open(db, session)
+    if row is None:
+        return Over()
+    ttl = interval(row["ttl"]) if ttl is None else ttl
+    _renew(db, row, now, ttl, profile or _profile_of(row))
+    return Renewed(now, generation(db))
+
+
+def may_claim(db: sqlite3.Connection, session: Session, now: datetime) -> bool:
+    """Whether it is open and its deadline has not passed."""
+    row = _if_open(db, session)
+    return row is not None and not _has_expired(row, now)
+
+
+def revoke(db: sqlite3.Connection, session_id: str, beat: int, now: datetime) -> bool:
+    """Whether it is over, by now or before."""
+    row = db.execute("SELECT * FROM session WHERE id=? AND state=0", (session_id,)).fetchone()
+    if row is None:
+        return True
+    if row["beat"] != beat or not _has_expired(row, now):
+        return False
+    _end(db, session_id, state=2)
+    return True
+
+
+def close_session(db: sqlite3.Connection, session: Session) -> None:
+    """Its own agent ends it."""
+    row = db.execute("SELECT * FROM session WHERE id=? AND state=0", (session.id,)).fetchone()
+    if row is not None:
+        _end(db, session.id, state=1)
+
+
+def presence_of(row: sqlite3.Row, now: datetime) -> Presence:
+    """A session row, with the number of its ``claims``."""
+    return Presence(
+        session=Session(row["id"], row["host"], row["boot_id"]),
+        profile=_profile_of(row),
+        beat=row["beat"],
+        ttl=interval(row["ttl"]),
+        is_live=row["state"] == 0,
+        has_expired=_has_expired(row, now),
+        claims=row["claims"],
+    )
+
+
+def change(db: sqlite3.Connection) -> None:
+    """What other agents should read has changed: the generation grows."""
+    db.execute("UPDATE meta SET v=CAST(CAST(v AS bigint) + 1 AS text) WHERE k='generation'")
+
+
+def generation(db: sqlite3.Connection) -> int:
+    """How often something changed."""
+    return int(db.execute("SELECT v FROM meta WHERE k='generation'").fetchone()["v"])
+
+
+def _if_open(db: sqlite3.Connection, session: Session) -> sqlite3.Row | None:
+    row: sqlite3.Row | None = db.execute(
+        _OPEN, (session.id, session.host, session.boot_id)
+    ).fetchone()
+    return row
+
+
+def _has_expired(row: sqlite3.Row, now: datetime) -> bool:
+    deadline = instant(row["expires_at"])
+    return deadline is not None and deadline <= now
+
+
+def _renew(
+    db: sqlite3.Connection,
+    row: sqlite3.Row,
+    now: datetime,
+    ttl: timedelta | None,
+    profile: Profile,
+) -> None:
+    db.execute(
+        "UPDATE session SET beat=beat+1, ttl=?, expires_at=?, version=?, spec=?, labels=?, "
+        "draining=? WHERE id=?",
+        (
+            interval_us(ttl),
+            micros(now + ttl) if ttl is not None else None,
+            *_columns(profile),
+            row["id"],
+        ),
+    )
+    if profile != _profile_of(row):
+        change(db)
+
+
+def _end(db: sqlite3.Connection, session_id: str, state: int) -> None:
+    db.execute("UPDATE session SET state=? WHERE id=?", (state, session_id))
+    change(db)
+
+
+def _columns(profile: Profile) -> tuple[str, str, str, int]:
+    return profile.version, profile.spec, json.dumps(profile.labels), int(profile.draining)
+
+
+def _profile_of(row: sqlite3.Row) -> Profile:
+    labels = tuple(json.loads(row["labels"]))
+    return Profile(row["version"], row["spec"], labels, bool(row["draining"]))
