@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,9 +18,8 @@ from hostagent.errors import StoreConflict, StoreError
 from hostagent.store.directory.calls import Call, OpenSession, Record
 from hostagent.store.directory.strict import malformed
 from hostagent.store.port import Profile, Session
-from hostagent.store.sqlite import sessions
+from hostagent.store.sql.engine import SqlStore
 from hostagent.store.sqlite.connection import Connection
-from hostagent.store.sqlite.engine import SqliteStore
 
 R = TypeVar("R")
 Value = str | int | None
@@ -50,14 +49,15 @@ class Table:
         )
 
 
-class Replica(SqliteStore):
+class Replica(SqlStore):
     """The state after record ``seq``, whose nonce is ``nonce``; 0 and empty before the first."""
 
     def __init__(self, *, seq: int = 0, nonce: str = "") -> None:
         self.seq, self.nonce = seq, nonce
-        self._db = self._private = _Private()
         self._at, self._id = datetime.min.replace(tzinfo=UTC), ""
-        self._clock, self._new_id = (lambda: self._at), (lambda: self._id)
+        self._private = _Private(lambda: self._at)
+        super().__init__(self._private)
+        self._new_id = lambda: self._id
 
     def apply(self, record: Record, path: Path) -> None:
         """Replay the next record, found at ``path``.
@@ -110,7 +110,8 @@ class Replica(SqliteStore):
 
     def generation(self) -> int:
         """How often something changed that others should read."""
-        return sessions.generation(self._private.raw)
+        (row,) = self._private.read("SELECT v FROM meta WHERE k='generation'")
+        return int(row["v"])
 
     def size(self) -> int:
         """Bytes."""
@@ -175,8 +176,9 @@ class Trial:
 class _Private(Connection):
     """A database that nobody else can open."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], datetime]) -> None:
         self.path = Path("the replica")
+        self.clock = clock
         self._gate, self._unwritten, self._read_only = None, None, False
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
