@@ -7,6 +7,7 @@ here; ``policy.due`` decides, the store's claim makes it so, and PID 1 runs it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -294,12 +295,15 @@ class Starts:
 
     async def _claim(self, entry: Entry, want: Want) -> Claimed | Refused:
         store, cluster = self._world.store, self._world.cluster
-        clock = self._world.clock.now() if cluster.is_shared else None
-        (answer,) = await store.call(store.it.claim, cluster.session, [want], clock)
-        if isinstance(answer, Claimed):
-            entry.active = answer.run
-        else:
-            await self._stand(entry)
+        async with contextlib.AsyncExitStack() as stack:
+            if cluster.leases(entry):
+                await stack.enter_async_context(self._world.fence.kept_up())
+            clock = self._world.clock.now() if cluster.is_shared else None
+            (answer,) = await store.call(store.it.claim, cluster.session, [want], clock)
+            if isinstance(answer, Claimed):
+                entry.active = answer.run
+                return answer
+        await self._stand(entry)
         return answer
 
     async def _stand(self, entry: Entry) -> None:
