@@ -158,12 +158,12 @@ class Beats:
 
     def _say_unreached(self, why: str) -> None:
         if self._is_reached:
-            log.warning("the store is not reached: %s; runs of the cluster wait", why)
+            log.warning("this host's lease is not renewed: %s; runs of the cluster wait", why)
         self._is_reached = False
 
     def _say_reached(self) -> None:
         if not self._is_reached:
-            log.warning("the store is reached again")
+            log.warning("this host's lease is renewed again")
         self._is_reached = True
 
 

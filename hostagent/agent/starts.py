@@ -282,6 +282,8 @@ class Starts:
 
     async def _begin(self, entry: Entry, run: Run, invocation: str | None) -> Verdict:
         """A claim was given: PID 1 is at the start already, or is asked for one."""
+        if self._world.cluster.leases(entry) and (why := self._turns.no_lease()):
+            return Verdict(False, why)  # the store took its time; the claim stays prepared
         if invocation is not None:
             await self._hand_over(entry, run)
             return Verdict(True, run.reason)
