@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import contains
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,7 +25,7 @@ from hostagent.store.sqlite.connection import Connection
 R = TypeVar("R")
 Value = str | int | None
 
-_KINDS: dict[str, tuple[type, ...]] = {"text": (str,), "bigint": (int,), "smallint": (int,)}
+_TYPES = {"text": str, "bigint": int, "smallint": int}
 
 UNSOUND = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, sqlite3.Error)
 """What comes of data that is none of ours, deep inside the engine."""
@@ -32,21 +33,17 @@ UNSOUND = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table's name, its columns and their declared types, and whether each may be null."""
+    """A table's name, its columns, and the types that a value of each may have."""
 
     name: str
     columns: tuple[str, ...]
-    kinds: tuple[str, ...]
-    nullable: tuple[bool, ...]
+    types: tuple[tuple[type, ...], ...]
 
-    def holds(self, row: object) -> bool:
+    def holds(self, row: list[object]) -> bool:
         """Whether ``row`` is one of it, by its types."""
-        if not isinstance(row, list) or len(row) != len(self.columns):
+        if len(row) != len(self.columns):
             return False
-        return all(
-            may_be_null if value is None else type(value) in _KINDS[kind]
-            for value, kind, may_be_null in zip(row, self.kinds, self.nullable, strict=True)
-        )
+        return all(map(contains, self.types, map(type, row)))
 
 
 class Replica(SqlStore):
@@ -132,9 +129,9 @@ class Replica(SqlStore):
         tables = []
         for (name,) in found.fetchall():
             columns = db.execute(f"PRAGMA table_info({name})").fetchall()
-            names, kinds = zip(*((c["name"], c["type"].lower()) for c in columns), strict=True)
-            nullable = tuple(not c["notnull"] and not c["pk"] for c in columns)
-            tables.append(Table(name, names, kinds, nullable))
+            names = tuple(c["name"] for c in columns)
+            types = tuple(_types(c["type"], is_needed=c["notnull"] or c["pk"]) for c in columns)
+            tables.append(Table(name, names, types))
         return tables
 
     def rows(self, table: Table) -> Iterator[list[Value]]:
@@ -171,6 +168,11 @@ class Trial:
     def keep(self, nonce: str) -> None:
         """It stands, as record ``nonce``."""
         self._replica.keep(nonce)
+
+
+def _types(declared: str, *, is_needed: bool) -> tuple[type, ...]:
+    kind = _TYPES[declared.lower()]
+    return (kind,) if is_needed else (kind, type(None))
 
 
 class _Private(Connection):
