@@ -283,7 +283,8 @@ def _takeovers(attempts: list[_Attempt]) -> list[Takeover]:
         for one, other in itertools.pairwise(ordered):
             before = [line.at for line in one.lines if line.at < other.first]
             if before and one.head.host != other.head.host and not one.says("end"):
-                found.append(Takeover(run_id, other.head.attempt, other.first - before[-1]))
+                rest_s = other.first - before[-1]
+                found.append(Takeover(run_id, other.head.attempt, before[-1], rest_s))
     return found
 
 
