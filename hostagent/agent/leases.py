@@ -8,13 +8,9 @@ from collections.abc import Sequence
 from hostagent.agent.again import Again
 from hostagent.agent.book import Entry
 from hostagent.agent.world import World
-from hostagent.errors import SystemdError
 from hostagent.model import Run
 from hostagent.policy.outcome import Ended, end_of
 from hostagent.store.port import Finish
-
-FENCE = "hostagentd-fence.service"
-"""Stops every leased run of this host, and kills what is left two seconds later."""
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +32,8 @@ class Leases:
         names = ", ".join(entry.active.run_id for entry in lost if entry.active is not None)
         log.warning("%s: stopping %s", reason, names)
         systemd = self._world.systemd
-        try:
-            await systemd.call(systemd.it.start, [FENCE])
-        except SystemdError as error:
-            log.error("%s: %s", FENCE, error.message)  # noqa: TRY400 -- for people
-            units = [entry.unit.service for entry in lost]
-            await systemd.call(systemd.it.stop, units, no_block=True)
+        # A deadline that has passed: PID 1 stops them now, and kills what is left 2 s later.
+        await systemd.call(systemd.it.arm_fence, self._world.clock.monotonic_s())
 
     async def settle(self, entry: Entry) -> None:
         """Settle a doubt by reading where the entry stands; a run that is not ours is stopped."""

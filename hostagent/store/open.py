@@ -20,6 +20,11 @@ def open_store(url: str, *, read_only: bool = False) -> Store:
     parts = urlsplit(url)
     if parts.scheme == "sqlite" and not parts.netloc and parts.path.startswith("/"):
         return SqliteStore(Path(unquote(parts.path)), read_only=read_only)
+    if parts.scheme == "dir" and not parts.netloc and parts.path.startswith("/"):
+        from hostagent.store.directory.engine import DirectoryStore  # noqa: PLC0415 -- few ask
+
+        return DirectoryStore(Path(unquote(parts.path)), read_only=read_only)
     raise InputError(
-        f'"{url}" is not the URL of a store', "write sqlite:///var/lib/hostagent/state.db"
+        f'"{url}" is not the URL of a store',
+        "write sqlite:///var/lib/hostagent/state.db, or dir:///mnt/shared/hostagent",
     )

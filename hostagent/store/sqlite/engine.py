@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -53,6 +54,7 @@ class SqliteStore:
     ) -> None:
         self._db = Connection(path, read_only=read_only)
         self._clock = clock
+        self._new_id: Callable[[], str] = lambda: uuid.uuid4().hex
 
     def close(self) -> None:
         """See the port."""
@@ -106,7 +108,7 @@ class SqliteStore:
         """See the port."""
         asked = Session(resume or "", host, boot_id)
         with self._db.transaction() as db:
-            return sessions.open_session(db, asked, self.now(), ttl, profile)
+            return sessions.open_session(db, asked, self._new_id(), self.now(), ttl, profile)
 
     def beat(
         self, session: Session, *, ttl: timedelta | None = None, profile: Profile | None = None

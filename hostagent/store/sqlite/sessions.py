@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import uuid
 from datetime import datetime, timedelta
 
 from hostagent.store.port import Over, Presence, Profile, Renewed, Session
@@ -20,17 +19,18 @@ _OPEN = "SELECT * FROM session WHERE id=? AND host=? AND boot_id=? AND state=0"
 def open_session(
     db: sqlite3.Connection,
     session: Session,
+    new_id: str,
     now: datetime,
     ttl: timedelta | None,
     profile: Profile | None,
 ) -> Session:
-    """Go on with ``session`` if it is open, else open another one of its host and boot."""
+    """Go on with ``session`` if it is open, else open ``new_id`` of its host and boot."""
     told = profile or Profile()
     if (row := _if_open(db, session)) is not None:
         _renew(db, row, now, ttl, told)
         return session
     db.execute("UPDATE session SET state=1 WHERE host=? AND state=0", (session.host,))
-    new = Session(uuid.uuid4().hex, session.host, session.boot_id)
+    new = Session(new_id, session.host, session.boot_id)
     db.execute(
         "INSERT INTO session (id, host, boot_id, opened_at, ttl, expires_at, version, spec, "
         "labels, draining) VALUES (?,?,?,?,?,?,?,?,?,?)",

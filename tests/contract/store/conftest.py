@@ -13,6 +13,7 @@ import pytest
 from hostagent.store.open import open_store
 from hostagent.store.port import Session, Store
 from tests.contract.store.builders import T0, job
+from tests.contract.store.volumes import mounted
 
 MEMORY = Path("/dev/shm")  # an fsync costs nothing here
 
@@ -25,7 +26,10 @@ class Engine:
     url: Callable[[Path], str]
 
 
-ENGINES = [Engine("sqlite", lambda place: f"sqlite://{place}/state.db")]
+ENGINES = [
+    Engine("sqlite", lambda place: f"sqlite://{place}/state.db"),
+    Engine("dir", lambda place: f"dir://{place}"),
+]
 
 
 @pytest.fixture(params=ENGINES, ids=lambda engine: engine.name)
@@ -40,6 +44,13 @@ def place() -> Iterator[Path]:
     """An empty directory."""
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as name:
         yield Path(name)
+
+
+@pytest.fixture
+def volume(place: Path) -> Iterator[Path]:
+    """A file system of 3 MB. Needs root."""
+    with mounted(place / "volume") as at:
+        yield at
 
 
 @pytest.fixture

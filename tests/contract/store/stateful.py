@@ -148,10 +148,11 @@ class Machine(SessionRules):
         """By one of the hosts, for itself."""
         self.register([each(host, name, spec) for name in sorted(names)], later, others, True, host)
 
-    @rule(
-        old=NAMES, new=st.sampled_from("abccc"), spec=HASHES, host=st.sampled_from(["", "", "one"])
-    )
-    def rename(self, old: str, new: str, spec: str, host: str) -> None:
+    @rule(old=NAMES, new=st.sampled_from("abccc"), spec=HASHES, which=st.integers(0, 1))
+    def rename(self, old: str, new: str, spec: str, which: int) -> None:
+        """By one of those that have the job under its old name."""
+        found = [s.host for s in self.memory.specs if s.job == old and s.valid_to is None] or [""]
+        host = found[which % len(found)]
         if old != new:
             renamed = each(host, new, spec, old) if host else job(new, spec, ("", "eu"), old)
             self.register([renamed], 1, False, False, host)
@@ -162,8 +163,10 @@ class Machine(SessionRules):
         going = [c.active for c in self.memory.cursors() if c.active]
         if going and (run := going[which % len(going)]).job != new:
             self.register([job(new, HASH, ("", "eu"), run.job)], 1, False, False)
-            at = self.memory.stands[new, run.scope].high_water + timedelta(seconds=1)
-            self._claim(self.sessions[-1], [want(at, new, run.scope)])
+            stand = self.memory.stands.get((new, run.scope))
+            if stand is not None:
+                at = stand.high_water + timedelta(seconds=1)
+                self._claim(self.asker, [want(at, new, run.scope)])
             if ends:
                 self._finish([run], end(), None)
 
@@ -179,7 +182,7 @@ class Machine(SessionRules):
         if live:
             c = live[which % len(live)]
             at = c.high_water + timedelta(seconds=1)
-            self._claim(self.sessions[-1], [want(at, c.job, c.scope, spec=c.spec_hash)], ahead)
+            self._claim(self.asker, [want(at, c.job, c.scope, spec=c.spec_hash)], ahead)
             if retry:
                 self.finish([0], how, retry)
 
@@ -189,7 +192,7 @@ class Machine(SessionRules):
         live = [c for c in self.memory.cursors() if c.active is None]
         if live:
             c = live[which % len(live)]
-            self._claim(self.sessions[-1], [want(FUTURE, c.job, c.scope, spec=c.spec_hash)])
+            self._claim(self.asker, [want(FUTURE, c.job, c.scope, spec=c.spec_hash)])
 
     @rule(
         asked=st.lists(st.tuples(NAMES, SCOPES, ABOVE, KINDS, ASKED), min_size=1, max_size=3),
@@ -221,7 +224,7 @@ class Machine(SessionRules):
                 attempt=last.attempt + step,
                 spec=spec,
             )
-            self._claim(self.sessions[-1], [wanted])
+            self._claim(self.asker, [wanted])
 
     def _waits(self, run: Run) -> bool:
         stand = self.memory.stands.get((run.job, run.scope))

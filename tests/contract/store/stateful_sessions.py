@@ -27,13 +27,13 @@ class SessionRules(RuleBasedStateMachine):
     memory: Memory
     sessions: list[Session]
     ear: Session
-    heard: tuple[int, object]
+    heard: tuple[int, object, set[tuple[tuple[str, str], int]]]
 
     def listen(self) -> None:
         """From now on, hear of what others should read."""
         self.ear = self.store.open_session("ear", "boot-1")
         self.memory.sessions.open(self.ear, self.store.now(), None, None)
-        self.heard = (-1, None)
+        self.heard = (-1, None, set())
 
     def open(
         self,
@@ -50,6 +50,14 @@ class SessionRules(RuleBasedStateMachine):
         assert (session.host, session.boot_id) == (host, boot_id)
         known.open(session, self.store.now(), ttl, profile)
         self.sessions = [one for one in self.sessions if one != session] + [session]
+
+    @property
+    def asker(self) -> Session:
+        """The latest session that may claim, and if none may, a new one."""
+        known, now = self.memory.sessions, self.store.now()
+        if not any(known.may_claim(session, now) for session in self.sessions):
+            self.open("one", "boot-1", None, LONG)
+        return [session for session in self.sessions if known.may_claim(session, now)][-1]
 
     @rule(
         host=st.sampled_from(["one", "one", "two"]),
@@ -124,7 +132,6 @@ class SessionRules(RuleBasedStateMachine):
             [spec for spec in self.memory.specs if spec.valid_to is None],
             sorted(self.memory.quarantines),
             [(stay.session, stay.profile) for stay in live],
-            {name: stand.retry for name, stand in self.memory.stands.items() if stand.retry},
         )
 
     @invariant()
@@ -134,9 +141,11 @@ class SessionRules(RuleBasedStateMachine):
             return
         got, told = self._beat(self.ear), self._to_be_read()
         assert isinstance(got, Renewed)
-        generation, before = self.heard
-        assert got.generation > generation if told != before else got.generation >= generation
-        self.heard = (got.generation, told)
+        generation, before, waited = self.heard
+        retries = {(name, s.retry) for name, s in self.memory.stands.items() if s.retry}
+        has_grown = got.generation > generation
+        assert has_grown if told != before or retries - waited else got.generation >= generation
+        self.heard = (got.generation, told, retries)
 
     @invariant()
     def agree_on_sessions(self) -> None:
