@@ -28,7 +28,7 @@ SHARED = "/mnt/shared"
 SHARED_SIZE = "64m"
 STORES = ("store", "store2")
 FIRST_HOST, FIRST_STORE = 11, 2
-DROP_IN = Path(__file__).with_name("shared-store.conf")
+DROP_IN = "[Service]\nEnvironment=PGPASSFILE=/etc/hostagent/pgpass\n"
 FULL = "full"
 UP = "basic.target"
 """What is waited for at a boot. What comes after may wait for the store, or never be finished."""
@@ -259,6 +259,7 @@ class Cluster:
         """Undo every fault: all machines on, going and connected, the store up, agents going."""
         if self.store:
             self.network.run(f"rm -f {self._data}/{FULL}")
+            self._note("free_disk", self._data)
         for name, machine in self.machines.items():
             self.heal(name)
             if machine.is_paused:
@@ -267,7 +268,7 @@ class Cluster:
             if not self[name].is_up:
                 self.boot(name)
         if self._stores:
-            self.primary.start()
+            self.start_store()
             for name in self._stores[1:]:
                 if not self[name].is_up:
                     self.rejoin()
@@ -368,10 +369,8 @@ class Cluster:
             machine.write(history.WORK, history.PROGRAM, 0o755)
             store = f'store = "{self.url}"\n' if self.store else ""
             machine.write("/etc/hostagent/agent.toml", store + self.settings)
-            if self.store:
-                path = "/etc/systemd/system/hostagent.service.d/shared-store.conf"
-                machine.write(path, DROP_IN.read_text())
             if self._stores:
+                machine.write("/etc/systemd/system/hostagent.service.d/password.conf", DROP_IN)
                 line = f"*:5432:*:hostagent:{self.primary.password}\n"
                 machine.write("/etc/hostagent/pgpass", line, 0o600)
                 machine.succeed("ln -s /etc/hostagent/pgpass /root/.pgpass")
