@@ -157,15 +157,21 @@ class Starts:
         self._wakes.set(entry, min((at for at in (due, again) if at is not None), default=None))
 
     async def turned_away(self, entry: Entry, verdict: Verdict) -> None:
-        """Keep the reason of a start that did not happen, for ``why`` and the journal."""
+        """Keep the reason of a start that did not happen, for ``why`` and the journal.
+
+        In a cluster every host but one turns an occurrence away: that is said to the journal of
+        each alone, and the ledger says who ran it.
+        """
         now, store = self._world.clock.now(), self._world.store
-        decision = Decision(entry.job.name, entry.scope, now, "hold", verdict.reason)
-        await store.call(store.it.note, [decision])
+        is_leased = self._world.cluster.leases(entry)
+        if not is_leased:
+            decision = Decision(entry.job.name, entry.scope, now, "hold", verdict.reason)
+            await store.call(store.it.note, [decision])
         fields = {
             "HOSTAGENT_JOB": entry.job.name,
             "HOSTAGENT_SCOPE": entry.scope,
             "MESSAGE_ID": TURNED_AWAY,
-            "PRIORITY": "6",
+            "PRIORITY": "7" if is_leased else "6",
         }
         self._world.record(f"{entry.unit.service} not started: {verdict.reason}", fields)
 
