@@ -20,6 +20,8 @@ from hostagent.host.files import write_atomically
 from hostagent.host.paths import Paths
 
 SERVICE, SOCKET = "hostagent.service", "hostagent.socket"
+FENCE = ("hostagentd-once.target", "hostagentd-fence.target", "hostagentd-fence@.service")
+"""What PID 1 stops jobs with when the lease has run out; not for a user's manager."""
 
 _EXEC_START = "ExecStart=/usr/bin/hostagent "
 """How the shipped units call the command; the rest of the line are its arguments."""
@@ -36,7 +38,8 @@ def install(paths: Paths, *, exec_path: str, store: str = "") -> list[Path]:
     """Write and enable the agent's units; returns what was changed, in order. Idempotent.
 
     ``exec_path`` is the hostagent command as the units shall call it; ``store`` is the URL that
-    the agent must reach. Each file is replaced whole. Nothing is started: ``start`` does that, on the machine itself.
+    the agent must reach. Each file is replaced whole. Nothing is started: ``start`` does that, on
+    the machine itself.
 
     Raises:
         InputError: ``exec_path`` cannot stand in a unit.
@@ -146,7 +149,10 @@ def _files(paths: Paths, exec_path: str) -> list[_File]:
         _File(paths.libexec / "admit", _admission_client(), 0o755),
     ]
     if not paths.user:
+        fence = (shipped / "hostagentd-fence.sh").read_text(encoding="utf-8")
+        files.append(_File(paths.libexec / "fence", fence, 0o755))
         for source, place in {
+            **{unit: paths.units / unit for unit in FENCE},
             "hostagent.sysusers": _sysusers(paths),
             "hostagent.tmpfiles": _tmpfiles(paths),
             # The one directory that journalctl reads besides the packages' own.
