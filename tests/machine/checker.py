@@ -27,6 +27,9 @@ LEASE_S = 10.0
 GRACE_S = 3.0
 CLOCK_S = 0.05
 
+LOST = {"host-lost", "lease-lost", "fenced"}
+"""The results of attempts whose host went down or lost its lease."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
@@ -93,7 +96,7 @@ def check(
     report.violations += _stories(attempts, rows)
     report.violations += _writes(attempts, rows)
     report.violations += _calendar(due, rows)
-    report.takeovers = _takeovers(attempts)
+    report.takeovers = _takeovers(attempts, rows)
     return report
 
 
@@ -275,15 +278,17 @@ def _clock(lines: Sequence[Line]) -> Iterator[Violation]:
         yield Violation(Breach.CLOCK, "the build host", what)
 
 
-def _takeovers(attempts: list[_Attempt]) -> list[Takeover]:
-    """Of the attempts that did not end and were followed by one on another host."""
+def _takeovers(attempts: list[_Attempt], rows: Sequence[dict[str, Any]]) -> list[Takeover]:
+    """Of the attempts that went down with their host and were followed by one on another."""
+    lost = {(row["run_id"], row["attempt"]) for row in rows if row["result"] in LOST}
     found = []
     for run_id, some in _by(attempts, lambda a: a.head.run_id):
         ordered = sorted(some, key=lambda a: a.head.attempt)
         for one, other in itertools.pairwise(ordered):
             before = [line.at for line in one.lines if line.at < other.first]
-            if before and one.head.host != other.head.host and not one.says("end"):
-                found.append(Takeover(run_id, other.head.attempt, other.first - before[-1]))
+            if before and one.head.host != other.head.host and _identity(one) in lost:
+                rest_s = other.first - before[-1]
+                found.append(Takeover(run_id, other.head.attempt, before[-1], rest_s))
     return found
 
 

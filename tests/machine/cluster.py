@@ -10,11 +10,11 @@ steps are tested in VMs.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from tests.machine import agent, history
 from tests.machine.guest import MachineError
@@ -28,8 +28,10 @@ SHARED = "/mnt/shared"
 SHARED_SIZE = "64m"
 STORES = ("store", "store2")
 FIRST_HOST, FIRST_STORE = 11, 2
-DROP_IN = Path(__file__).with_name("shared-store.conf")
+DROP_IN = "[Service]\nEnvironment=PGPASSFILE=/etc/hostagent/pgpass\n"
 FULL = "full"
+UP = "basic.target"
+"""What is waited for at a boot. What comes after may wait for the store, or never be finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,14 @@ class Deed:
     at: float
     what: str
     whom: str
+
+
+class Span(NamedTuple):
+    """A time in which a machine was in some trouble."""
+
+    whom: str
+    since: float
+    until: float
 
 
 class Cluster:
@@ -51,14 +61,17 @@ class Cluster:
         *,
         store: Store | None = "postgres",
         replica: bool = False,
+        settings: str = "",
         release: str = "bookworm",
     ) -> None:
-        """Boot all of it. With ``replica``, PostgreSQL has a second machine, ``store2``, that
+        """Boot all of it, with no agent: ``deploy`` starts those.
 
-        holds every commit before it is acknowledged. No agent is started: ``deploy`` does that.
+        With ``replica``, PostgreSQL has a second machine, ``store2``, that holds every commit
+        before it is acknowledged. ``settings`` are further lines of each agent.toml.
         """
         self.hosts = [f"host{number}" for number in range(1, hosts + 1)]
         self.store = store
+        self.settings = settings
         self.machines: dict[str, Machine] = {}
         self.deeds: list[Deed] = []
         self.network = Network()
@@ -173,7 +186,8 @@ class Cluster:
     def reboot(self, name: str) -> None:
         """Shut a machine down in order and boot it again."""
         self._note("reboot", name)
-        self[name].reboot()
+        self[name].shut_down()
+        self[name].boot(UP)
         if name in self._servers:
             self._servers[name].start()
         self._note("boot", name)
@@ -203,9 +217,9 @@ class Cluster:
         agent.kill_agent(self[name])
 
     def restart_agent(self, name: str) -> None:
-        """Restart a host's agent in order."""
+        """Begin an orderly restart of a host's agent; it may take until the store is there."""
         self._note("restart_agent", name)
-        self[name].succeed("systemctl restart hostagent.service")
+        self[name].succeed("systemctl restart --no-block hostagent.service")
 
     def stop_agent(self, name: str) -> None:
         """SIGSTOP to a host's agent and nothing else: it hangs, its jobs and PID 1 go on."""
@@ -245,6 +259,7 @@ class Cluster:
         """Undo every fault: all machines on, going and connected, the store up, agents going."""
         if self.store:
             self.network.run(f"rm -f {self._data}/{FULL}")
+            self._note("free_disk", self._data)
         for name, machine in self.machines.items():
             self.heal(name)
             if machine.is_paused:
@@ -253,7 +268,7 @@ class Cluster:
             if not self[name].is_up:
                 self.boot(name)
         if self._stores:
-            self.primary.start()
+            self.start_store()
             for name in self._stores[1:]:
                 if not self[name].is_up:
                     self.rejoin()
@@ -286,16 +301,20 @@ class Cluster:
         """The rows of the shared ledger, oldest first, as the first host shows them."""
         return agent.runs(self[self.hosts[0]])
 
-    def frozen(self) -> list[tuple[str, float, float]]:
-        """When which machine was frozen: name, from, to. What lasts still ends now."""
+    def spans(self, begin: Collection[str], end: Collection[str]) -> list[Span]:
+        """From each deed named in ``begin`` to the next one in ``end`` on the same machine.
+
+        What lasts still ends now. A detail after the deed's name does not count.
+        """
         since: dict[str, float] = {}
         spans = []
         for deed in self.deeds:
-            if deed.what == "pause":
-                since[deed.whom] = deed.at
-            elif deed.what in {"resume", "kill"} and deed.whom in since:
-                spans.append((deed.whom, since.pop(deed.whom), deed.at))
-        return spans + [(name, at, time.time()) for name, at in since.items()]
+            what = deed.what.split()[0]
+            if what in begin:
+                since.setdefault(deed.whom, deed.at)
+            elif what in end and deed.whom in since:
+                spans.append(Span(deed.whom, since.pop(deed.whom), deed.at))
+        return spans + [Span(name, at, time.time()) for name, at in since.items()]
 
     def last_words(self, lines: int) -> Iterator[tuple[str, str]]:
         """For reports: each machine's name and the end of its journal, and the deeds."""
@@ -310,7 +329,7 @@ class Cluster:
 
     def _power_on(self, name: str) -> None:
         self.network.renew(name)
-        self[name].boot()
+        self[name].boot(UP)
 
     # Making it
     def _attach(self) -> None:
@@ -347,11 +366,10 @@ class Cluster:
         for name in self.hosts:
             machine = self._boot(name, lower, binds)
             machine.write(history.WORK, history.PROGRAM, 0o755)
-            if self.store:
-                machine.write("/etc/hostagent/agent.toml", f'store = "{self.url}"\n')
-                path = "/etc/systemd/system/hostagent.service.d/shared-store.conf"
-                machine.write(path, DROP_IN.read_text())
+            store = f'store = "{self.url}"\n' if self.store else ""
+            machine.write("/etc/hostagent/agent.toml", store + self.settings)
             if self._stores:
+                machine.write("/etc/systemd/system/hostagent.service.d/password.conf", DROP_IN)
                 line = f"*:5432:*:hostagent:{self.primary.password}\n"
                 machine.write("/etc/hostagent/pgpass", line, 0o600)
                 machine.succeed("ln -s /etc/hostagent/pgpass /root/.pgpass")

@@ -124,16 +124,23 @@ class Machine(Guest):
         self.close()
 
     # Power
-    def boot(self) -> None:
-        """Power on and wait until PID 1 has finished starting (degraded or not)."""
+    def boot(self, target: str | None = None) -> None:
+        """Power on and wait until PID 1 has finished starting (degraded or not).
+
+        With jobs that run all the time it never has: its queue is not empty while a oneshot unit
+        starts. Then say which ``target`` to wait for.
+        """
         assert not self.is_up, f"{self.name} is up"
         with _notify_socket() as (path, heard):
             self._nspawn = self._start_nspawn(path)
-            self._leader = self._await_boot(heard)
+            self._leader = self._await_boot(heard, "READY=1" if target is None else "")
         # Commands belong to the machine's tree too: logind asks for its callers' cgroups.
         (_, _, init) = Path(f"/proc/{self._leader}/cgroup").read_text().rpartition("0::/")
-        self._commands = _hierarchies()[0] / Path(init.strip()).parent / "commands"
+        payload = init.strip().removesuffix("/init.scope")  # where PID 1 is, early and later
+        self._commands = _hierarchies()[0] / payload / "commands"
         self._commands.mkdir()
+        if target is not None:
+            self.wait_until(f"systemctl is-active {target}", BOOT_TIMEOUT_S)
 
     def crash(self) -> None:
         """A power cut: everything dies by SIGKILL in one instant; what was written stays."""
@@ -275,8 +282,8 @@ class Machine(Guest):
             },
         )
 
-    def _await_boot(self, heard: socket.socket) -> int:
-        """Wait for READY=1 of the machine's PID 1; returns its pid on the host."""
+    def _await_boot(self, heard: socket.socket, wanted: str) -> int:
+        """Wait for PID 1, and for what it says when it is ready; returns its pid on the host."""
         assert self._nspawn
         end, leader = time.monotonic() + BOOT_TIMEOUT_S, 0
         while self._nspawn.poll() is None and time.monotonic() < end:
@@ -285,7 +292,7 @@ class Machine(Guest):
                     key, _, value = line.partition("=")
                     if key == "X_NSPAWN_LEADER_PID":
                         leader = int(value)
-                    elif line == "READY=1" and leader:
+                    if leader and (line == wanted or not wanted):
                         return leader
         raise MachineError(f"{self.name} did not boot:\n{self._console(40)}")
 

@@ -76,7 +76,7 @@ def test_faults_of_hosts_stop_their_jobs_and_are_undone(new_cluster: NewCluster)
     cluster["host1"].succeed("sleep 0.3; systemctl is-active job")
     lines = cluster.history()
     assert max(b.at - a.at for a, b in itertools.pairwise(lines)) > 0.5
-    ((name, since, until),) = cluster.frozen()
+    ((name, since, until),) = cluster.spans({"pause"}, {"resume"})
     assert name == "host1"
     assert not [line for line in lines if since < line.at < until]
     cluster.pause("host1")

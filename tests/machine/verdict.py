@@ -55,10 +55,14 @@ class Frozen:
 
 @dataclass(frozen=True, slots=True)
 class Takeover:
-    """How long a run rested between the last sign of an attempt and the first of the next."""
+    """How long a run rested: from the last sign of an attempt, ``since``, to the next one's first.
+
+    ``attempt`` is the next one.
+    """
 
     run_id: str
     attempt: int
+    since: float
     rest_s: float
 
 

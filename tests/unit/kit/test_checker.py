@@ -70,6 +70,7 @@ class Story:
                 "token": token,
                 "host": host,
                 "outcome": outcome,
+                "result": "lease-lost" if outcome == "failed" else "success",
             }
         )
         return name
@@ -97,6 +98,13 @@ def test_a_clean_history_has_no_violation_and_tells_its_takeovers() -> None:
     (takeover,) = report.takeovers
     assert (takeover.attempt, round(takeover.rest_s, 1)) == (2, 15.9)
     assert "1 takeovers: p50 15.9 s" in str(report)
+
+
+def test_a_retry_after_a_failure_is_no_takeover() -> None:
+    """Its wait is the job's backoff, not the cluster's slowness."""
+    story = clean()
+    story.rows[1]["result"] = "signal"
+    assert story.judge(until=29).takeovers == []
 
 
 def first_goes_on(story: Story) -> None:
