@@ -111,7 +111,7 @@ class Beats:
         await self._daemon.reconcile(await store.call(store.it.held, cluster.session.id))
         if was_out or answer.generation != self._generation:
             self._generation = answer.generation
-            await self._daemon.refresh()
+            await self._daemon.refresh(everything=was_out)
         else:
             await self._daemon.look_elsewhere()
         return again_s
