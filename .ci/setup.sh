@@ -4,7 +4,7 @@
 PACKAGES=(
     python3 python3-venv python3-dev gcc libc6-dev pkg-config libsystemd-dev # to build pystemd
     systemd systemd-container mmdebstrap debian-archive-keyring gpg          # to boot machines
-    mount util-linux procps tzdata ca-certificates
+    mount util-linux iproute2 procps tzdata ca-certificates
 )
 VM_PACKAGES=(qemu-system-x86 qemu-utils e2fsprogs)
 STORE_PACKAGES=(postgresql pgbouncer) # the tests start servers of their own

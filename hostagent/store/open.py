@@ -20,21 +20,27 @@ def open_store(url: str, *, read_only: bool = False) -> Store:
     """
     if url.startswith("postgresql://"):
         return _postgres(url, read_only=read_only)
-    if (path := _file(url)) is not None:
+    scheme, path = _place(url)
+    if scheme == "sqlite" and path is not None:
         return SqliteStore(path, read_only=read_only)
+    if scheme == "dir" and path is not None:
+        from hostagent.store.directory.engine import DirectoryStore  # noqa: PLC0415 -- few ask
+
+        return DirectoryStore(path, read_only=read_only)
     raise InputError(
         f'"{_shown(url)}" is not the URL of a store',
-        "write sqlite:///var/lib/hostagent/state.db, or postgresql://HOST/DATABASE",
+        "write sqlite:///var/lib/hostagent/state.db, postgresql://HOST/DATABASE, or "
+        "dir:///mnt/shared/hostagent",
     )
 
 
-def _file(url: str) -> Path | None:
-    """The file of an SQLite URL."""
+def _place(url: str) -> tuple[str, Path | None]:
+    """The scheme, and the absolute path if that is all there is behind it."""
     with contextlib.suppress(ValueError):  # an odd bracket
         parts = urlsplit(url)
-        if parts.scheme == "sqlite" and not parts.netloc and parts.path.startswith("/"):
-            return Path(unquote(parts.path))
-    return None
+        is_path = not parts.netloc and parts.path.startswith("/")
+        return parts.scheme, Path(unquote(parts.path)) if is_path else None
+    return "", None
 
 
 def _postgres(url: str, *, read_only: bool) -> Store:

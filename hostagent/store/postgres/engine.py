@@ -59,6 +59,8 @@ RETURNING job, scope, token
 class PostgresStore(SqlStore):
     """See ``port.Store``. One thread at a time."""
 
+    is_shared = True
+
     def __init__(self, url: str, *, read_only: bool = False) -> None:
         self._pg = Connection(url, read_only=read_only)
         super().__init__(self._pg)

@@ -40,6 +40,8 @@ from hostagent.store.sql.rows import instant, micros
 class SqlStore:
     """See ``port.Store``. One thread at a time."""
 
+    is_shared: bool
+
     def __init__(self, db: Database) -> None:
         self._db = db
         self._new_id: Callable[[], str] = lambda: uuid.uuid4().hex

@@ -14,6 +14,7 @@ from hostagent.store.open import open_store
 from hostagent.store.port import Session, Store
 from tests.contract.store.builders import T0, job
 from tests.contract.store.postgres import SERVER, needs_postgres
+from tests.contract.store.volumes import mounted
 
 MEMORY = Path("/dev/shm")  # an fsync costs nothing here
 
@@ -29,6 +30,7 @@ class Engine:
 ENGINES = [
     pytest.param(Engine("sqlite", lambda place: f"sqlite://{place}/state.db"), id="sqlite"),
     pytest.param(Engine("postgres", lambda _: SERVER.url()), id="postgres", marks=needs_postgres),
+    pytest.param(Engine("dir", lambda place: f"dir://{place}"), id="dir"),
 ]
 
 
@@ -51,6 +53,13 @@ def place() -> Iterator[Path]:
     """An empty directory."""
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as name:
         yield Path(name)
+
+
+@pytest.fixture
+def volume(place: Path) -> Iterator[Path]:
+    """A file system of 3 MB. Needs root."""
+    with mounted(place / "volume") as at:
+        yield at
 
 
 @pytest.fixture

@@ -25,8 +25,7 @@ from hostagent.store.sql.schema import VERSION
 from hostagent.store.sqlite import connection
 from tests.contract.store.builders import HASH, T0, claimed, finish, job, ran, t, want
 from tests.contract.store.processes import all_of, forked
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+from tests.contract.store.volumes import fill, needs_root
 
 
 @pytest.fixture
@@ -388,7 +387,7 @@ def test_a_full_volume_is_unavailable_and_recovers(volume: Path) -> None:
         store.register([job("a")], [], T0)
         session = store.open_session("one", "boot-1")
         for turn in range(3):
-            _fill(filler)
+            fill(filler)
             told: list[str] = []
             with pytest.raises(StoreUnavailable):
                 _claim_for_ever(store, session, turn * 1000, told)
@@ -409,31 +408,12 @@ def _claim_for_ever(store: Store, session: Session, start: int, told: list[str])
 @needs_root
 def test_a_volume_without_room_for_a_store_says_so(volume: Path) -> None:
     """Made again with room, it is a whole store."""
-    _fill(volume / "filler")
+    fill(volume / "filler")
     with pytest.raises(StoreUnavailable):
         open_store(f"sqlite://{volume}/state.db")
     (volume / "filler").unlink()
     with closing(open_store(f"sqlite://{volume}/state.db")) as store:
         assert store.register([job("a")], [], T0) == ["a"]
-
-
-@pytest.fixture
-def volume(place: Path) -> Iterator[Path]:
-    """A file system of 3 MB."""
-    at = place / "volume"
-    at.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", at], check=True)
-    yield at
-    subprocess.run(["umount", at], check=True)
-
-
-def _fill(filler: Path) -> None:
-    with filler.open("wb", buffering=0) as out:
-        try:
-            while out.write(bytes(4096)):
-                pass
-        except OSError:
-            pass
 
 
 ROWS = 100_000
