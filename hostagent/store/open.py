@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from hostagent.errors import InputError, StoreError
 from hostagent.store.port import Store
+from hostagent.store.sql.schema import VERSION
+from hostagent.store.sqlite import connection as sqlite
 from hostagent.store.sqlite.engine import SqliteStore
 
 
@@ -34,6 +37,37 @@ def open_store(url: str, *, read_only: bool = False) -> Store:
     )
 
 
+def describe(url: str) -> str:
+    """The URL as it may be shown: without a password."""
+    if url.startswith("postgresql://"):
+        _need_driver()
+        from hostagent.store.postgres.address import Address  # noqa: PLC0415 -- needs psycopg
+
+        return str(Address(url, read_only=True))
+    return _shown(url)
+
+
+def schema(url: str) -> int:
+    """The version of the store's schema; 0: nothing is there yet.
+
+    Raises:
+        InputError, StoreError: as ``open_store``.
+    """
+    scheme, path = _place(url)
+    if scheme == "sqlite" and path is not None:
+        return sqlite.installed(path)
+    if url.startswith("postgresql://"):
+        _need_driver()
+        from hostagent.store.postgres.connection import Connection  # noqa: PLC0415 -- needs psycopg
+        from hostagent.store.postgres.setup import installed  # noqa: PLC0415
+
+        with contextlib.closing(Connection(url, read_only=True)) as db:
+            return installed(db)
+    with contextlib.suppress(StoreError), contextlib.closing(open_store(url, read_only=True)):
+        return VERSION
+    return 0
+
+
 def _place(url: str) -> tuple[str, Path | None]:
     """The scheme, and the absolute path if that is all there is behind it."""
     with contextlib.suppress(ValueError):  # an odd bracket
@@ -44,13 +78,19 @@ def _place(url: str) -> tuple[str, Path | None]:
 
 
 def _postgres(url: str, *, read_only: bool) -> Store:
+    _need_driver()
+    from hostagent.store.postgres.engine import PostgresStore  # noqa: PLC0415 -- needs psycopg
+
+    return PostgresStore(url, read_only=read_only)
+
+
+def _need_driver() -> None:
     try:
-        from hostagent.store.postgres.engine import PostgresStore  # noqa: PLC0415 -- needs psycopg
+        importlib.import_module("hostagent.store.postgres.engine")
     except ImportError as error:
         raise StoreError(
             f"PostgreSQL's driver cannot be loaded: {error}", "pip install 'hostagent[postgres]'"
         ) from error
-    return PostgresStore(url, read_only=read_only)
 
 
 def _shown(url: str) -> str:
