@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -26,6 +28,7 @@ from hostagent.store.directory.sessions import Sessions
 from hostagent.store.open import open_store
 from hostagent.store.port import (
     Claimed,
+    Decision,
     Over,
     Profile,
     Refusal,
@@ -100,6 +103,34 @@ def test_all_who_replay_come_to_the_same(place: Path) -> None:
             super().teardown()
 
     run_state_machine_as_test(Machine, settings=stateful.QUICK)
+
+
+REPLAY = """
+import sys
+from contextlib import closing
+from pathlib import Path
+from hostagent.store.directory import snapshots
+from hostagent.store.directory.engine import DirectoryStore
+with closing(DirectoryStore(Path(sys.argv[1]), read_only=True)) as store:
+    store.cursors()
+    sys.stdout.buffer.writelines(snapshots._lines(store._history._replica))
+"""
+
+
+@pytest.mark.parametrize("seed", ["1", "2", "3"])
+def test_no_order_of_python_s_own_shows(store: DirectoryStore, place: Path, seed: str) -> None:
+    """Sets of texts have another order in each process; the rows have not."""
+    names = [f"job-{n}" for n in range(20)]
+    store.register([job(name, scopes=("", "eu", "us")) for name in names], [], t(1))
+    session = store.open_session("one", "boot-1")
+    for name in names[5:]:
+        claimed(store, session, want(2, name, "eu"))
+    store.register([job(f"new-{name}", renamed=name) for name in names[:10]], [], t(3))
+    store.note(Decision(name, "eu", t(4), "held", "no room") for name in names)
+    command = [sys.executable, "-c", REPLAY, str(place)]
+    environment = {**os.environ, "PYTHONHASHSEED": seed}
+    done = subprocess.run(command, env=environment, capture_output=True, check=True)
+    assert done.stdout.splitlines(keepends=True) == replica_of(store)
 
 
 def test_what_would_change_nothing_leaves_no_record(store: DirectoryStore, leased: Session) -> None:
