@@ -24,8 +24,8 @@ from time import perf_counter
 
 from hostagent.model import End, Kind, Outcome
 from hostagent.store.port import Claimed, Finish, Registration, Session, Want
+from hostagent.store.sql.rows import RUN_COLUMNS, micros
 from hostagent.store.sqlite.engine import SqliteStore
-from hostagent.store.sqlite.rows import RUN_COLUMNS, micros
 
 ROUNDS = 15
 SINGLES = 100

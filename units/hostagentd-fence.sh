@@ -47,8 +47,9 @@ wait
 while :; do
     due='' unsure=''
     while read -r unit state; do
-        case $suspects in
-        *" $unit "*) [ "$state" = deactivating ] && due="$due $unit" || unsure="$unsure $unit" ;;
+        case "$state $suspects" in
+        "deactivating "*" $unit "*) due="$due $unit" ;;
+        *" $unit "*) unsure="$unsure $unit" ;;
         esac
     done <<END
 $(running)

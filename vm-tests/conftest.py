@@ -68,16 +68,18 @@ def frozen(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
 def new_vm(parts: Parts, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[NewVM]:
     """``new_vm(**options)``: another VM, off; options as ``VM`` has them. Closed after the test.
 
+    ``boots``: another kernel and disk than those of all VMs.
+
     A test passes only if each VM that is up can print a mark on its console at the end. When
     the test fails, the end of journal and console of each VM is attached to its report.
     """
     machines: list[VM] = []
     stem = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[5:30].strip("-")
 
-    def one(**options: object) -> VM:
+    def one(boots: Parts = parts, **options: object) -> VM:
         place = tmp_path / f"vm-{len(machines)}"
         place.mkdir()
-        machines.append(VM(f"{stem}-{len(machines)}", place, *parts, **options))  # type: ignore[arg-type]
+        machines.append(VM(f"{stem}-{len(machines)}", place, *boots, **options))  # type: ignore[arg-type]
         return machines[-1]
 
     try:

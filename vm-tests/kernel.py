@@ -40,13 +40,22 @@ def kernel() -> Kernel:
 
 def _build(new: Path) -> None:
     print(f"building Debian's cloud kernel in {images.CACHE} (once, a minute)", file=sys.stderr)
-    hooks = [
+    new.mkdir()
+    images.mmdebstrap(RELEASE, new / "root", PACKAGES, *hooks())
+    take_out(new)
+    shutil.rmtree(new / "root")
+
+
+def hooks() -> list[str]:
+    """Options of mmdebstrap, for the initrd's settings to be there before it is made."""
+    return [
         f'--essential-hook=mkdir -p "$(dirname "$1/{name}")"; printf "{text}" >"$1/{name}"'
         for name, text in SETTINGS.items()
     ]
-    new.mkdir()
-    images.mmdebstrap(RELEASE, new / "root", PACKAGES, *hooks)
+
+
+def take_out(new: Path) -> None:
+    """Move kernel and initrd from ``new``/root to ``new``."""
     for name in ("vmlinuz", "initrd.img"):
         (found,) = (new / "root/boot").glob(f"{name}-*")
         found.rename(new / name)
-    shutil.rmtree(new / "root")

@@ -75,13 +75,13 @@ class Beats:
         cluster, store = self._world.cluster, self._store
         if not self._daemon.holds_leases():
             await store.call(store.it.close_session, cluster.session)
-            await self._world.systemd.call(self._world.systemd.it.disarm_fence)
+            await self._world.fence.drop()
             return
         sent_s = self._world.clock.boottime_s()
         answer = await store.call(store.it.beat, cluster.session, ttl=lease.PARK)
         if isinstance(answer, Renewed):
             cluster.deadline_s = lease.deadline_s(sent_s, lease.PARK)
-            await self._arm(cluster.deadline_s)
+            await self._world.fence.move(cluster.deadline_s, is_needed=True)
 
     async def check(self) -> None:
         """The deadline may have passed: while the store was away, or while this host slept."""
@@ -103,31 +103,26 @@ class Beats:
         took = timedelta(seconds=clock.boottime_s() - sent_s)
         self._measure(skew.measured(sent_at, took, answer.now))
         was_out = cluster.deadline_s is None
-        cluster.deadline_s = lease.deadline_s(sent_s, self._ttl)
+        deadline_s = lease.deadline_s(sent_s, self._ttl)
         self._say_reached()
-        await self._arm(cluster.deadline_s)
+        await self._world.fence.move(deadline_s, is_needed=self._daemon.holds_leases())
+        cluster.deadline_s = deadline_s
         again_s = await self._observe()
         await self._daemon.reconcile(await store.call(store.it.held, cluster.session.id))
         if was_out or answer.generation != self._generation:
             self._generation = answer.generation
-            await self._daemon.refresh()
+            await self._daemon.refresh(everything=was_out)
         else:
             await self._daemon.look_elsewhere()
         return again_s
 
     async def _begin_anew(self) -> None:
         """Others ended this session: its claims are theirs, and nothing of it may go on here."""
-        await self._daemon.lose_leases("this host's lease was revoked: others took over")
         cluster, store = self._world.cluster, self._store
         cluster.deadline_s = None
+        await self._daemon.lose_leases("this host's lease was revoked: others took over")
         cluster.session = await store.call(self._renew)
         log.warning("this session was over; another one is open")
-
-    async def _arm(self, deadline_s: float) -> None:
-        """PID 1 counts CLOCK_MONOTONIC, which stands still while a host sleeps: ``check`` then."""
-        clock, systemd = self._world.clock, self._world.systemd
-        monotonic_s = deadline_s - clock.boottime_s() + clock.monotonic_s()
-        await systemd.call(systemd.it.arm_fence, monotonic_s)
 
     async def _observe(self) -> float:
         """See whose lease has lapsed, and take over; how many seconds until the next look."""
@@ -163,12 +158,12 @@ class Beats:
 
     def _say_unreached(self, why: str) -> None:
         if self._is_reached:
-            log.warning("the store is not reached: %s; runs of the cluster wait", why)
+            log.warning("this host's lease is not renewed: %s; runs of the cluster wait", why)
         self._is_reached = False
 
     def _say_reached(self) -> None:
         if not self._is_reached:
-            log.warning("the store is reached again")
+            log.warning("this host's lease is renewed again")
         self._is_reached = True
 
 

@@ -64,6 +64,14 @@ class Entry:
         """Take over what the manifest says."""
         self.job, self.unit, self.schedule_hash = job, unit, job.schedule.hash
 
+    def stands_at(self, cursor: Cursor) -> bool:
+        """Whether the cursor says what is known of it."""
+        return (
+            self.registered == (cursor.spec_hash == self.schedule_hash)
+            and (self.high_water, self.retry_at) == (cursor.high_water, cursor.retry_at)
+            and (self.active or self.elsewhere) == cursor.active
+        )
+
     def stand(self, cursor: Cursor | None, host: str) -> None:
         """Take over what the store says; ``host`` is this one."""
         self.registered = cursor is not None and cursor.spec_hash == self.schedule_hash

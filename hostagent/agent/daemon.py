@@ -153,23 +153,25 @@ class Daemon:
 
     # What the beat of a shared store finds
 
-    async def refresh(self) -> None:
-        """Others changed something: read where everything stands, and look at what moved."""
+    async def refresh(self, *, everything: bool = False) -> None:
+        """Others changed something: read where all stand, and look at what moved (or at all)."""
         store = self.world.store
         cursors = await store.call(store.it.cursors)
         self.book.pauses = await store.call(store.it.pauses)
         self.book.take_out(await store.call(store.it.quarantines))
+        moved = []
         for cursor in cursors:
             entry = self.book.exactly(cursor.job, cursor.scope)
-            if entry is not None and not entry.lock.locked():
-                async with entry.lock:
-                    entry.stand(cursor, self.world.host)
-                await self.look(entry)
+            if entry is None or entry.lock.locked():
+                continue  # who holds it reads for itself
+            if everything or not entry.stands_at(cursor):
+                entry.stand(cursor, self.world.host)
+                moved.append(entry)
+        await asyncio.gather(*map(self.look, moved))
 
     async def look_elsewhere(self) -> None:
         """Nobody tells us when a run on another host ends."""
-        for entry in [e for e in self.book if e.waits_elsewhere]:
-            await self.look(entry)
+        await asyncio.gather(*(self.look(e) for e in self.book if e.waits_elsewhere))
 
     async def reconcile(self, held: Sequence[Run]) -> None:
         """A reply may have been lost: what the store says that we hold, and what we think."""
@@ -256,8 +258,7 @@ class Daemon:
             await self.on_step()
         due = list(self.book) if fired is Fired.CLOCK_CHANGED else []
         due += self.wakes.due(self.world.clock.now())
-        for entry in due:
-            await self.look(entry)
+        await asyncio.gather(*map(self.look, due))
         await self._prune()
         self.on_change()
 

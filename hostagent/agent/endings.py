@@ -7,18 +7,20 @@ it executed anything (it timed out, the agent died while asked) was no run: it i
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from hostagent.agent import handover
 from hostagent.agent.again import Again, ended_run
+from hostagent.agent.batch import Batch
 from hostagent.agent.book import Entry
 from hostagent.agent.messages import fields_of, outcome_fields
 from hostagent.agent.world import World
 from hostagent.errors import SystemdError
 from hostagent.model import End, Outcome, Run
 from hostagent.policy.outcome import Ended, end_of
-from hostagent.store.port import Accepted, Finish
+from hostagent.store.port import Accepted, Finish, Stale
 from hostagent.systemd.port import ServiceState
 
 MAX_STARTS = 3
@@ -32,6 +34,7 @@ class Endings:
         self._world = world
         self._again = again
         self._starts: dict[tuple[str, str, int], int] = {}
+        self._finishes = Batch(self._finish_all)
         self._waiters: dict[str, list[asyncio.Future[str]]] = {}
 
     async def look(self, entry: Entry) -> Ended | None:
@@ -101,9 +104,7 @@ class Endings:
             report_problem=problem,
         )
         end, retry_at = await self._again.after(entry, run, end)
-        store = world.store
-        finish = Finish(run.job, run.scope, run.token, end, retry_at)
-        (answer,) = await store.call(store.it.finish, [finish])
+        answer = await self._finishes.ask(Finish(run.job, run.scope, run.token, end, retry_at))
         if not isinstance(answer, Accepted):
             end = replace(end, outcome=Outcome.FAILED, reason="its token was stale: not recorded")
             retry_at = None
@@ -118,6 +119,10 @@ class Endings:
         entry.freed_from, entry.freed_at = run.started_at or run.claimed_at, end.ended_at
         self.tell(run.run_id, end.outcome)
         return end
+
+    async def _finish_all(self, finishes: Sequence[Finish]) -> list[Accepted | Stale]:
+        store = self._world.store
+        return await store.call(store.it.finish, finishes)
 
     def tell(self, run_id: str, outcome: Outcome) -> None:
         """Let go who waits for this run."""

@@ -31,9 +31,7 @@ class Leases:
             return
         names = ", ".join(entry.active.run_id for entry in lost if entry.active is not None)
         log.warning("%s: stopping %s", reason, names)
-        systemd = self._world.systemd
-        # A deadline that has passed: PID 1 stops them now, and kills what is left 2 s later.
-        await systemd.call(systemd.it.arm_fence, self._world.clock.monotonic_s())
+        await self._world.fence.fall()
 
     async def settle(self, entry: Entry) -> None:
         """Settle a doubt by reading where the entry stands; a run that is not ours is stopped."""

@@ -7,10 +7,13 @@ here; ``policy.due`` decides, the store's claim makes it so, and PID 1 runs it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from hostagent.agent import handover
+from hostagent.agent.batch import Batch
 from hostagent.agent.book import Book, Entry
 from hostagent.agent.endings import Endings
 from hostagent.agent.messages import SECOND_CLOCK, TURNED_AWAY, fields_of, outcome_fields
@@ -24,6 +27,7 @@ from hostagent.policy.due import Facts, Paused, Settle, Start, Stop, Wait, decid
 from hostagent.policy.words import when
 from hostagent.store.port import (
     Claimed,
+    Cursor,
     Decision,
     Refusal,
     Refused,
@@ -60,6 +64,8 @@ class Starts:
         self._wakes = wakes
         self._endings = endings
         self._turns = Turns(world, book)
+        self._claims = Batch(self._claim_all)
+        self._stands = Batch(self._stands_of)
         self.held: dict[tuple[str, str], str] = {}
 
     async def evaluate(self, entry: Entry, invocation: str | None = None) -> Verdict:
@@ -281,6 +287,8 @@ class Starts:
 
     async def _begin(self, entry: Entry, run: Run, invocation: str | None) -> Verdict:
         """A claim was given: PID 1 is at the start already, or is asked for one."""
+        if self._world.cluster.leases(entry) and (why := self._turns.no_lease()):
+            return Verdict(False, why)  # the store took its time; the claim stays prepared
         if invocation is not None:
             await self._hand_over(entry, run)
             return Verdict(True, run.reason)
@@ -293,21 +301,33 @@ class Starts:
         return Verdict(True, run.reason)
 
     async def _claim(self, entry: Entry, want: Want) -> Claimed | Refused:
-        store, cluster = self._world.store, self._world.cluster
-        clock = self._world.clock.now() if cluster.is_shared else None
-        (answer,) = await store.call(store.it.claim, cluster.session, [want], clock)
-        if isinstance(answer, Claimed):
-            entry.active = answer.run
-        else:
-            await self._stand(entry)
+        cluster = self._world.cluster
+        async with contextlib.AsyncExitStack() as stack:
+            if cluster.leases(entry):
+                await stack.enter_async_context(self._world.fence.kept_up())
+            answer = await self._claims.ask(want)
+            if isinstance(answer, Claimed):
+                entry.active = answer.run
+                return answer
+        await self._stand(entry)
         return answer
 
     async def _stand(self, entry: Entry) -> None:
         """Settle a doubt by reading where the entry stands in the store."""
-        store = self._world.store
-        names = [(entry.job.name, entry.scope)]
-        for cursor in await store.call(store.it.cursors, names):
+        cursor = await self._stands.ask((entry.job.name, entry.scope))
+        if cursor is not None:
             entry.stand(cursor, self._world.host)
+
+    async def _claim_all(self, wants: Sequence[Want]) -> list[Claimed | Refused]:
+        store, cluster = self._world.store, self._world.cluster
+        clock = self._world.clock.now() if cluster.is_shared else None
+        return await store.call(store.it.claim, cluster.session, wants, clock)
+
+    async def _stands_of(self, names: Sequence[tuple[str, str]]) -> list[Cursor | None]:
+        store = self._world.store
+        found = await store.call(store.it.cursors, set(names))
+        stands = {(cursor.job, cursor.scope): cursor for cursor in found}
+        return [stands.get(name) for name in names]
 
     async def _hand_over(self, entry: Entry, run: Run) -> None:
         """Write what the run's processes find in their environment."""

@@ -21,6 +21,7 @@ from hostagent.agent.beats import Beats
 from hostagent.agent.cluster import Cluster
 from hostagent.agent.config import AgentConfig
 from hostagent.agent.daemon import Daemon
+from hostagent.agent.fence import Fence
 from hostagent.agent.messages import READY
 from hostagent.agent.offload import Offloaded
 from hostagent.agent.server import Server, listening_socket
@@ -64,7 +65,7 @@ async def _run(paths: Paths) -> None:
     )
     manager, signals = Manager(user=paths.user), Manager(user=paths.user)
     systemd = Offloaded[Systemd](manager, "systemd")
-    journal = Journal(paths.user)
+    journal, clock = Journal(paths.user), Clock()
     with contextlib.closing(WallTimer()) as timer:
         world = World(
             paths=paths,
@@ -73,10 +74,11 @@ async def _run(paths: Paths) -> None:
             booted_at=manager.booted_at(),
             cores=len(os.sched_getaffinity(0)),
             retention=settings.retention,
-            clock=Clock(),
+            clock=clock,
             store=store,
             systemd=systemd,
             cluster=cluster,
+            fence=Fence(systemd, clock, is_kept=engine.is_shared and not paths.user),
             record=_record,
             journal_end=partial(_journal_end, journal),
             journal_tail=partial(_journal_tail, journal),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hostagent.agent.cluster import Cluster
+from hostagent.agent.fence import Fence
 from hostagent.agent.offload import Offloaded
 from hostagent.host.clock import Clock
 from hostagent.host.paths import Paths
@@ -35,6 +36,7 @@ class World:
     store: Offloaded[Store]
     systemd: Offloaded[Systemd]
     cluster: Cluster
+    fence: Fence
     record: Callable[[str, dict[str, str]], None]
     journal_end: Callable[[str], Ended | None]
     journal_tail: Callable[[str, str, datetime | None], list[str]]

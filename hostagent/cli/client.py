@@ -12,7 +12,6 @@ from hostagent.agent.interface import AgentInterface
 from hostagent.errors import RefusedError
 from hostagent.host.paths import Paths
 
-
 PATIENCE_S = 10
 """How long an agent that does not answer (it restarts, its store is away) is waited for."""
 

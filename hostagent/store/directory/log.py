@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hostagent.errors import StoreError, StoreUnavailable
-from hostagent.store.directory.place import Draft, drafted, linked, numbers, read
+from hostagent.store.directory.place import Draft, drafted, linked, numbers, opened, read
 
 SHARD = 256
 """Names in one directory."""
@@ -119,7 +119,7 @@ class Log:
     def _is_there(self, seq: int) -> bool:
         """Asks the file server, where a listing may be what the client remembers."""
         try:
-            read(self.name(seq))
+            opened(self.name(seq)).close()
         except FileNotFoundError:
             return False
         return True

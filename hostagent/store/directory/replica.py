@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import contains
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,14 +19,13 @@ from hostagent.errors import StoreConflict, StoreError
 from hostagent.store.directory.calls import Call, OpenSession, Record
 from hostagent.store.directory.strict import malformed
 from hostagent.store.port import Profile, Session
-from hostagent.store.sqlite import sessions
+from hostagent.store.sql.engine import SqlStore
 from hostagent.store.sqlite.connection import Connection
-from hostagent.store.sqlite.engine import SqliteStore
 
 R = TypeVar("R")
 Value = str | int | None
 
-_KINDS: dict[str, tuple[type, ...]] = {"text": (str,), "bigint": (int,), "smallint": (int,)}
+_TYPES = {"text": str, "bigint": int, "smallint": int}
 
 UNSOUND = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, sqlite3.Error)
 """What comes of data that is none of ours, deep inside the engine."""
@@ -33,31 +33,28 @@ UNSOUND = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table's name, its columns and their declared types, and whether each may be null."""
+    """A table's name, its columns, and the types that a value of each may have."""
 
     name: str
     columns: tuple[str, ...]
-    kinds: tuple[str, ...]
-    nullable: tuple[bool, ...]
+    types: tuple[tuple[type, ...], ...]
 
-    def holds(self, row: object) -> bool:
+    def holds(self, row: list[object]) -> bool:
         """Whether ``row`` is one of it, by its types."""
-        if not isinstance(row, list) or len(row) != len(self.columns):
+        if len(row) != len(self.columns):
             return False
-        return all(
-            may_be_null if value is None else type(value) in _KINDS[kind]
-            for value, kind, may_be_null in zip(row, self.kinds, self.nullable, strict=True)
-        )
+        return all(map(contains, self.types, map(type, row)))
 
 
-class Replica(SqliteStore):
+class Replica(SqlStore):
     """The state after record ``seq``, whose nonce is ``nonce``; 0 and empty before the first."""
 
     def __init__(self, *, seq: int = 0, nonce: str = "") -> None:
         self.seq, self.nonce = seq, nonce
-        self._db = self._private = _Private()
         self._at, self._id = datetime.min.replace(tzinfo=UTC), ""
-        self._clock, self._new_id = (lambda: self._at), (lambda: self._id)
+        self._private = _Private(lambda: self._at)
+        super().__init__(self._private)
+        self._new_id = lambda: self._id
 
     def apply(self, record: Record, path: Path) -> None:
         """Replay the next record, found at ``path``.
@@ -110,7 +107,8 @@ class Replica(SqliteStore):
 
     def generation(self) -> int:
         """How often something changed that others should read."""
-        return sessions.generation(self._private.raw)
+        (row,) = self._private.read("SELECT v FROM meta WHERE k='generation'")
+        return int(row["v"])
 
     def size(self) -> int:
         """Bytes."""
@@ -131,9 +129,9 @@ class Replica(SqliteStore):
         tables = []
         for (name,) in found.fetchall():
             columns = db.execute(f"PRAGMA table_info({name})").fetchall()
-            names, kinds = zip(*((c["name"], c["type"].lower()) for c in columns), strict=True)
-            nullable = tuple(not c["notnull"] and not c["pk"] for c in columns)
-            tables.append(Table(name, names, kinds, nullable))
+            names = tuple(c["name"] for c in columns)
+            types = tuple(_types(c["type"], is_needed=c["notnull"] or c["pk"]) for c in columns)
+            tables.append(Table(name, names, types))
         return tables
 
     def rows(self, table: Table) -> Iterator[list[Value]]:
@@ -172,11 +170,17 @@ class Trial:
         self._replica.keep(nonce)
 
 
+def _types(declared: str, *, is_needed: bool) -> tuple[type, ...]:
+    kind = _TYPES[declared.lower()]
+    return (kind,) if is_needed else (kind, type(None))
+
+
 class _Private(Connection):
     """A database that nobody else can open."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], datetime]) -> None:
         self.path = Path("the replica")
+        self.clock = clock
         self._gate, self._unwritten, self._read_only = None, None, False
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row

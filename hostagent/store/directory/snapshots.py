@@ -16,7 +16,7 @@ from hostagent.errors import StoreError
 from hostagent.store.directory.place import drafted, linked, numbers, opened
 from hostagent.store.directory.replica import UNSOUND, Replica, Table, Value
 from hostagent.store.directory.strict import FORMAT, malformed
-from hostagent.store.sqlite.connection import VERSION
+from hostagent.store.sql.schema import VERSION
 
 LONGEST = 16 * 1024 * 1024
 """Bytes of one row."""

@@ -7,16 +7,18 @@ import errno
 import os
 import sqlite3
 import struct
-from collections.abc import Iterator
-from importlib import resources
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from hostagent.errors import StoreError, StoreUnavailable
 from hostagent.store.port import DEFAULT_BUSY
+from hostagent.store.sql.database import Transaction
+from hostagent.store.sql.schema import VERSION, migrations
 from hostagent.store.sqlite.gate import Gate
 
-VERSION = 1
-"""The schema's version: the number of the last migration."""
+T = TypeVar("T")
 
 APPLICATION = 0x686F6167
 """SQLite's application_id of a store: "hoag"."""
@@ -55,8 +57,15 @@ _BE_ROOT = "be root, or a member of the group hostagent"
 class Connection:
     """An open database. ``read_only`` connections write nothing, not even a schema."""
 
-    def __init__(self, path: Path, *, read_only: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        read_only: bool,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self.path = path
+        self.clock = clock
         self._gate: Gate | None = None
         self._read_only = read_only
         self._unwritten: tuple[bool, int, int, int] | None = None
@@ -75,7 +84,11 @@ class Connection:
         if self._gate is not None:
             self._gate.close()
 
-    def read(self, sql: str, *values: object) -> list[sqlite3.Row]:
+    def now(self) -> datetime:
+        """This host's clock: there is no other."""
+        return self.clock()
+
+    def read(self, sql: str, /, *values: object) -> list[sqlite3.Row]:
         """All rows of one SELECT."""
         with self._errors():
             while True:
@@ -89,6 +102,12 @@ class Connection:
                         return found
                 self._db.close()
                 self._connect_reading()
+
+    def change(self, work: Callable[[Transaction], T], *, is_long: bool = False) -> T:
+        """See ``sql.database``. A writer is alone: it is never repeated, and takes its time."""
+        del is_long
+        with self.transaction() as db:
+            return work(_Transaction(db, self.clock))
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -198,11 +217,9 @@ class Connection:
         return int(version)
 
     def _migrate(self) -> None:
-        migrations = resources.files("hostagent.store.sqlite") / "migrations"
-        for number in range(self._version() + 1, VERSION + 1):
-            (file,) = (f for f in migrations.iterdir() if f.name.startswith(f"{number:04}_"))
+        for number, text in migrations(self._version()):
             marks = f"PRAGMA application_id={APPLICATION}; PRAGMA user_version={number};"
-            self._db.executescript(f"BEGIN;{file.read_text()};{marks}COMMIT;")
+            self._db.executescript(f"BEGIN;{text};{marks}COMMIT;")
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
@@ -227,6 +244,16 @@ class Connection:
         if not os.access(self.path, os.R_OK):
             return _BE_ROOT
         return "be root, or start hostagent.service" if self._read_only else "be root"
+
+
+class _Transaction:
+    """The inside of ``BEGIN IMMEDIATE``, where nothing else is written."""
+
+    for_update = for_share = ""
+
+    def __init__(self, db: sqlite3.Connection, clock: Callable[[], datetime]) -> None:
+        self.execute = db.execute
+        self.now = clock
 
 
 def _file_system(path: Path) -> int:

@@ -20,8 +20,9 @@ from hostagent.errors import InputError, StoreError, StoreUnavailable
 from hostagent.model import Kind, Outcome, Run
 from hostagent.store.open import open_store
 from hostagent.store.port import Accepted, RunFilter, Session, Store
+from hostagent.store.sql.rows import INSERT_RUN, run_values
+from hostagent.store.sql.schema import VERSION
 from hostagent.store.sqlite import connection
-from hostagent.store.sqlite.rows import INSERT_RUN, run_values
 from tests.contract.store.builders import HASH, T0, claimed, finish, job, ran, t, want
 from tests.contract.store.processes import all_of, forked
 from tests.contract.store.volumes import fill, needs_root
@@ -251,7 +252,7 @@ def test_the_database_of_another_program_is_refused(
 ) -> None:
     """Whatever its version says; no byte and no file of ours is added."""
     with closing(sqlite3.connect(file)) as db:
-        db.executescript(f"{made_by}; PRAGMA user_version={connection.VERSION}")
+        db.executescript(f"{made_by}; PRAGMA user_version={VERSION}")
     before = file.read_bytes()
     with pytest.raises(StoreError, match="another program"):
         open_store(f"sqlite://{file}", read_only=read_only)

@@ -1,4 +1,4 @@
-"""The state machine finds what it is there to find: each mutant of the engine is caught."""
+"""The state machine finds what it is there to find: each mutant of the store's SQL is caught."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from hostagent.errors import StoreError
 from hostagent.store.port import Store
-from hostagent.store.sqlite import claims, engine, ledger, registry, renames, sessions
+from hostagent.store.sql import claims, engine, ledger, orders, registry, renames, sessions
+from hostagent.store.sqlite.connection import Connection
 from tests.contract.store import stateful
 
 
@@ -125,14 +126,14 @@ MUTANTS = [
     Mutant(
         "a session is revoked in time",
         sessions,
-        'if row["beat"] != beat or not _has_expired(row, now):',
+        'if row["beat"] != beat or not _has_expired(row, db.now()):',
         'if row["beat"] != beat:',
     ),
     Mutant(
         "a session is revoked that has beaten since",
         sessions,
-        'if row["beat"] != beat or not _has_expired(row, now):',
-        "if not _has_expired(row, now):",
+        'if row["beat"] != beat or not _has_expired(row, db.now()):',
+        "if not _has_expired(row, db.now()):",
     ),
     Mutant(
         "a beat leaves the counter",
@@ -173,20 +174,20 @@ MUTANTS = [
     Mutant(
         "a host closes the schedules of the others",
         registry,
-        "WHERE job=? AND valid_to IS NULL AND {REACH}",
+        "WHERE job=? AND valid_to IS NULL AND {_REACH}",
         "WHERE job=? AND valid_to IS NULL AND (? IS NOT ?)",
     ),
     Mutant(
         "the cluster's schedule leaves those of the hosts in force",
         registry,
-        "WHERE job=? AND valid_to IS NULL AND {REACH}",
+        "WHERE job=? AND valid_to IS NULL AND {_REACH}",
         "WHERE job=? AND valid_to IS NULL AND host IN (?, ?)",
     ),
     Mutant(
         "a host removes the jobs of the others",
         registry,
-        'and owner in {"", host}:',
-        "and True:",
+        'and owner in {"", host}',
+        "",
     ),
     Mutant(
         "a host renames the runs of the others",
@@ -202,9 +203,9 @@ MUTANTS = [
     ),
     Mutant(
         "a stale token is attached",
-        engine,
-        '"SELECT 1 FROM cursor WHERE job=? AND scope=? AND active_token=?"',
-        '"SELECT 1 FROM cursor WHERE job=? AND scope=? AND token>=?"',
+        claims,
+        '"SELECT 1 FROM cursor WHERE job=? AND scope=? AND active_token=?',
+        '"SELECT 1 FROM cursor WHERE job=? AND scope=? AND token>=?',
     ),
     Mutant(
         "a run that is open is pruned",
@@ -238,7 +239,7 @@ MUTANTS = [
     ),
     Mutant(
         "an apply loses a settlement that comes too late",
-        engine,
+        registry,
         "== Refused(Refusal.PASSED):",
         "== Refused(Refusal.SESSION):",
     ),
@@ -282,7 +283,7 @@ def test_the_state_machine_finds(mutant: Mutant, monkeypatch: pytest.MonkeyPatch
     made = changed if mutant.module is engine else engine
     if made is engine:
         name = mutant.module.__name__.rpartition(".")[2]
-        for module in (engine, registry):
+        for module in (engine, registry, orders):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, changed)
 
@@ -291,7 +292,7 @@ def test_the_state_machine_finds(mutant: Mutant, monkeypatch: pytest.MonkeyPatch
 
         @staticmethod
         def open_new(place: Path) -> Store:
-            store: Store = made.SqliteStore(place / "state.db")
+            store: Store = made.SqlStore(Connection(place / "state.db", read_only=False))
             return store
 
     with pytest.raises((AssertionError, StoreError)):

@@ -7,26 +7,34 @@ second finds what the first did.
 from __future__ import annotations
 
 import json
-import sqlite3
 from datetime import datetime, timedelta
 
 from hostagent.store.port import Over, Presence, Profile, Renewed, Session
-from hostagent.store.sqlite.rows import instant, interval, interval_us, micros
+from hostagent.store.sql.database import Row, Transaction
+from hostagent.store.sql.rows import instant, interval, interval_us, micros
 
 _OPEN = "SELECT * FROM session WHERE id=? AND host=? AND boot_id=? AND state=0"
+_LIVE = "SELECT * FROM session WHERE id=? AND state=0"
+PRESENT = (
+    "SELECT s.*, coalesce(c.claims, 0) AS claims FROM session s LEFT JOIN "
+    "(SELECT active_session, count(*) AS claims FROM cursor "
+    "WHERE active_session IS NOT NULL GROUP BY active_session) c "
+    "ON c.active_session=s.id WHERE s.state=0 OR c.claims>0"
+)
+"""Rows for ``presence_of``."""
 
 
 def open_session(
-    db: sqlite3.Connection,
+    db: Transaction,
     session: Session,
     new_id: str,
-    now: datetime,
     ttl: timedelta | None,
     profile: Profile | None,
 ) -> Session:
     """Go on with ``session`` if it is open, else open ``new_id`` of its host and boot."""
     told = profile or Profile()
-    if (row := _if_open(db, session)) is not None:
+    row, now = _if_open(db, session, db.for_update), db.now()
+    if row is not None:
         _renew(db, row, now, ttl, told)
         return session
     db.execute("UPDATE session SET state=1 WHERE host=? AND state=0", (session.host,))
@@ -49,14 +57,13 @@ def open_session(
 
 
 def beat(
-    db: sqlite3.Connection,
+    db: Transaction,
     session: Session,
-    now: datetime,
     ttl: timedelta | None,
     profile: Profile | None,
 ) -> Renewed | Over:
     """Move the deadline of an open session."""
-    row = _if_open(db, session)
+    row, now = _if_open(db, session, db.for_update), db.now()
     if row is None:
         return Over()
     ttl = interval(row["ttl"]) if ttl is None else ttl
@@ -64,31 +71,30 @@ def beat(
     return Renewed(now, generation(db))
 
 
-def may_claim(db: sqlite3.Connection, session: Session, now: datetime) -> bool:
-    """Whether it is open and its deadline has not passed."""
-    row = _if_open(db, session)
+def may_claim(db: Transaction, session: Session, now: datetime) -> bool:
+    """Whether it is open and its deadline has not passed, until the transaction ends."""
+    row = _if_open(db, session, db.for_share)
     return row is not None and not _has_expired(row, now)
 
 
-def revoke(db: sqlite3.Connection, session_id: str, beat: int, now: datetime) -> bool:
+def revoke(db: Transaction, session_id: str, beat: int) -> bool:
     """Whether it is over, by now or before."""
-    row = db.execute("SELECT * FROM session WHERE id=? AND state=0", (session_id,)).fetchone()
+    row = db.execute(_LIVE + db.for_update, (session_id,)).fetchone()
     if row is None:
         return True
-    if row["beat"] != beat or not _has_expired(row, now):
+    if row["beat"] != beat or not _has_expired(row, db.now()):
         return False
     _end(db, session_id, state=2)
     return True
 
 
-def close_session(db: sqlite3.Connection, session: Session) -> None:
+def close_session(db: Transaction, session: Session) -> None:
     """Its own agent ends it."""
-    row = db.execute("SELECT * FROM session WHERE id=? AND state=0", (session.id,)).fetchone()
-    if row is not None:
+    if db.execute(_LIVE + db.for_update, (session.id,)).fetchone() is not None:
         _end(db, session.id, state=1)
 
 
-def presence_of(row: sqlite3.Row, now: datetime) -> Presence:
+def presence_of(row: Row, now: datetime) -> Presence:
     """A session row, with the number of its ``claims``."""
     return Presence(
         session=Session(row["id"], row["host"], row["boot_id"]),
@@ -101,31 +107,30 @@ def presence_of(row: sqlite3.Row, now: datetime) -> Presence:
     )
 
 
-def change(db: sqlite3.Connection) -> None:
+def change(db: Transaction) -> None:
     """What other agents should read has changed: the generation grows."""
     db.execute("UPDATE meta SET v=CAST(CAST(v AS bigint) + 1 AS text) WHERE k='generation'")
 
 
-def generation(db: sqlite3.Connection) -> int:
+def generation(db: Transaction) -> int:
     """How often something changed."""
     return int(db.execute("SELECT v FROM meta WHERE k='generation'").fetchone()["v"])
 
 
-def _if_open(db: sqlite3.Connection, session: Session) -> sqlite3.Row | None:
-    row: sqlite3.Row | None = db.execute(
-        _OPEN, (session.id, session.host, session.boot_id)
-    ).fetchone()
+def _if_open(db: Transaction, session: Session, lock: str) -> Row | None:
+    values = (session.id, session.host, session.boot_id)
+    row: Row | None = db.execute(_OPEN + lock, values).fetchone()
     return row
 
 
-def _has_expired(row: sqlite3.Row, now: datetime) -> bool:
+def _has_expired(row: Row, now: datetime) -> bool:
     deadline = instant(row["expires_at"])
     return deadline is not None and deadline <= now
 
 
 def _renew(
-    db: sqlite3.Connection,
-    row: sqlite3.Row,
+    db: Transaction,
+    row: Row,
     now: datetime,
     ttl: timedelta | None,
     profile: Profile,
@@ -144,7 +149,7 @@ def _renew(
         change(db)
 
 
-def _end(db: sqlite3.Connection, session_id: str, state: int) -> None:
+def _end(db: Transaction, session_id: str, state: int) -> None:
     db.execute("UPDATE session SET state=? WHERE id=?", (state, session_id))
     change(db)
 
@@ -153,6 +158,6 @@ def _columns(profile: Profile) -> tuple[str, str, str, int]:
     return profile.version, profile.spec, json.dumps(profile.labels), int(profile.draining)
 
 
-def _profile_of(row: sqlite3.Row) -> Profile:
+def _profile_of(row: Row) -> Profile:
     labels = tuple(json.loads(row["labels"]))
     return Profile(row["version"], row["spec"], labels, bool(row["draining"]))

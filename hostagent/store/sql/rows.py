@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +15,7 @@ from hostagent.store.port import (
     Quarantine,
     SpecRecord,
 )
+from hostagent.store.sql.database import Row
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -96,7 +96,7 @@ def cpu_us(usage: Usage) -> int | None:
     return None if usage.cpu_s is None else round(usage.cpu_s * 1e6)
 
 
-def run_of(row: sqlite3.Row) -> Run:
+def run_of(row: Row) -> Run:
     """A ledger row as a Run."""
     return Run(
         job=row["job"],
@@ -132,7 +132,7 @@ def run_of(row: sqlite3.Row) -> Run:
     )
 
 
-def spec_of(row: sqlite3.Row) -> SpecRecord:
+def spec_of(row: Row) -> SpecRecord:
     """A job_spec row."""
     return SpecRecord(
         row["job"],
@@ -146,7 +146,7 @@ def spec_of(row: sqlite3.Row) -> SpecRecord:
     )
 
 
-def pause_of(row: sqlite3.Row) -> Pause:
+def pause_of(row: Row) -> Pause:
     """A pause row."""
     return Pause(
         PauseTarget(row["target"]),
@@ -172,7 +172,7 @@ def quarantine_values(one: Quarantine) -> tuple[Any, ...]:
     )
 
 
-def quarantine_of(row: sqlite3.Row) -> Quarantine:
+def quarantine_of(row: Row) -> Quarantine:
     """The inverse of ``quarantine_values``."""
     return Quarantine(
         row["job"],
@@ -186,7 +186,7 @@ def quarantine_of(row: sqlite3.Row) -> Quarantine:
     )
 
 
-def decision_of(row: sqlite3.Row) -> Decision:
+def decision_of(row: Row) -> Decision:
     """A decision row."""
     return Decision(
         row["job"],
@@ -198,7 +198,7 @@ def decision_of(row: sqlite3.Row) -> Decision:
     )
 
 
-def event_of(row: sqlite3.Row) -> AuditEvent:
+def event_of(row: Row) -> AuditEvent:
     """An audit_log row."""
     return AuditEvent(
         at(row["at"]), row["uid"], row["host"], row["action"], row["target"], row["detail"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 
 from hostagent.store.port import Registration
-from hostagent.store.sqlite.claims import attempts_of, give_up_retry
+from hostagent.store.sql.claims import attempts_of, give_up_retry
+from hostagent.store.sql.database import Row, Transaction
 
 _MINE = "job=? AND (?='' OR host IN ('', ?))"
 _MOVES = f"job=? AND scope IN (SELECT scope FROM cursor WHERE {_MINE})"
@@ -24,7 +24,7 @@ _RENAME_QUARANTINES = (
 _RENAME_DECISIONS = f"UPDATE decision SET job=? WHERE {_MOVES}"
 
 
-def records_in_force(db: sqlite3.Connection) -> dict[tuple[str, str], sqlite3.Row]:
+def records_in_force(db: Transaction) -> dict[tuple[str, str], Row]:
     """By job and host."""
     found = db.execute(
         "SELECT * FROM job_spec WHERE valid_to IS NULL ORDER BY job, host"
@@ -32,13 +32,13 @@ def records_in_force(db: sqlite3.Connection) -> dict[tuple[str, str], sqlite3.Ro
     return {(row["job"], row["host"]): row for row in found}
 
 
-def last_seq(db: sqlite3.Connection, job: str) -> int:
+def last_seq(db: Transaction, job: str) -> int:
     """The number of the job's last record that is kept, else 0."""
     found = db.execute("SELECT max(seq) AS seq FROM job_spec WHERE job=?", (job,)).fetchone()
     return found["seq"] or 0
 
 
-def rename_all(db: sqlite3.Connection, jobs: Sequence[Registration]) -> set[str]:
+def rename_all(db: Transaction, jobs: Sequence[Registration]) -> set[str]:
     """Carry over what the store knows of jobs under their former names; return the new ones.
 
     Once: a job that is in force under its new name has been renamed already. A registration of
@@ -59,12 +59,12 @@ def rename_all(db: sqlite3.Connection, jobs: Sequence[Registration]) -> set[str]
     return renamed
 
 
-def _is_known(db: sqlite3.Connection, job: str, host: str) -> bool:
+def _is_known(db: Transaction, job: str, host: str) -> bool:
     found = db.execute(f"SELECT 1 FROM job_spec WHERE {_MINE} LIMIT 1", (job, host, host))
     return found.fetchone() is not None
 
 
-def _rename(db: sqlite3.Connection, old: str, new: str, host: str) -> None:
+def _rename(db: Transaction, old: str, new: str, host: str) -> None:
     """As if the job had always had its new name, but for a run that goes on under the old one.
 
     PID 1 knows that run by the old name's unit: it moves when it is finished. Rows that stand in
@@ -86,7 +86,7 @@ def _rename(db: sqlite3.Connection, old: str, new: str, host: str) -> None:
         _rename_cursor(db, row, new)
 
 
-def _rename_pause(db: sqlite3.Connection, old: str, new: str) -> None:
+def _rename_pause(db: Transaction, old: str, new: str) -> None:
     """It stays with the old name, too, while other hosts still have the job under that."""
     db.execute(
         "INSERT INTO pause (target, name, reason, by_whom, since, until) "
@@ -101,7 +101,7 @@ def _rename_pause(db: sqlite3.Connection, old: str, new: str) -> None:
     )
 
 
-def _rename_cursor(db: sqlite3.Connection, row: sqlite3.Row, new: str) -> None:
+def _rename_cursor(db: Transaction, row: Row, new: str) -> None:
     old, key = row["job"], (new, row["scope"])
     db.execute("UPDATE cursor SET successor=? WHERE successor=? AND scope=?", (new, old, key[1]))
     heir = db.execute("SELECT * FROM cursor WHERE job=? AND scope=?", key).fetchone()

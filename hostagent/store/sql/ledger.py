@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from hostagent import model
 from hostagent.model import Run, parse_run_id
 from hostagent.store.port import Cursor, RunFilter
-from hostagent.store.sqlite import rows
-from hostagent.store.sqlite.rows import SELECT_RUN, instant, micros, run_of
+from hostagent.store.sql import rows
+from hostagent.store.sql.database import Transaction
+from hostagent.store.sql.rows import SELECT_RUN, instant, micros, run_of
 
-Read = Callable[..., list[sqlite3.Row]]
+Read = Callable[..., list[Any]]
 """All rows of one SELECT: its text, then its values."""
 
 _ACTIVE = "r.job=c.job AND r.scope=c.scope AND r.token=c.active_token AND r.attempt>0 "
@@ -25,22 +25,27 @@ _AT_ONCE = 400
 def cursors(read: Read, names: Collection[tuple[str, str]] | None) -> list[Cursor]:
     """Every cursor, or those of these (job, scope)."""
     if names is None:
-        return _cursors(read, "", ())
-    asked, found = sorted(set(names)), []
-    for begin in range(0, len(asked), _AT_ONCE):
-        some = asked[begin : begin + _AT_ONCE]
-        marks = ", ".join(["(?, ?)"] * len(some))
-        values = tuple(word for name in some for word in name)
-        found += _cursors(read, f" AND (c.job, c.scope) IN (VALUES {marks})", values)
+        return _cursors(read, "", [])
+    found = []
+    for marks, values in named(names):
+        found += _cursors(read, f" AND (c.job, c.scope) IN ({marks})", values)
     return found
 
 
-def _cursors(read: Read, chosen: str, values: tuple[str, ...]) -> list[Cursor]:
+def named(names: Collection[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
+    """What stands in ``(job, scope) IN (...)``, and its values, a few names at a time."""
+    asked = sorted(set(names))
+    for begin in range(0, len(asked), _AT_ONCE):
+        some = asked[begin : begin + _AT_ONCE]
+        marks = ", ".join(["(?, ?)"] * len(some))
+        yield f"VALUES {marks}", [word for name in some for word in name]
+
+
+def _cursors(read: Read, chosen: str, values: list[str]) -> list[Cursor]:
     found = read(
         "SELECT c.job AS c_job, c.scope AS c_scope, c.spec_hash AS c_hash, c.high_water, "
         f"c.token AS c_token, c.active_token, c.retry_at, r.* FROM cursor c LEFT JOIN run r "
-        f"ON {_ACTIVE} WHERE (c.retired=0 OR c.active_token IS NOT NULL){chosen} "
-        "ORDER BY c.job, c.scope",
+        f"ON {_ACTIVE} WHERE (c.retired=0 OR c.active_token IS NOT NULL){chosen}",
         *values,
     )
     waiting = read(
@@ -60,18 +65,16 @@ def _cursors(read: Read, chosen: str, values: tuple[str, ...]) -> list[Cursor]:
             instant(row["retry_at"]),
             retries.get((row["c_job"], row["c_scope"])),
         )
-        for row in found
+        for row in sorted(found, key=lambda row: (row["c_job"], row["c_scope"]))
     ]
 
 
 def held(read: Read, session_id: str) -> list[Run]:
     """The runs whose active claims hang on a session."""
     found = read(
-        f"SELECT r.* FROM cursor c JOIN run r ON {_ACTIVE} "
-        "WHERE c.active_session=? ORDER BY c.job, c.scope",
-        session_id,
+        f"SELECT r.* FROM cursor c JOIN run r ON {_ACTIVE} WHERE c.active_session=?", session_id
     )
-    return [run_of(row) for row in found]
+    return sorted(map(run_of, found), key=lambda run: (run.job, run.scope))
 
 
 def runs(read: Read, where: RunFilter) -> list[Run]:
@@ -92,8 +95,10 @@ def runs(read: Read, where: RunFilter) -> list[Run]:
     if where.open_only:
         sql.append("outcome IS NULL")
     condition = f" WHERE {' AND '.join(sql)}" if sql else ""
-    order = " ORDER BY scheduled_for DESC, token DESC LIMIT ?"
-    values.append(-1 if where.limit is None else where.limit)
+    order = " ORDER BY scheduled_for DESC, token DESC"
+    if where.limit is not None:
+        order += " LIMIT ?"
+        values.append(where.limit)
     return [run_of(row) for row in read(SELECT_RUN + condition + order, *values)]
 
 
@@ -116,7 +121,7 @@ def run(read: Read, run_id: str) -> list[Run]:
     return run(read, model.run_id(heir["job"], scope, kind, at)) if heir["job"] else []
 
 
-def prune(db: sqlite3.Connection, limit: int) -> int:
+def prune(db: Transaction, limit: int) -> int:
     """Drop what is from before ``limit``; how many ledger rows went."""
     count = db.execute(
         "DELETE FROM run WHERE scheduled_for<? "
@@ -131,7 +136,11 @@ def prune(db: sqlite3.Connection, limit: int) -> int:
     ).rowcount
     db.execute("DELETE FROM decision WHERE at<?", (limit,))
     db.execute("DELETE FROM job_spec WHERE valid_to<?", (limit,))
-    kept = db.execute("SELECT v FROM meta WHERE k='retained_since'").fetchone()
+    kept = db.execute(f"SELECT v FROM meta WHERE k='retained_since'{db.for_update}").fetchone()
     if kept is None or int(kept["v"]) < limit:
-        db.execute("REPLACE INTO meta VALUES ('retained_since', ?)", (str(limit),))
+        db.execute(
+            "INSERT INTO meta (k, v) VALUES ('retained_since', ?) "
+            "ON CONFLICT (k) DO UPDATE SET v=excluded.v",
+            (str(limit),),
+        )
     return count

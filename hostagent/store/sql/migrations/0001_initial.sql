@@ -1,7 +1,7 @@
 -- The first schema. One text for every SQL engine: text, bigint and smallint only; times are
 -- microseconds since 1970-01-01T00:00:00Z, booleans 0 and 1.
-CREATE TABLE meta (k text PRIMARY KEY, v text NOT NULL);
-INSERT INTO meta VALUES ('generation', '0');
+CREATE TABLE IF NOT EXISTS meta (k text PRIMARY KEY, v text NOT NULL);
+INSERT INTO meta VALUES ('generation', '0'), ('registry', '');  -- the second: locked by register
 CREATE TABLE session (
   id text PRIMARY KEY, host text NOT NULL, boot_id text NOT NULL, opened_at bigint NOT NULL,
   state smallint NOT NULL DEFAULT 0,  -- 0 open, 1 closed, 2 revoked
@@ -9,6 +9,7 @@ CREATE TABLE session (
   ttl bigint, expires_at bigint,  -- none: it never expires
   version text NOT NULL, spec text NOT NULL, labels text NOT NULL, draining smallint NOT NULL
 );
+CREATE UNIQUE INDEX session_by_host ON session (host) WHERE state=0;
 CREATE TABLE job_spec (
   job text NOT NULL, seq bigint NOT NULL, hash text NOT NULL, schedule text NOT NULL,
   scopes text NOT NULL, valid_from bigint NOT NULL, valid_to bigint,
@@ -26,7 +27,6 @@ CREATE TABLE cursor (
   PRIMARY KEY (job, scope)
 );
 CREATE INDEX cursor_by_successor ON cursor (successor) WHERE successor IS NOT NULL;
-CREATE INDEX cursor_by_session ON cursor (active_session) WHERE active_session IS NOT NULL;
 CREATE TABLE run (
   job text NOT NULL, scope text NOT NULL, kind text NOT NULL, scheduled_for bigint NOT NULL,
   attempt bigint NOT NULL, token bigint NOT NULL, host text NOT NULL, reason text NOT NULL,
@@ -51,10 +51,12 @@ CREATE TABLE quarantine (
 );
 CREATE TABLE decision (
   job text NOT NULL, scope text NOT NULL, at bigint NOT NULL, verdict text NOT NULL,
-  reason text NOT NULL, scheduled_for bigint
+  reason text NOT NULL, scheduled_for bigint,
+  seq bigint NOT NULL  -- the order of those of one instant
 );
-CREATE INDEX decision_by_job ON decision (job, scope, at);
+CREATE INDEX decision_by_job ON decision (job, scope, at, seq);
 CREATE TABLE audit_log (
-  at bigint NOT NULL, uid bigint NOT NULL, host text NOT NULL, action text NOT NULL,
+  at bigint NOT NULL, seq bigint NOT NULL, uid bigint NOT NULL, host text NOT NULL, action text NOT NULL,
   target text NOT NULL, detail text NOT NULL
 );
+CREATE INDEX audit_log_by_time ON audit_log (at, seq);

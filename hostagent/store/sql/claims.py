@@ -5,7 +5,7 @@ A claim is a change of the cursor and its ledger row together; the token is the 
 
 from __future__ import annotations
 
-import sqlite3
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -21,7 +21,9 @@ from hostagent.store.port import (
     Stale,
     Want,
 )
-from hostagent.store.sqlite.rows import (
+from hostagent.store.sql.database import Row, Transaction
+from hostagent.store.sql.ledger import named
+from hostagent.store.sql.rows import (
     INSERT_RUN,
     SELECT_RUN,
     at,
@@ -34,7 +36,21 @@ from hostagent.store.sqlite.rows import (
 _CURSOR = "SELECT * FROM cursor WHERE job=? AND scope=? AND retired=0"
 
 
-def claim(db: sqlite3.Connection, session: Session, want: Want, now: datetime) -> Claimed | Refused:
+def lock(db: Transaction, names: Collection[tuple[str, str]]) -> None:
+    """Nobody else changes these cursors until the transaction ends.
+
+    Everybody locks in one order, of jobs and then of scopes, so that nobody waits in a circle.
+    """
+    if db.for_update:
+        for marks, values in named(names):
+            db.execute(
+                f"SELECT 1 FROM cursor WHERE (job, scope) IN ({marks}) "
+                f"ORDER BY job, scope{db.for_update}",
+                values,
+            )
+
+
+def claim(db: Transaction, session: Session, want: Want, now: datetime) -> Claimed | Refused:
     """One claim of an open session, at the store's ``now``."""
     cursor = db.execute(_CURSOR, (want.job, want.scope)).fetchone()
     if cursor is None:
@@ -59,7 +75,7 @@ def claim(db: sqlite3.Connection, session: Session, want: Want, now: datetime) -
     if opens:
         overtaken = f"superseded by the one of {want.scheduled_for:%Y-%m-%d %H:%M:%S}Z"
         give_up_retry(db, cursor, overtaken)
-    run = _opened(session, want, cursor["token"] + 1)
+    run = opened(session, want, cursor["token"] + 1)
     db.execute(INSERT_RUN, run_values(run))
     db.execute(
         "UPDATE cursor SET token=?, active_token=?, active_session=?, high_water=? "
@@ -78,7 +94,21 @@ def claim(db: sqlite3.Connection, session: Session, want: Want, now: datetime) -
     return Claimed(run)
 
 
-def finish(db: sqlite3.Connection, one: Finish, now: datetime) -> Accepted | Stale:
+def attach(db: Transaction, key: tuple[str, str, int], invocation_id: str, at: datetime) -> bool:
+    """The unit of an active token is starting."""
+    held = db.execute(
+        f"SELECT 1 FROM cursor WHERE job=? AND scope=? AND active_token=?{db.for_update}", key
+    ).fetchone()
+    if held:
+        db.execute(
+            "UPDATE run SET invocation_id=?, started_at=? "
+            "WHERE job=? AND scope=? AND token=? AND attempt>0 AND outcome IS NULL",
+            (invocation_id or None, micros(at) if invocation_id else None, *key),
+        )
+    return held is not None
+
+
+def finish(db: Transaction, one: Finish, now: datetime) -> Accepted | Stale:
     """One final write, at the store's ``now``."""
     key = (one.job, one.scope, one.token)
     held = db.execute(
@@ -101,13 +131,16 @@ def finish(db: sqlite3.Connection, one: Finish, now: datetime) -> Accepted | Sta
         give_up(db, one.job, one.scope, "not tried again: the job was removed or renamed")
     if held["successor"] is not None:
         db.execute(
-            "UPDATE OR IGNORE run SET job=? WHERE job=? AND scope=? AND token=? AND attempt>0",
-            (held["successor"], *key),
+            "UPDATE run SET job=? WHERE job=? AND scope=? AND token=? AND attempt>0 "
+            "AND NOT EXISTS (SELECT 1 FROM run AS other WHERE other.job=? "
+            "AND other.scope=run.scope AND other.kind=run.kind "
+            "AND other.scheduled_for=run.scheduled_for AND other.attempt=run.attempt)",
+            (held["successor"], *key, held["successor"]),
         )
     return Accepted()
 
 
-def settle(db: sqlite3.Connection, one: Settlement) -> Accepted | Refused:
+def settle(db: Transaction, one: Settlement) -> Accepted | Refused:
     """One ledger row for occurrences that get no attempt."""
     cursor = db.execute(_CURSOR, (one.job, one.scope)).fetchone()
     if cursor is None:
@@ -139,7 +172,7 @@ def settle(db: sqlite3.Connection, one: Settlement) -> Accepted | Refused:
     return Accepted()
 
 
-def attempts_of(db: sqlite3.Connection, job: str, scope: str, token: int | None) -> list[Run]:
+def attempts_of(db: Transaction, job: str, scope: str, token: int | None) -> list[Run]:
     """The attempts that were given ``token``, under the name that the job has now.
 
     One, but where a job was renamed to the name of an earlier one, which used the token, too. Of
@@ -154,12 +187,12 @@ def attempts_of(db: sqlite3.Connection, job: str, scope: str, token: int | None)
     return attempts_of(db, heir, scope, token) if heir else []
 
 
-def _active_run(db: sqlite3.Connection, job: str, scope: str, token: int) -> Run | None:
+def _active_run(db: Transaction, job: str, scope: str, token: int) -> Run | None:
     held = (run for run in attempts_of(db, job, scope, token) if run.outcome is None)
     return next(held, None)
 
 
-def _run_of_former_name(db: sqlite3.Connection, job: str, scope: str) -> Run | None:
+def _run_of_former_name(db: Transaction, job: str, scope: str) -> Run | None:
     """The run that goes on under a name that the job had."""
     row = db.execute(
         "SELECT job, active_token FROM cursor "
@@ -169,7 +202,7 @@ def _run_of_former_name(db: sqlite3.Connection, job: str, scope: str) -> Run | N
     return None if row is None else _active_run(db, row["job"], scope, row["active_token"])
 
 
-def successor_of(db: sqlite3.Connection, job: str, scope: str) -> str | None:
+def successor_of(db: Transaction, job: str, scope: str) -> str | None:
     """The name under which a renamed job goes on."""
     row = db.execute(
         "SELECT successor FROM cursor WHERE job=? AND scope=?", (job, scope)
@@ -178,14 +211,14 @@ def successor_of(db: sqlite3.Connection, job: str, scope: str) -> str | None:
     return heir
 
 
-def give_up(db: sqlite3.Connection, job: str, scope: str, why: str) -> None:
+def give_up(db: Transaction, job: str, scope: str, why: str) -> None:
     """Give up the pending retry of a (job, scope), if there is one."""
     cursor = db.execute("SELECT * FROM cursor WHERE job=? AND scope=?", (job, scope)).fetchone()
     if cursor is not None:
         give_up_retry(db, cursor, why)
 
 
-def give_up_retry(db: sqlite3.Connection, cursor: sqlite3.Row, why: str) -> None:
+def give_up_retry(db: Transaction, cursor: Row, why: str) -> None:
     """The attempt that was to be followed stays failed, and says why nothing followed."""
     if cursor["retry_token"] is None:
         return
@@ -198,7 +231,7 @@ def give_up_retry(db: sqlite3.Connection, cursor: sqlite3.Row, why: str) -> None
     _clear_retry(db, job, scope)
 
 
-def _clear_retry(db: sqlite3.Connection, job: str, scope: str) -> None:
+def _clear_retry(db: Transaction, job: str, scope: str) -> None:
     db.execute(
         "UPDATE cursor SET retry_token=NULL, retry_at=NULL WHERE job=? AND scope=?", (job, scope)
     )
@@ -214,7 +247,7 @@ def _is_same_end(before: Run, end: End) -> bool:
     ) and (said == end.reason or said.startswith(f"{end.reason}; "))
 
 
-def _may_open(cursor: sqlite3.Row, want: Want, now: datetime) -> Refusal | None:
+def _may_open(cursor: Row, want: Want, now: datetime) -> Refusal | None:
     if want.scheduled_for > now:
         return Refusal.EARLY
     if want.scheduled_for <= at(cursor["high_water"]):
@@ -222,9 +255,7 @@ def _may_open(cursor: sqlite3.Row, want: Want, now: datetime) -> Refusal | None:
     return None
 
 
-def _may_follow(
-    db: sqlite3.Connection, cursor: sqlite3.Row, want: Want, now: datetime
-) -> Refusal | None:
+def _may_follow(db: Transaction, cursor: Row, want: Want, now: datetime) -> Refusal | None:
     expected = (want.kind, want.scheduled_for, want.attempt - 1)
     waiting = attempts_of(db, want.job, want.scope, cursor["retry_token"])
     if all((last.kind, last.scheduled_for, last.attempt) != expected for last in waiting):
@@ -232,7 +263,7 @@ def _may_follow(
     return Refusal.EARLY if at(cursor["retry_at"]) > now else None
 
 
-def _unused(db: sqlite3.Connection, want: Want) -> Want:
+def _unused(db: Transaction, want: Want) -> Want:
     """Manual and backfill runs have identities of their own: the next free microsecond."""
     while db.execute(
         "SELECT 1 FROM run WHERE job=? AND scope=? AND kind=? AND scheduled_for=?",
@@ -242,7 +273,8 @@ def _unused(db: sqlite3.Connection, want: Want) -> Want:
     return want
 
 
-def _opened(session: Session, want: Want, token: int) -> Run:
+def opened(session: Session, want: Want, token: int) -> Run:
+    """The ledger row of a claim that is given."""
     return Run(
         job=want.job,
         scope=want.scope,
@@ -263,7 +295,7 @@ def _opened(session: Session, want: Want, token: int) -> Run:
     )
 
 
-def _write_end(db: sqlite3.Connection, one: Finish, now: datetime) -> None:
+def _write_end(db: Transaction, one: Finish, now: datetime) -> None:
     end, usage = one.end, one.end.usage
     db.execute(
         "UPDATE run SET outcome=?, end_reason=?, result=?, exit_code=?, signal=?, ended_at=?, "

@@ -1,0 +1,85 @@
+"""What people and policies leave in the store: pauses, quarantines, decisions, the audit log.
+
+Writes are inside the caller's transaction; see the port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hostagent.store.port import AuditEvent, Decision, Pause, PauseTarget, Quarantine
+from hostagent.store.sql import claims, sessions
+from hostagent.store.sql.database import Transaction
+from hostagent.store.sql.rows import micros, quarantine_values
+
+KEPT_DECISIONS = 50
+
+
+def pause(db: Transaction, one: Pause) -> None:
+    """Set or replace it."""
+    db.execute(
+        "INSERT INTO pause (target, name, reason, by_whom, since, until) VALUES (?,?,?,?,?,?) "
+        "ON CONFLICT (target, name) DO UPDATE SET reason=excluded.reason, "
+        "by_whom=excluded.by_whom, since=excluded.since, until=excluded.until",
+        (str(one.target), one.name, one.reason, one.by, micros(one.since), micros(one.until)),
+    )
+    sessions.change(db)
+
+
+def resume(db: Transaction, target: PauseTarget, name: str) -> bool:
+    """Whether there was one to lift."""
+    gone = db.execute("DELETE FROM pause WHERE target=? AND name=?", (str(target), name)).rowcount
+    if gone:
+        sessions.change(db)
+    return gone > 0
+
+
+def quarantine(db: Transaction, one: Quarantine) -> None:
+    """Set or replace it; a retry that waits is given up."""
+    claims.lock(db, [(one.job, one.scope)])
+    claims.give_up(db, one.job, one.scope, "not tried again: the job was quarantined")
+    db.execute(
+        "INSERT INTO quarantine (job, scope, since, host, reason, attempts, evidence, report) "
+        "VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (job, scope) DO UPDATE SET since=excluded.since, "
+        "host=excluded.host, reason=excluded.reason, attempts=excluded.attempts, "
+        "evidence=excluded.evidence, report=excluded.report",
+        quarantine_values(one),
+    )
+    sessions.change(db)
+
+
+def reinstate(db: Transaction, job: str, scope: str) -> bool:
+    """Whether there was anything to put back."""
+    gone = db.execute("DELETE FROM quarantine WHERE job=? AND scope=?", (job, scope)).rowcount
+    if gone:
+        sessions.change(db)
+    return gone > 0
+
+
+def note(db: Transaction, decisions: Iterable[Decision]) -> None:
+    """Keep the last of each (job, scope)."""
+    for one in decisions:
+        at = micros(one.at)
+        key = (one.job, one.scope)
+        db.execute(
+            "INSERT INTO decision (job, scope, at, verdict, reason, scheduled_for, seq) "
+            "VALUES (?,?,?,?,?,?, (SELECT coalesce(max(seq) + 1, 0) FROM decision "
+            "WHERE job=? AND scope=? AND at=?))",
+            (*key, at, one.verdict, one.reason, micros(one.scheduled_for), *key, at),
+        )
+        db.execute(
+            "DELETE FROM decision WHERE job=? AND scope=? AND (at, seq) < "
+            "(SELECT at, seq FROM decision WHERE job=? AND scope=? "
+            "ORDER BY at DESC, seq DESC LIMIT 1 OFFSET ?)",
+            (*key, *key, KEPT_DECISIONS - 1),
+        )
+
+
+def log(db: Transaction, event: AuditEvent) -> None:
+    """Append."""
+    at = micros(event.at)
+    db.execute(
+        "INSERT INTO audit_log (at, seq, uid, host, action, target, detail) "
+        "VALUES (?, (SELECT coalesce(max(seq) + 1, 0) FROM audit_log WHERE at=?), ?,?,?,?,?)",
+        (at, at, event.uid, event.host, event.action, event.target, event.detail),
+    )
