@@ -146,7 +146,7 @@ class Daemon:
         if ended.ended_at is not None and entry.active is run:
             await self.starts.settle_overlapped(entry, ended.ended_at)
         caught_up = entry.catching_up
-        await self.endings.finish(entry, ended)
+        await self.endings.finish(entry, run, ended)
         if caught_up:
             self.spawn(self.starts.release())
         self.on_change()

@@ -89,10 +89,9 @@ class Endings:
             return Ended(f"start-failed: {error.message}", ended_at=self._world.clock.now())
         return None
 
-    async def finish(self, entry: Entry, ended: Ended) -> End:
-        """Write the final record of the active run, tell the journal, and clean up."""
-        world, run = self._world, entry.active
-        assert run is not None
+    async def finish(self, entry: Entry, run: Run, ended: Ended) -> End:
+        """Write the final record of a run that was active here, tell the journal, and clean up."""
+        world = self._world
         service = entry.unit.service
         report, problem = await asyncio.to_thread(handover.read_report, world.paths, service)
         if entry.is_lost and ended.result != "success":
