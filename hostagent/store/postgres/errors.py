@@ -36,7 +36,8 @@ def is_passing(error: psycopg.Error) -> bool:
 
 def as_ours(error: psycopg.Error, address: Address) -> StoreError:
     """The error to raise, ``from None``: what libpq says can hold parts of the URL."""
-    text = f"{address}: {address.without_secrets(str(error)) or type(error).__name__}"
+    said = error.diag.message_primary or str(error) or type(error).__name__
+    text = f"{address}: {address.without_secrets(said)}"
     if is_passing(error):
         return StoreUnavailable(text)
     return StoreError(text, _HINTS.get(error.sqlstate or ""))

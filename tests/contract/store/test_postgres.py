@@ -358,6 +358,25 @@ def test_another_encoding_is_refused() -> None:
         open_store(SERVER.url(schema="public", dbname="latin"))
 
 
+def test_a_role_that_may_make_nothing_will_do(store: PostgresStore, session: Session) -> None:
+    """Once the owner has set the store up."""
+    schema = store._pg.read("SELECT current_schema() AS name")[0]["name"]
+    SERVER.run("CREATE ROLE guest LOGIN")
+    SERVER.run(f"GRANT USAGE ON SCHEMA {schema} TO guest")
+    rights = "SELECT, INSERT, UPDATE, DELETE"
+    SERVER.run(f"GRANT {rights} ON ALL TABLES IN SCHEMA {schema} TO guest")
+    with closing(open_store(SERVER.url(schema=schema, user="guest"))) as guest:
+        ran(guest, session, want(1))
+        guest.beat(session)
+        assert guest.register([job("c")], [], t(9), remove_others=False) == ["c"]
+    empty = SERVER.new_schema()
+    SERVER.run(f"GRANT USAGE ON SCHEMA {empty} TO guest")
+    with pytest.raises(StoreError, match="permission denied for schema") as raised:
+        open_store(SERVER.url(schema=empty, user="guest"))
+    assert "hostagent store init" in (raised.value.hint or "")
+    SERVER.run("DROP OWNED BY guest; DROP ROLE guest")
+
+
 # Secrets
 
 
