@@ -25,6 +25,9 @@ T = TypeVar("T")
 
 UNIT_PREFIX = "hostagent-"
 
+LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(=[A-Za-z0-9_.:/-]+)?")
+"""A label, as hosts have them and jobs ask for them: a name, or a name and a value."""
+
 
 class Form(StrEnum):
     """How a schedule was written; exactly one form for each job."""
@@ -255,7 +258,8 @@ class Manifest:
     Written by ``apply`` beside the unit files, read by the agent. ``units`` names one entry for
     each (job, scope); ``files`` maps a unit file's name to the sha256 of its text; ``wants`` are
     the ``(unit, target)`` pairs that ``apply`` enabled. ``hostagent`` is the version that
-    compiled it.
+    compiled it. ``labels`` are the host's, as they were then: jobs that ask for others, or for
+    other hosts, have no units here.
     """
 
     generation: int
@@ -270,6 +274,7 @@ class Manifest:
     wants: tuple[tuple[str, str], ...] = ()
     sources: tuple[tuple[str, str], ...] = ()
     hostagent: str = ""
+    labels: tuple[str, ...] = ()
     version: int = 1
 
 

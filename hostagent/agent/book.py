@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from hostagent.compile.names import service_name
 from hostagent.model import Form, Job, Manifest, Run, Schedule, Unit
 from hostagent.policy.due import was_missed
-from hostagent.store.port import Cursor, Pause, PauseTarget
+from hostagent.store.port import Cursor, Pause, PauseTarget, Quarantine
 
 
 @dataclass(slots=True)
@@ -22,10 +22,15 @@ class Entry:
     """One (job, scope): its unit, where it stands, and what waits for it.
 
     ``lock`` is held while anything is decided or written about the entry. ``active`` mirrors the
-    cursor's claim. ``freed_from`` and ``freed_at`` are when its last run began and ended.
-    ``next_due`` is its next occurrence, ``wake_at`` when the second clock looks whether that has
-    started. ``stopped`` is why the agent stopped the active run. ``queued`` are manual runs that
-    wait (``overlap = "queue"``).
+    cursor's claim where that is this host's, ``elsewhere`` where it is another's. ``freed_from``
+    and ``freed_at`` are when its last run began and ended. ``next_due`` is its next occurrence,
+    ``wake_at`` when the second clock looks whether that has started. ``stopped`` is why the agent
+    stopped the active run. ``queued`` are manual runs that wait (``overlap = "queue"``).
+
+    ``retry`` is the attempt that the next one follows from ``retry_at`` on. ``quarantined`` is why
+    the job was taken out. ``waits_elsewhere``: it waits for a run on another host, whose end
+    nobody tells us. ``is_lost``: the active run's lease has run out, so PID 1 stops it.
+    ``pool_mates`` are the jobs of its pool.
     """
 
     job: Job
@@ -34,6 +39,7 @@ class Entry:
     high_water: datetime | None = None
     registered: bool = False
     active: Run | None = None
+    elsewhere: Run | None = None
     freed_at: datetime | None = None
     freed_from: datetime | None = None
     next_due: datetime | None = None
@@ -41,6 +47,12 @@ class Entry:
     catching_up: bool = False
     stopped: str | None = None
     queued: list[datetime] = field(default_factory=list)
+    retry: Run | None = None
+    retry_at: datetime | None = None
+    quarantined: str | None = None
+    waits_elsewhere: bool = False
+    is_lost: bool = False
+    pool_mates: frozenset[str] = frozenset()
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -52,11 +64,23 @@ class Entry:
         """Take over what the manifest says."""
         self.job, self.unit, self.schedule_hash = job, unit, job.schedule.hash
 
-    def stand(self, cursor: Cursor | None) -> None:
-        """Take over what the store says."""
+    def stands_at(self, cursor: Cursor) -> bool:
+        """Whether the cursor says what is known of it."""
+        return (
+            self.registered == (cursor.spec_hash == self.schedule_hash)
+            and (self.high_water, self.retry_at) == (cursor.high_water, cursor.retry_at)
+            and (self.active or self.elsewhere) == cursor.active
+        )
+
+    def stand(self, cursor: Cursor | None, host: str) -> None:
+        """Take over what the store says; ``host`` is this one."""
         self.registered = cursor is not None and cursor.spec_hash == self.schedule_hash
         self.high_water = cursor.high_water if cursor else None
-        self.active = cursor.active if cursor else None
+        run = cursor.active if cursor else None
+        is_here = run is not None and run.host == host
+        self.active, self.elsewhere = (run, None) if is_here else (None, run)
+        self.retry = cursor.retry if cursor else None
+        self.retry_at = cursor.retry_at if cursor else None
         self.catching_up = self.active is not None and was_missed(self.job, self.active)
 
 
@@ -64,19 +88,28 @@ class Book:
     """The entries, found by service, timer or (job, scope)."""
 
     def __init__(
-        self, manifest: Manifest | None, cursors: Iterable[Cursor], before: Book | None = None
+        self,
+        manifest: Manifest | None,
+        cursors: Iterable[Cursor],
+        host: str,
+        before: Book | None = None,
     ) -> None:
         """The book of ``manifest``. Entries of ``before`` live on, with what waits for them."""
         self.manifest = manifest
+        self.host = host
         self.pauses: list[Pause] = []
         self._by_service: dict[str, Entry] = {}
         self._by_name: dict[tuple[str, str], Entry] = {}
         stands = {(cursor.job, cursor.scope): cursor for cursor in cursors}
         jobs = {job.name: job for job in manifest.jobs} if manifest else {}
+        self._pools: dict[str, frozenset[str]] = {}
+        for job in jobs.values():
+            if job.pool is not None:
+                self._pools[job.pool] = self._pools.get(job.pool, frozenset()) | {job.name}
         for unit in manifest.units if manifest else ():
             self._add(jobs[unit.job], unit, stands.pop((unit.job, unit.scope), None), before)
         for cursor in stands.values():
-            if cursor.active is not None:
+            if cursor.active is not None and cursor.active.host == host:
                 self._add_removed(cursor, cursor.active, before)
 
     def _add(self, job: Job, unit: Unit, cursor: Cursor | None, before: Book | None) -> None:
@@ -84,7 +117,8 @@ class Book:
         if entry is None:
             entry = Entry(job, unit, job.schedule.hash)
         entry.deploy(job, unit)
-        entry.stand(cursor)
+        entry.pool_mates = self._pools.get(job.pool, frozenset()) if job.pool else frozenset()
+        entry.stand(cursor, self.host)
         self._by_service[unit.service] = entry
         self._by_name[unit.job, unit.scope] = entry
 
@@ -98,6 +132,12 @@ class Book:
             service = service_name(run.job, run.scope, fan_out=fan_out)
             job = Job(run.job, (), Schedule(Form.ON_BOOT, "removed"), timedelta(0))
             self._add(job, Unit(run.job, run.scope, service, None), cursor, before)
+
+    def take_out(self, quarantines: Iterable[Quarantine]) -> None:
+        """Know which jobs are out."""
+        out = {(one.job, one.scope): one.reason for one in quarantines}
+        for name, entry in self._by_name.items():
+            entry.quarantined = out.get(name)
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._by_service.values())

@@ -3,32 +3,60 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from hostagent.errors import InputError, Problem
 from hostagent.host.identity import host_name
+from hostagent.host.labels import FACTS, is_reserved
 from hostagent.host.paths import Paths
+from hostagent.model import LABEL
+from hostagent.policy.lease import TTL
 
 RETENTION_DAYS = 400
 """A year and a month: this year's runs can be held against last year's."""
+
+LEASE_TTLS = (4, 300)
+"""Seconds. Below, one slow answer of the store stops jobs; above, a lost host is missed late."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgentConfig:
     """Host facts. ``store`` is a URL; ``host`` the name that runs are recorded under.
 
-    ``retention`` is how long the ledger keeps what has ended.
+    ``retention`` is how long the ledger keeps what has ended. ``labels`` are those written here;
+    ``host.labels.gather`` adds the machine's and those of ``labels_command``. ``lease_ttl`` is
+    that of this host's session in a store that several hosts share.
     """
 
     store: str
     host: str
     retention: timedelta
+    labels: tuple[str, ...] = ()
+    labels_command: tuple[str, ...] = ()
+    lease_ttl: timedelta = TTL
 
 
-KEYS = {"store": str, "host": str, "retention_days": int}
-KINDS = {str: "a string", int: "a whole number"}
+KEYS: dict[str, tuple[type, ...]] = {
+    "store": (str,),
+    "host": (str,),
+    "retention_days": (int,),
+    "labels": (list,),
+    "labels_command": (list,),
+    "lease_ttl": (int, str),
+}
+KINDS = {
+    (str,): "a string",
+    (int,): "a whole number",
+    (list,): "a list of strings",
+    (int, str): "a number of seconds",
+}
+
+_SPAN = re.compile(r"(-?[0-9]{1,6}) ?(s|min)?")
 
 
 def load(paths: Paths) -> AgentConfig:
@@ -45,23 +73,71 @@ def load(paths: Paths) -> AgentConfig:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError([Problem(str(path), 0, 0, "", str(error))]) from error
     problems = [
-        Problem(str(path), 0, 0, key, *_wrong(key, value))
+        Problem(str(path), 0, 0, key, message, hint)
         for key, value in data.items()
-        if key not in KEYS or type(value) is not KEYS[key]
+        for message, hint in _wrong(key, value)
     ]
-    if not problems and data.get("retention_days", 1) < 1:
-        problems.append(Problem(str(path), 0, 0, "retention_days", "must be at least 1"))
     if problems:
         raise InputError(problems)
     return AgentConfig(
         store=data.get("store", paths.store_url),
         host=data.get("host") or host_name(),
         retention=timedelta(days=data.get("retention_days", RETENTION_DAYS)),
+        labels=tuple(data.get("labels", ())),
+        labels_command=tuple(data.get("labels_command", ())),
+        lease_ttl=timedelta(seconds=_seconds(data.get("lease_ttl", TTL.seconds))),
     )
 
 
-def _wrong(key: str, value: object) -> tuple[str, str | None]:
-    if key in KEYS:
-        return f"must be {KINDS[KEYS[key]]}, not {type(value).__name__}", None
-    near = difflib.get_close_matches(key, KEYS, 1)
-    return "unknown key", f'did you mean "{near[0]}"?' if near else f"known: {', '.join(KEYS)}"
+def _wrong(key: str, value: Any) -> Iterator[tuple[str, str | None]]:
+    """What is wrong with a key or its value, each with a hint."""
+    if key not in KEYS:
+        near = difflib.get_close_matches(key, KEYS, 1)
+        yield "unknown key", f'did you mean "{near[0]}"?' if near else f"known: {', '.join(KEYS)}"
+    elif type(value) not in KEYS[key]:
+        yield f"must be {KINDS[KEYS[key]]}, not {type(value).__name__}", None
+    elif key == "retention_days" and value < 1:
+        yield "must be at least 1", None
+    elif key == "labels":
+        yield from _wrong_labels(value)
+    elif key == "labels_command":
+        yield from _wrong_command(value)
+    elif key == "lease_ttl":
+        yield from _wrong_ttl(value)
+
+
+def _wrong_labels(labels: list[Any]) -> Iterator[tuple[str, str | None]]:
+    for index, label in enumerate(labels):
+        if not isinstance(label, str) or not LABEL.fullmatch(label):
+            yield f"{label!r} is not a label", 'write "name" or "name=value"'
+        elif is_reserved(label):
+            known = ", ".join(FACTS)
+            yield f'"{label}" is the machine\'s to say', f"{known} are labels of every host"
+        elif label in labels[:index]:
+            yield f'"{label}" stands here twice', None
+
+
+def _wrong_command(command: list[Any]) -> Iterator[tuple[str, str | None]]:
+    if not command or not all(isinstance(word, str) and "\0" not in word for word in command):
+        yield "must be a list of strings: a program and its arguments", None
+    elif not command[0].startswith("/"):
+        yield f'"{command[0]}" is not an absolute path', "the agent has no PATH to find it by"
+
+
+def _wrong_ttl(value: int | str) -> Iterator[tuple[str, str | None]]:
+    least, most = LEASE_TTLS
+    try:
+        seconds = _seconds(value)
+    except ValueError:
+        yield f'"{value}" is not a time', 'write for example 15, "15s" or "1min"'
+    else:
+        if not least <= seconds <= most:
+            yield f"must be between {least} s and {most} s, not {seconds} s", None
+
+
+def _seconds(value: int | str) -> int:
+    """Raises ValueError when it says no time."""
+    found = _SPAN.fullmatch(str(value).strip())
+    if found is None:
+        raise ValueError(value)
+    return int(found[1]) * (60 if found[2] == "min" else 1)

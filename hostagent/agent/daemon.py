@@ -9,20 +9,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from hostagent.agent.again import Again
 from hostagent.agent.book import Book, Entry
 from hostagent.agent.endings import Endings
+from hostagent.agent.leases import Leases
 from hostagent.agent.starts import Starts, Verdict
 from hostagent.agent.wakes import Wakes
 from hostagent.agent.world import World
 from hostagent.errors import HostagentError
 from hostagent.host.clock import Fired, WallTimer
-from hostagent.model import Kind, Manifest, Outcome, Run, content_json, run_id
+from hostagent.model import Kind, Manifest, Outcome, Run, run_id
 from hostagent.policy.outcome import Ended
-from hostagent.store.port import Registration
+from hostagent.store.port import registrations
 from hostagent.systemd.port import Systemd
 
 log = logging.getLogger(__name__)
@@ -56,10 +58,13 @@ class Daemon:
         self._pruned_at: datetime | None = None
         self._reloading = asyncio.Lock()
         self.wakes = Wakes(timer)
-        self.endings = Endings(world)
-        self.book = Book(None, ())
+        again = Again(world)
+        self.endings = Endings(world, again)
+        self._leases = Leases(world, again)
+        self.book = Book(None, (), world.host)
         self.starts = Starts(world, self.book, self.wakes, self.endings)
         self.on_change: Callable[[], None] = lambda: None
+        self.on_step: Callable[[], Awaitable[None]] | None = None
 
     async def start(self) -> None:
         """Take up the manifest and whatever ran, or fell due, while no agent was up."""
@@ -81,6 +86,7 @@ class Daemon:
         async with self._reloading:
             manifest = await asyncio.to_thread(self._read_manifest)
             if manifest is not None:
+                self.world.cluster.labels = manifest.labels
                 await self._register_unknown(manifest)
             await self._rebuild(manifest)
             for entry in self.book:
@@ -95,9 +101,11 @@ class Daemon:
                 await stack.enter_async_context(entry.lock)
             cursors = await store.call(store.it.cursors)
             pauses = await store.call(store.it.pauses)
+            quarantines = await store.call(store.it.quarantines)
             self.wakes.clear()
-            self.book = Book(manifest, cursors, self.book)
+            self.book = Book(manifest, cursors, self.world.host, self.book)
             self.book.pauses = pauses
+            self.book.take_out(quarantines)
             self.starts = Starts(self.world, self.book, self.wakes, self.endings)
 
     async def look(self, entry: Entry) -> None:
@@ -143,6 +151,64 @@ class Daemon:
             self.spawn(self.starts.release())
         self.on_change()
 
+    # What the beat of a shared store finds
+
+    async def refresh(self, *, everything: bool = False) -> None:
+        """Others changed something: read where all stand, and look at what moved (or at all)."""
+        store = self.world.store
+        cursors = await store.call(store.it.cursors)
+        self.book.pauses = await store.call(store.it.pauses)
+        self.book.take_out(await store.call(store.it.quarantines))
+        moved = []
+        for cursor in cursors:
+            entry = self.book.exactly(cursor.job, cursor.scope)
+            if entry is None or entry.lock.locked():
+                continue  # who holds it reads for itself
+            if everything or not entry.stands_at(cursor):
+                entry.stand(cursor, self.world.host)
+                moved.append(entry)
+        await asyncio.gather(*map(self.look, moved))
+
+    async def look_elsewhere(self) -> None:
+        """Nobody tells us when a run on another host ends."""
+        await asyncio.gather(*(self.look(e) for e in self.book if e.waits_elsewhere))
+
+    async def reconcile(self, held: Sequence[Run]) -> None:
+        """A reply may have been lost: what the store says that we hold, and what we think."""
+        cluster = self.world.cluster
+        theirs = {(run.job, run.scope): run.token for run in held}
+        ours = {
+            (e.job.name, e.scope): e.active.token
+            for e in self.book
+            if e.active is not None and e.active.session == cluster.session.id
+        }
+        for name in theirs.keys() | ours.keys():
+            entry = self.book.exactly(*name)
+            if entry is None or entry.lock.locked() or theirs.get(name) == ours.get(name):
+                continue
+            log.warning("%s: settling what is claimed by reading it", entry.unit.service)
+            async with entry.lock:
+                await self._leases.settle(entry)
+            await self.look(entry)
+
+    def holds_leases(self) -> bool:
+        """Whether a run goes on here that is the cluster's."""
+        return any(e.active is not None and self.world.cluster.leases(e) for e in self.book)
+
+    async def lose_leases(self, reason: str) -> None:
+        """This host may act on its claims no more."""
+        await self._leases.lose(list(self.book), reason)
+
+    async def take_over(self, run: Run, reason: str) -> None:
+        """Another host was lost with this run on it."""
+        entry = self.book.exactly(run.job, run.scope)
+        if entry is None or not self.world.cluster.leases(entry):
+            return  # those who have the job take it over; a host's own job waits for its host
+        async with entry.lock:
+            await self._leases.take_over(entry, run, reason)
+            await self._leases.settle(entry)
+        await self.look(entry)
+
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Do ``work`` beside everything else; an error is logged and never ends the daemon."""
         task = asyncio.get_running_loop().create_task(self._guarded(work))
@@ -160,21 +226,14 @@ class Daemon:
     async def _register_unknown(self, manifest: Manifest) -> None:
         """Jobs that apply deployed where no store was at hand (an image): due from now on."""
         store = self.world.store
-        known = {record.job for record in await store.call(store.it.specs)}
-        new = [
-            Registration(
-                job.name,
-                job.schedule.hash,
-                content_json(job.schedule),
-                job.scopes(manifest.host),
-                job.renamed_from,
-            )
-            for job in manifest.jobs
-            if job.name not in known
-        ]
+        known = {(record.job, record.host) for record in await store.call(store.it.specs)}
+        here = registrations(manifest, manifest.jobs)
+        new = [one for one in here if (one.job, one.host) not in known]
         if new:
             now = self.world.clock.now()
-            await store.call(store.it.register, new, [], now, remove_others=False)
+            await store.call(
+                store.it.register, new, [], now, remove_others=False, host=self.world.host
+            )
 
     def _unit_changed(self, unit: str) -> None:
         """A hint from PID 1. Hints about one unit come in bursts: one look serves them all."""
@@ -194,11 +253,12 @@ class Daemon:
         self.spawn(self._clock(self._timer.read()))
 
     async def _clock(self, fired: Fired) -> None:
-        """Look at what is due; after a clock step, at everything."""
+        """Look at what is due; after a clock step (or a sleep), at everything."""
+        if fired is Fired.CLOCK_CHANGED and self.on_step is not None:
+            await self.on_step()
         due = list(self.book) if fired is Fired.CLOCK_CHANGED else []
         due += self.wakes.due(self.world.clock.now())
-        for entry in due:
-            await self.look(entry)
+        await asyncio.gather(*map(self.look, due))
         await self._prune()
         self.on_change()
 

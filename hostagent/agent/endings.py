@@ -7,17 +7,20 @@ it executed anything (it timed out, the agent died while asked) was no run: it i
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from hostagent.agent import handover
+from hostagent.agent.again import Again, ended_run
+from hostagent.agent.batch import Batch
 from hostagent.agent.book import Entry
 from hostagent.agent.messages import fields_of, outcome_fields
 from hostagent.agent.world import World
 from hostagent.errors import SystemdError
 from hostagent.model import End, Outcome, Run
 from hostagent.policy.outcome import Ended, end_of
-from hostagent.store.port import Accepted, Finish
+from hostagent.store.port import Accepted, Finish, Stale
 from hostagent.systemd.port import ServiceState
 
 MAX_STARTS = 3
@@ -27,9 +30,11 @@ MAX_STARTS = 3
 class Endings:
     """Looks at active runs and writes down how they ended. Callers hold the entry's lock."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, again: Again) -> None:
         self._world = world
+        self._again = again
         self._starts: dict[tuple[str, str, int], int] = {}
+        self._finishes = Batch(self._finish_all)
         self._waiters: dict[str, list[asyncio.Future[str]]] = {}
 
     async def look(self, entry: Entry) -> Ended | None:
@@ -90,25 +95,34 @@ class Endings:
         assert run is not None
         service = entry.unit.service
         report, problem = await asyncio.to_thread(handover.read_report, world.paths, service)
+        if entry.is_lost and ended.result != "success":
+            ended = replace(ended, result="fenced")
         end = replace(
             end_of(ended, entry.stopped),
             ended_at=ended.ended_at or world.clock.now(),
             report=report,
             report_problem=problem,
         )
-        store = world.store
-        (answer,) = await store.call(store.it.finish, [Finish(run.job, run.scope, run.token, end)])
+        end, retry_at = await self._again.after(entry, run, end)
+        answer = await self._finishes.ask(Finish(run.job, run.scope, run.token, end, retry_at))
         if not isinstance(answer, Accepted):
             end = replace(end, outcome=Outcome.FAILED, reason="its token was stale: not recorded")
+            retry_at = None
         fields = fields_of(run, service) | outcome_fields(end.outcome)
         world.record(f"{run.run_id} {end.outcome}: {end.reason}", fields)
         await asyncio.to_thread(handover.clear, world.paths, service)
         await world.systemd.call(world.systemd.it.unref, service)
         self._starts.pop((run.job, run.scope, run.token), None)
-        entry.active, entry.stopped, entry.catching_up = None, None, False
+        entry.active, entry.stopped, entry.catching_up, entry.is_lost = None, None, False, False
+        if retry_at is not None:
+            entry.retry, entry.retry_at = ended_run(run, end), retry_at
         entry.freed_from, entry.freed_at = run.started_at or run.claimed_at, end.ended_at
         self.tell(run.run_id, end.outcome)
         return end
+
+    async def _finish_all(self, finishes: Sequence[Finish]) -> list[Accepted | Stale]:
+        store = self._world.store
+        return await store.call(store.it.finish, finishes)
 
     def tell(self, run_id: str, outcome: Outcome) -> None:
         """Let go who waits for this run."""

@@ -38,6 +38,7 @@ def write_env(paths: Paths, service: str, job: Job, run: Run) -> None:
         "HOSTAGENT_MISSED_FROM": rfc3339(run.covers_from) if run.covers_from else "",
         "HOSTAGENT_MISSED_TO": rfc3339(run.scheduled_for) if run.covers_from else "",
         "HOSTAGENT_MISSED_COUNT": str(run.covers if run.covers_from else 0),
+        "HOSTAGENT_SOCKET": str(paths.socket),
         "HOSTAGENT_REPORT": str(_open_report(paths, stem, job)),
     }
     text = "".join(f"{key}={_quote(value)}\n" for key, value in values.items())

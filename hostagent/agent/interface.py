@@ -1,9 +1,9 @@
 """The agent's Varlink interface: the same declaration serves the daemon and the command line.
 
-Anyone may call ``Status`` and ``Wait``; ``Admit`` only the process that PID 1 runs in the very
-unit it names; the rest needs root, the group ``hostagent``, or (with ``--user``) one's own uid.
-Times are RFC 3339. What a method refuses comes back as one of the errors below, whose ``reason``
-is a sentence for people.
+Anyone may call ``Status``, ``Wait`` and ``Holds``; ``Admit`` only the process that PID 1 runs in
+the very unit it names; the rest needs root, the group ``hostagent``, or (with ``--user``) one's own
+uid. Times are RFC 3339. What a method refuses comes back as one of the errors below, whose
+``reason`` is a sentence for people.
 """
 
 # ruff: noqa: N802 -- Varlink methods and errors are written LikeThis
@@ -78,8 +78,17 @@ class Service(Protocol):
     async def reload(self, caller: Peer) -> None:
         """Take up the manifest in force."""
 
+    async def drain(self, caller: Peer, drains: bool) -> list[str]:
+        """Claim nothing of the cluster's any more, or again; the runs that go on here."""
+
+    async def reinstate(self, caller: Peer, job: str, scope: str) -> bool:
+        """Put a job back that was in quarantine; False when it was not."""
+
     async def status(self) -> Status:
         """What the agent sees."""
+
+    async def holds(self, job: str, scope: str, token: int) -> bool:
+        """Whether this host's run with that token may go on."""
 
 
 class AgentInterface(VarlinkInterface, name=NAME):
@@ -119,7 +128,22 @@ class AgentInterface(VarlinkInterface, name=NAME):
         """Read the manifest again; returns when it is in force."""
         await self._service.reload(self._caller)
 
+    @varlinkmethod(return_parameter="running")
+    async def Drain(self, *, drains: bool) -> list[str]:
+        """Claim nothing of the cluster's here any more, or again; the runs that go on."""
+        return await self._service.drain(self._caller, drains)
+
+    @varlinkmethod(return_parameter="was_out")
+    async def Reinstate(self, *, job: str, scope: str) -> bool:
+        """Put a job back that was in quarantine."""
+        return await self._service.reinstate(self._caller, job, scope)
+
     @varlinkmethod
     async def Status(self) -> Status:
         """What this agent sees."""
         return await self._service.status()
+
+    @varlinkmethod(return_parameter="holds")
+    async def Holds(self, *, job: str, scope: str, token: int) -> bool:
+        """Is the run with this token still the holder of its claim? Asked by jobs themselves."""
+        return await self._service.holds(job, scope, token)

@@ -44,9 +44,9 @@ def patience(entry: Entry) -> timedelta:
     return entry.job.schedule.jitter + (timedelta(0) if replaces else GRACE)
 
 
-def next_due(entry: Entry, now: datetime) -> datetime | None:
+def next_due(entry: Entry, now: datetime, patience: timedelta) -> datetime | None:
     """The first occurrence that the second clock still has to look after; None: there is none."""
     schedule = entry.job.schedule
     if not entry.registered or entry.high_water is None or schedule.form is Form.ON_BOOT:
         return None
-    return next_after(schedule, max(entry.high_water, now - patience(entry)))
+    return next_after(schedule, max(entry.high_water, now - patience))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from hostagent import __version__
+from hostagent.agent.again import REINSTATE, reinstated
 from hostagent.agent.book import Entry
 from hostagent.agent.daemon import Daemon
 from hostagent.agent.interface import Admission, NotPermitted, NotPossible, Status
@@ -156,6 +157,32 @@ class AgentService:
         self._may_change(caller)
         await self._daemon.reload()
 
+    async def drain(self, caller: Peer, drains: bool) -> list[str]:
+        """Other hosts take what falls due from now on; what runs here ends here."""
+        self._may_change(caller)
+        cluster = self._world.cluster
+        if not cluster.is_shared:
+            raise NotPossible(
+                reason="the store is this host's alone: nobody could take over; "
+                "to hold everything: hostagent pause --host"
+            )
+        cluster.is_draining = drains
+        await self._log(caller, "drain" if drains else "undrain", f"host {self._world.host}", "")
+        if not drains:
+            await self._daemon.refresh()
+        book = self._daemon.book
+        return [e.active.run_id for e in book if e.active is not None and cluster.leases(e)]
+
+    async def reinstate(self, caller: Peer, job: str, scope: str) -> bool:
+        """What fell due in quarantine stays quarantined; the next occurrence runs."""
+        self._may_change(caller)
+        store = self._world.store
+        was_out = await store.call(store.it.reinstate, job, scope)
+        if was_out:
+            await self._log(caller, REINSTATE, reinstated(job, scope), "")
+            await self._daemon.refresh()
+        return was_out
+
     async def status(self) -> Status:
         """What this agent sees."""
         book = self._daemon.book
@@ -172,6 +199,14 @@ class AgentService:
             next_job=next_job,
             next_at=rfc3339(next_at) if next_at else "",
         )
+
+    async def holds(self, job: str, scope: str, token: int) -> bool:
+        """Whether this host's run with that token may go on."""
+        entry = self._daemon.book.find(job, scope)
+        if entry is None or entry.active is None or entry.active.token != token:
+            return False
+        cluster = self._world.cluster
+        return not cluster.leases(entry) or cluster.may_act(self._world.clock.boottime_s())
 
     def _may_change(self, caller: Peer) -> None:
         if not may_change(caller):

@@ -7,14 +7,18 @@ here; ``policy.due`` decides, the store's claim makes it so, and PID 1 runs it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from hostagent.agent import handover
+from hostagent.agent.batch import Batch
 from hostagent.agent.book import Book, Entry
 from hostagent.agent.endings import Endings
 from hostagent.agent.messages import SECOND_CLOCK, TURNED_AWAY, fields_of, outcome_fields
-from hostagent.agent.owed import next_due, owed, patience
+from hostagent.agent.owed import next_due, owed
+from hostagent.agent.turns import Turns
 from hostagent.agent.wakes import Wakes
 from hostagent.agent.world import World
 from hostagent.model import Kind, Overlap, Run, run_id
@@ -23,6 +27,7 @@ from hostagent.policy.due import Facts, Paused, Settle, Start, Stop, Wait, decid
 from hostagent.policy.words import when
 from hostagent.store.port import (
     Claimed,
+    Cursor,
     Decision,
     Refusal,
     Refused,
@@ -37,6 +42,7 @@ REFUSALS = {
     Refusal.PASSED: "this occurrence has its outcome already",
     Refusal.EARLY: "the store's clock says that it is not due yet",
     Refusal.SESSION: "this agent's session is over",
+    Refusal.SKEW: "this host's clock and the store's differ by more than a second",
     Refusal.ATTEMPT: "this attempt does not follow the last one",
 }
 
@@ -57,15 +63,23 @@ class Starts:
         self._book = book
         self._wakes = wakes
         self._endings = endings
+        self._turns = Turns(world, book)
+        self._claims = Batch(self._claim_all)
+        self._stands = Batch(self._stands_of)
         self.held: dict[tuple[str, str], str] = {}
 
     async def evaluate(self, entry: Entry, invocation: str | None = None) -> Verdict:
         """Decide about all that ``entry`` owes now. ``invocation``: PID 1 is starting the unit."""
         now = self._world.clock.now()
         self.held.pop((entry.job.name, entry.scope), None)
+        if self._world.cluster.leases(entry):
+            await self._stand(entry)  # others may have been faster
+            if not_now := self._turns.not_now(entry, now):
+                self._wakes.set(entry, not_now.until)
+                return Verdict(False, not_now.reason)
         if not entry.registered:
             return Verdict(False, REFUSALS[Refusal.SPEC])
-        verdict = None
+        entry.waits_elsewhere, verdict = False, None
         for action in decide(self._facts(entry, now, now)):
             match action:
                 case Settle():
@@ -73,11 +87,14 @@ class Starts:
                     verdict = verdict or Verdict(False, action.reason)
                 case Start():
                     verdict = await self._start(entry, action, now, invocation)
-                case Stop():
+                case Stop() if entry.elsewhere is None:
                     await self._stop(entry, action.reason)
                     verdict = Verdict(False, action.reason)
-                case Wait():
+                case Stop() | Wait():
+                    entry.waits_elsewhere = entry.elsewhere is not None
                     verdict = Verdict(False, action.reason)
+        if verdict is None and self._turns.is_retry_due(entry, now):
+            verdict = await self._start_again(entry, now, invocation)
         self.rearm(entry)
         return verdict or Verdict(False, self._nothing_due(entry))
 
@@ -119,6 +136,8 @@ class Starts:
 
     async def attach(self, entry: Entry, run: Run, invocation: str) -> Verdict:
         """PID 1 starts the unit for a claim that was prepared."""
+        if self._world.cluster.leases(entry) and (why := self._turns.no_lease()):
+            return Verdict(False, why)
         store, at = self._world.store, self._world.clock.now()
         if not await store.call(store.it.attach, run.job, run.scope, run.token, invocation, at):
             entry.active = None
@@ -137,19 +156,28 @@ class Starts:
 
     def rearm(self, entry: Entry) -> None:
         """Tell the second clock when to look at the entry again."""
-        entry.next_due = next_due(entry, self._world.clock.now())
-        self._wakes.set(entry, entry.next_due and entry.next_due + patience(entry))
+        patience = self._turns.patience(entry)
+        entry.next_due = next_due(entry, self._world.clock.now(), patience)
+        due = entry.next_due and entry.next_due + patience
+        again = self._turns.retry_at(entry)
+        self._wakes.set(entry, min((at for at in (due, again) if at is not None), default=None))
 
     async def turned_away(self, entry: Entry, verdict: Verdict) -> None:
-        """Keep the reason of a start that did not happen, for ``why`` and the journal."""
+        """Keep the reason of a start that did not happen, for ``why`` and the journal.
+
+        In a cluster every host but one turns an occurrence away: that is said to the journal of
+        each alone, and the ledger says who ran it.
+        """
         now, store = self._world.clock.now(), self._world.store
-        decision = Decision(entry.job.name, entry.scope, now, "hold", verdict.reason)
-        await store.call(store.it.note, [decision])
+        is_leased = self._world.cluster.leases(entry)
+        if not is_leased:
+            decision = Decision(entry.job.name, entry.scope, now, "hold", verdict.reason)
+            await store.call(store.it.note, [decision])
         fields = {
             "HOSTAGENT_JOB": entry.job.name,
             "HOSTAGENT_SCOPE": entry.scope,
             "MESSAGE_ID": TURNED_AWAY,
-            "PRIORITY": "6",
+            "PRIORITY": "7" if is_leased else "6",
         }
         self._world.record(f"{entry.unit.service} not started: {verdict.reason}", fields)
 
@@ -166,10 +194,11 @@ class Starts:
             now=now,
             owed=due,
             expired=expired,
-            active=entry.active,
+            active=entry.active or entry.elsewhere,
             freed_at=entry.freed_at,
             freed_from=entry.freed_from,
             paused=paused,
+            quarantined=entry.quarantined,
         )
 
     async def _settle(self, entry: Entry, action: Settle, now: datetime) -> None:
@@ -231,32 +260,74 @@ class Starts:
             entry.catching_up = entry.catching_up and entry.active is not None
             return Verdict(False, self._refusal(answer))
         entry.high_water, entry.catching_up = action.at, action.missed
+        return await self._begin(entry, answer.run, invocation)
+
+    async def _start_again(self, entry: Entry, now: datetime, invocation: str | None) -> Verdict:
+        """The next attempt of the run that is to be tried again."""
+        last = entry.retry
+        assert last is not None
+        want = Want(
+            entry.job.name,
+            entry.scope,
+            entry.schedule_hash,
+            last.kind,
+            last.scheduled_for,
+            f"attempt {last.attempt + 1}, after: {last.end_reason}",
+            now,
+            attempt=last.attempt + 1,
+            covers_from=last.covers_from,
+            covers=last.covers,
+            invocation_id=invocation,
+        )
+        answer = await self._claim(entry, want)
+        if isinstance(answer, Refused):
+            return Verdict(False, self._refusal(answer))
+        entry.retry, entry.retry_at = None, None
+        return await self._begin(entry, answer.run, invocation)
+
+    async def _begin(self, entry: Entry, run: Run, invocation: str | None) -> Verdict:
+        """A claim was given: PID 1 is at the start already, or is asked for one."""
+        if self._world.cluster.leases(entry) and (why := self._turns.no_lease()):
+            return Verdict(False, why)  # the store took its time; the claim stays prepared
         if invocation is not None:
-            await self._hand_over(entry, answer.run)
-            return Verdict(True, action.reason)
-        fields = fields_of(answer.run, entry.unit.service)
+            await self._hand_over(entry, run)
+            return Verdict(True, run.reason)
+        fields = fields_of(run, entry.unit.service)
         fields |= {"MESSAGE_ID": SECOND_CLOCK, "PRIORITY": "6"}
-        self._world.record(f"{answer.run.run_id} is started by the agent: {action.reason}", fields)
-        if ended := await self._endings.start(entry, answer.run):
+        self._world.record(f"{run.run_id} is started by the agent: {run.reason}", fields)
+        if ended := await self._endings.start(entry, run):
             await self._endings.finish(entry, ended)
             return Verdict(False, "PID 1 refused to start it")
-        return Verdict(True, action.reason)
+        return Verdict(True, run.reason)
 
     async def _claim(self, entry: Entry, want: Want) -> Claimed | Refused:
-        store = self._world.store
-        (answer,) = await store.call(store.it.claim, self._world.session, [want])
-        if isinstance(answer, Claimed):
-            entry.active = answer.run
-        else:
-            await self._stand(entry)
+        cluster = self._world.cluster
+        async with contextlib.AsyncExitStack() as stack:
+            if cluster.leases(entry):
+                await stack.enter_async_context(self._world.fence.kept_up())
+            answer = await self._claims.ask(want)
+            if isinstance(answer, Claimed):
+                entry.active = answer.run
+                return answer
+        await self._stand(entry)
         return answer
 
     async def _stand(self, entry: Entry) -> None:
         """Settle a doubt by reading where the entry stands in the store."""
+        cursor = await self._stands.ask((entry.job.name, entry.scope))
+        if cursor is not None:
+            entry.stand(cursor, self._world.host)
+
+    async def _claim_all(self, wants: Sequence[Want]) -> list[Claimed | Refused]:
+        store, cluster = self._world.store, self._world.cluster
+        clock = self._world.clock.now() if cluster.is_shared else None
+        return await store.call(store.it.claim, cluster.session, wants, clock)
+
+    async def _stands_of(self, names: Sequence[tuple[str, str]]) -> list[Cursor | None]:
         store = self._world.store
-        for cursor in await store.call(store.it.cursors):
-            if (cursor.job, cursor.scope) == (entry.job.name, entry.scope):
-                entry.stand(cursor)
+        found = await store.call(store.it.cursors, set(names))
+        stands = {(cursor.job, cursor.scope): cursor for cursor in found}
+        return [stands.get(name) for name in names]
 
     async def _hand_over(self, entry: Entry, run: Run) -> None:
         """Write what the run's processes find in their environment."""

@@ -5,34 +5,46 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
+from collections.abc import AsyncIterator
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 from sdnotify import SystemdNotifier
 
+from hostagent import __version__
 from hostagent.agent import config
+from hostagent.agent.beats import Beats
+from hostagent.agent.cluster import Cluster
+from hostagent.agent.config import AgentConfig
 from hostagent.agent.daemon import Daemon
+from hostagent.agent.fence import Fence
 from hostagent.agent.messages import READY
 from hostagent.agent.offload import Offloaded
 from hostagent.agent.server import Server, listening_socket
 from hostagent.agent.service import AgentService
 from hostagent.agent.world import World
-from hostagent.errors import RefusedError
+from hostagent.errors import HostagentError, RefusedError
 from hostagent.host import identity
 from hostagent.host.clock import Clock, WallTimer
 from hostagent.host.files import write_atomically
 from hostagent.host.paths import Paths
-from hostagent.model import Manifest, from_json
+from hostagent.model import Manifest, content_hash, from_json
 from hostagent.policy.outcome import Ended
 from hostagent.store.open import open_store
-from hostagent.store.port import Session, Store
+from hostagent.store.port import Profile, Session, Store
 from hostagent.systemd.journal import Journal, send
 from hostagent.systemd.manager import Manager
 from hostagent.systemd.port import Systemd
 
 LISTEN_FDS_START = 3
+EVIDENCE_LINES = 20
+"""How much of its output is kept with a job in quarantine."""
+
+log = logging.getLogger(__name__)
 
 
 def run_agent(paths: Paths) -> None:
@@ -44,9 +56,16 @@ async def _run(paths: Paths) -> None:
     settings = config.load(paths)
     for place in (paths.runtime, paths.env_files, paths.reports, paths.ready.parent):
         place.mkdir(parents=True, exist_ok=True)
-    store = Offloaded[Store](open_store(settings.store), "store")
+    engine = open_store(settings.store)
+    store = Offloaded[Store](engine, "store")
+    cluster = Cluster(
+        settings.host,
+        _open_session(engine, paths, settings),
+        settings.lease_ttl if engine.is_shared else None,
+    )
     manager, signals = Manager(user=paths.user), Manager(user=paths.user)
     systemd = Offloaded[Systemd](manager, "systemd")
+    journal, clock = Journal(paths.user), Clock()
     with contextlib.closing(WallTimer()) as timer:
         world = World(
             paths=paths,
@@ -55,20 +74,61 @@ async def _run(paths: Paths) -> None:
             booted_at=manager.booted_at(),
             cores=len(os.sched_getaffinity(0)),
             retention=settings.retention,
-            clock=Clock(),
+            clock=clock,
             store=store,
             systemd=systemd,
-            session=await _open_session(store, paths, settings.host),
+            cluster=cluster,
+            fence=Fence(systemd, clock, is_kept=engine.is_shared and not paths.user),
             record=_record,
-            journal_end=partial(_journal_end, Journal(paths.user)),
+            journal_end=partial(_journal_end, journal),
+            journal_tail=partial(_journal_tail, journal),
         )
         daemon = Daemon(world, signals, timer, partial(read_manifest, paths))
-        await _serve(daemon)
+        async with _beating(daemon, settings):
+            await _serve(daemon)
     systemd.close()
     store.close()
     manager.close()
     signals.close()
     store.it.close()
+
+
+@contextlib.asynccontextmanager
+async def _beating(daemon: Daemon, settings: AgentConfig) -> AsyncIterator[None]:
+    """In a shared store: renew the session for as long as the block goes, and park it then."""
+    world = daemon.world
+    if not world.cluster.is_shared:
+        yield
+        return
+    store = Offloaded[Store](open_store(settings.store), "beats")
+    beats = Beats(
+        daemon,
+        store,
+        settings.lease_ttl,
+        partial(_profile, daemon),
+        partial(_open_session, store.it, world.paths, settings),
+    )
+    await beats.first()
+    daemon.on_step = beats.check
+    work = asyncio.create_task(beats.run())
+    try:
+        yield
+    finally:
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        try:
+            await beats.stop()
+        except HostagentError as error:
+            log.error("the session could not be parked: %s", error.message)  # noqa: TRY400 -- for people
+        store.close()
+        store.it.close()
+
+
+def _profile(daemon: Daemon) -> Profile:
+    """What this agent tells the others of itself."""
+    cluster, manifest = daemon.world.cluster, daemon.book.manifest
+    spec = content_hash([digest for _, digest in manifest.sources]) if manifest else ""
+    return Profile(__version__, spec, cluster.labels, cluster.is_draining)
 
 
 async def _serve(daemon: Daemon) -> None:
@@ -131,12 +191,12 @@ def _status(daemon: Daemon) -> str:
     return f"{len(book)} jobs, {running} running{held}{then}"
 
 
-async def _open_session(store: Offloaded[Store], paths: Paths, host: str) -> Session:
+def _open_session(store: Store, paths: Paths, settings: AgentConfig) -> Session:
     """Go on with the session of the agent before us, if it was of this boot."""
     file = paths.runtime / "session"
     resume = file.read_text().strip() if file.exists() else None
-    boot_id = identity.boot_id()
-    session = await store.call(store.it.open_session, host, boot_id, resume)
+    ttl = settings.lease_ttl if store.is_shared else None
+    session = store.open_session(settings.host, identity.boot_id(), resume, ttl=ttl)
     write_atomically(file, session.id.encode(), 0o600, sync=False)
     return session
 
@@ -166,3 +226,9 @@ def _journal_end(journal: Journal, invocation_id: str) -> Ended | None:
     if end is None:
         return None
     return Ended(end.result, end.exit_code, end.signal, None, end.ended_at, end.usage)
+
+
+def _journal_tail(
+    journal: Journal, invocation_id: str, unit: str, since: datetime | None
+) -> list[str]:
+    return journal.tail(invocation_id, unit, EVIDENCE_LINES, since)

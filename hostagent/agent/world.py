@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from hostagent.agent.cluster import Cluster
+from hostagent.agent.fence import Fence
 from hostagent.agent.offload import Offloaded
 from hostagent.host.clock import Clock
 from hostagent.host.paths import Paths
 from hostagent.policy.outcome import Ended
-from hostagent.store.port import Session, Store
+from hostagent.store.port import Store
 from hostagent.systemd.port import Systemd
 
 
@@ -19,7 +21,8 @@ class World:
     """Everything outside the agent's own decisions.
 
     ``record`` writes a structured journal entry; ``journal_end`` asks the journal how an
-    invocation ended (None: it does not say). ``booted_at`` is when PID 1 began,
+    invocation ended (None: it does not say), ``journal_tail`` for the last lines that an invocation
+    of a unit printed since then. ``booted_at`` is when PID 1 began,
     ``retention`` how long the ledger keeps what has ended.
     """
 
@@ -32,6 +35,8 @@ class World:
     clock: Clock
     store: Offloaded[Store]
     systemd: Offloaded[Systemd]
-    session: Session
+    cluster: Cluster
+    fence: Fence
     record: Callable[[str, dict[str, str]], None]
     journal_end: Callable[[str], Ended | None]
+    journal_tail: Callable[[str, str, datetime | None], list[str]]

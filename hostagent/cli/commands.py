@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import typer
 
-from hostagent.cli import deploying, running, seeing, writing
+from hostagent.cli import cluster, deploying, running, seeing, storing, writing
 
 COMMANDS: tuple[Callable[..., None], ...] = (
     writing.check,
@@ -21,9 +21,11 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     seeing.why,
     seeing.logs,
     seeing.audit,
+    cluster.status,
     running.run,
     running.pause,
     running.resume,
+    cluster.drain,
     writing.show,
     writing.compile_,
     writing.schema,
@@ -36,4 +38,7 @@ def register(app: typer.Typer) -> None:
     """Add every command to the application."""
     for command in COMMANDS:
         app.command(command.__name__.rstrip("_"))(command)
+    app.add_typer(cluster.quarantine, name="quarantine")
+    app.add_typer(storing.store, name="store")
     app.add_typer(running.agent, name="agent")
+    app.add_typer(running.token, name="token")

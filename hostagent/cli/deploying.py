@@ -136,18 +136,30 @@ def _site(paths: Paths, *, writing: bool = False) -> Iterator[Site]:
     """The host to deploy to, with PID 1 and, for writing, the store; or an image."""
     from hostagent.agent.config import load
     from hostagent.deploy.apply import Site
+    from hostagent.errors import RefusedError
+    from hostagent.host.labels import gather
 
     settings = load(paths)
     if paths.root != Path("/"):
-        yield Site(paths, settings.host)
+        yield Site(paths, settings.host, labels=settings.labels)
         return
+    labels = gather(settings.labels, settings.labels_command)
+    if labels.problems:
+        raise RefusedError("\n".join(labels.problems), "which jobs run here would not be certain")
     from hostagent.store.open import open_store
     from hostagent.systemd.manager import Manager
 
     manager = Manager(user=paths.user)
     store = open_store(settings.store) if writing else None
     try:
-        yield Site(paths, settings.host, manager, store, lambda: _tell_agent(paths))
+        yield Site(
+            paths,
+            settings.host,
+            manager,
+            store,
+            lambda: _tell_agent(paths),
+            labels=labels.labels,
+        )
     finally:
         manager.close()
         if store is not None:
@@ -176,6 +188,7 @@ def _wanted(
     from hostagent.compile.draft import Target
     from hostagent.compile.units import compile_spec
     from hostagent.deploy.apply import desired
+    from hostagent.deploy.here import here
     from hostagent.errors import InputError
     from hostagent.spec.load import load
 
@@ -187,8 +200,10 @@ def _wanted(
     if strict and loaded.warnings:
         raise InputError(list(loaded.warnings))
     target = Target(systemd=version or _version(site), host=site.name, user=site.paths.user)
-    compiled = compile_spec(loaded.spec, target)
-    return desired(loaded.spec, compiled, target, site.clock()), compiled.notes
+    mine, elsewhere = here(loaded.spec, site.name, site.labels)
+    compiled = compile_spec(mine, target)
+    wanted = desired(loaded.spec, compiled, target, site.clock(), site.labels)
+    return wanted, (*compiled.notes, *elsewhere)
 
 
 def _report(done: Applied, *, as_json: bool) -> None:

@@ -6,6 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from hostagent.agent.config import load
 from hostagent.deploy import install as units
 from hostagent.errors import RefusedError
 from hostagent.host.paths import Paths
@@ -13,7 +14,7 @@ from hostagent.host.paths import Paths
 
 def install(paths: Paths) -> None:
     """Write the units, enable and start the agent."""
-    for path in units.install(paths, exec_path=_command()):
+    for path in units.install(paths, exec_path=_command(), store=load(paths).store):
         print(f"wrote {path}")
     paths.config.mkdir(parents=True, exist_ok=True)
     units.start(paths)

@@ -1,4 +1,7 @@
-"""The entry point. The daemon is started without the command line's weight (10 MB of it)."""
+"""The entry point. What must be light is started without the command line's weight (10 MB of it).
+
+That is the daemon, and the question that jobs ask while they work.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,10 @@ def main() -> None:
         from hostagent.agent.__main__ import main as be_agent
 
         sys.exit(be_agent())
+    if sys.argv[1:] == ["token", "check"]:
+        from hostagent.token import main as check_token
+
+        sys.exit(check_token())
     from hostagent.cli.app import run
 
     run()

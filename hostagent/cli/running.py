@@ -12,6 +12,7 @@ from hostagent.cli.options import Json, User, paths_of
 from hostagent.cli.out import emit_json, now, parse_time, relative
 
 agent = typer.Typer(help="The daemon of this host: run it, install it.", no_args_is_help=True)
+token = typer.Typer(help="For jobs: ask about the run that they are.", no_args_is_help=True)
 
 
 def run(
@@ -160,6 +161,17 @@ def agent_status(*, user: User = False, as_json: Json = False) -> None:
     for key, value in status.items():
         shown = ", ".join(value) or "-" if isinstance(value, list) else value
         print(f"{key.replace('_', ' '):<11} {shown}")
+
+
+@token.command("check")
+def token_check() -> None:
+    """Ask, from within a job, whether its run still holds its claim: 0 = yes, 1 = no.
+
+    Also 1, with a sentence, when the agent does not answer within 5 s.
+    """
+    from hostagent.token import main
+
+    raise typer.Exit(main())
 
 
 def _target(job: str | None, lane: str | None, *, host: bool, user: bool) -> tuple[str, str]:

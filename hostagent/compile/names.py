@@ -14,6 +14,9 @@ from hostagent.model import UNIT_PREFIX, Form, Job, Lane, Unit
 
 ROOT_SLICE = "hostagent.slice"
 
+ONCE_TARGET = "hostagentd-once.target"
+"""Its stop, which the fence orders, is the stop of every job of run_on = "one"."""
+
 STEM_MAX = 243
 """The longest unit name without suffix, in bytes: ``stamp-STEM.timer`` must be a file's name."""
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from hostagent.compile import escape, names, sandbox
 from hostagent.compile.draft import Directive, Draft
 from hostagent.compile.templates import render
-from hostagent.model import Sandbox
+from hostagent.model import RunOn, Sandbox
 
 ADMIT = "/usr/lib/hostagent/admit"
 ADMIT_USER = "%h/.local/lib/hostagent/admit"
@@ -26,6 +26,7 @@ def service(draft: Draft) -> str:
         "service.j2",
         job=job.name,
         description=description(draft),
+        fences=_fences(draft),
         unit=draft.passthrough("Unit"),
         kind=list(_kind(draft)),
         slice=names.slice_name(job.lane),
@@ -44,6 +45,15 @@ def description(draft: Draft) -> str:
     text = draft.spell("description", escape.sentence, job.description)
     text = text or f"hostagent job {job.name}"
     return f"{text} (%i)" if job.for_each else text
+
+
+def _fences(draft: Draft) -> list[str]:
+    """The targets whose stop is the job's, too; a user's manager has no fence.
+
+    On a single host it is there for nothing but a person's ``systemctl stop``.
+    """
+    is_fenced = draft.job.run_on is RunOn.ONE and not draft.target.user
+    return [names.ONCE_TARGET] if is_fenced else []
 
 
 def _kind(draft: Draft) -> Iterator[Directive]:

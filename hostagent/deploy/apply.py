@@ -41,9 +41,9 @@ def _now() -> datetime:
 class Site:
     """Where to deploy, and with whom: what the composition root made for this host.
 
-    ``name`` is the host's. ``systemd`` and ``store`` are None for an image (``--root``): files
-    and links are made and nobody is asked or told. ``notify_agent`` tells a running agent that
-    there is a new manifest; it must not raise when there is none.
+    ``name`` and ``labels`` are the host's. ``systemd`` and ``store`` are None for an image
+    (``--root``): files and links are made and nobody is asked or told. ``notify_agent`` tells a
+    running agent that there is a new manifest; it must not raise when there is none.
     """
 
     paths: Paths
@@ -52,6 +52,7 @@ class Site:
     store: Store | None = None
     notify_agent: Callable[[], None] = lambda: None
     clock: Callable[[], datetime] = _now
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,9 @@ class Applied:
     is_unchanged: bool = False
 
 
-def desired(spec: Spec, compiled: Compiled, target: Target, at: datetime) -> Generation:
+def desired(
+    spec: Spec, compiled: Compiled, target: Target, at: datetime, labels: tuple[str, ...] = ()
+) -> Generation:
     """What an apply of ``spec`` would deploy, as a generation that has no number yet (0)."""
     return Generation(
         Manifest(
@@ -82,6 +85,7 @@ def desired(spec: Spec, compiled: Compiled, target: Target, at: datetime) -> Gen
             created_at=at,
             systemd=target.systemd,
             host=target.host,
+            labels=labels,
             jobs=spec.jobs,
             pools=spec.pools,
             notify=spec.notify,

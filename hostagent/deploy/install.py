@@ -14,11 +14,14 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from hostagent.deploy.reach import drop_in
 from hostagent.errors import InputError, SystemdError
 from hostagent.host.files import write_atomically
 from hostagent.host.paths import Paths
 
 SERVICE, SOCKET = "hostagent.service", "hostagent.socket"
+FENCE = ("hostagentd-once.target", "hostagentd-fence.target", "hostagentd-fence@.service")
+"""What PID 1 stops jobs with when the lease has run out; not for a user's manager."""
 
 _EXEC_START = "ExecStart=/usr/bin/hostagent "
 """How the shipped units call the command; the rest of the line are its arguments."""
@@ -31,11 +34,12 @@ class _File:
     mode: int = 0o644
 
 
-def install(paths: Paths, *, exec_path: str) -> list[Path]:
+def install(paths: Paths, *, exec_path: str, store: str = "") -> list[Path]:
     """Write and enable the agent's units; returns what was changed, in order. Idempotent.
 
-    ``exec_path`` is the hostagent command as the units shall call it. Each file is replaced
-    whole. Nothing is started: ``start`` does that, on the machine itself.
+    ``exec_path`` is the hostagent command as the units shall call it; ``store`` is the URL that
+    the agent must reach. Each file is replaced whole. Nothing is started: ``start`` does that, on
+    the machine itself.
 
     Raises:
         InputError: ``exec_path`` cannot stand in a unit.
@@ -50,6 +54,7 @@ def install(paths: Paths, *, exec_path: str) -> list[Path]:
         file.path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file.path, file.text.encode(), file.mode)
         changed.append(file.path)
+    changed += _let_reach(paths, store)
     for link, unit in _links(paths).items():
         if link.is_symlink() and link.readlink() == Path("..") / unit:
             continue
@@ -63,13 +68,35 @@ def install(paths: Paths, *, exec_path: str) -> list[Path]:
 def uninstall(paths: Paths) -> list[Path]:
     """Remove what ``install`` wrote; returns what was there. Idempotent."""
     removed = []
-    for path in (*_links(paths), *(file.path for file in _files(paths, "/"))):
+    files = [file.path for file in _files(paths, "/")]
+    for path in (*_links(paths), *files, _drop_in(paths)):
         if path.is_symlink() or path.exists():
             path.unlink()
             removed.append(path)
-    with contextlib.suppress(OSError):
-        paths.libexec.rmdir()  # stays when something else lies in it
+    for place in (paths.libexec, _drop_in(paths).parent):
+        with contextlib.suppress(OSError):
+            place.rmdir()  # stays when something else lies in it
     return removed
+
+
+def _drop_in(paths: Paths) -> Path:
+    return paths.units / f"{SERVICE}.d" / "store.conf"
+
+
+def _let_reach(paths: Paths, store: str) -> list[Path]:
+    """The drop-in that opens the unit towards its store, as far as that is needed."""
+    path, text = _drop_in(paths), drop_in(store)
+    if text is None:
+        if not path.exists():
+            return []
+        path.unlink()
+        return [path]
+    file = _File(path, text)
+    if _stands(file):
+        return []
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, text.encode(), file.mode)
+    return [path]
 
 
 def start(paths: Paths) -> None:
@@ -122,7 +149,10 @@ def _files(paths: Paths, exec_path: str) -> list[_File]:
         _File(paths.libexec / "admit", _admission_client(), 0o755),
     ]
     if not paths.user:
+        fence = (shipped / "hostagentd-fence.sh").read_text(encoding="utf-8")
+        files.append(_File(paths.libexec / "fence", fence, 0o755))
         for source, place in {
+            **{unit: paths.units / unit for unit in FENCE},
             "hostagent.sysusers": _sysusers(paths),
             "hostagent.tmpfiles": _tmpfiles(paths),
             # The one directory that journalctl reads besides the packages' own.

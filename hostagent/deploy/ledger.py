@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 
 from hostagent.deploy.actions import Facts
 from hostagent.deploy.owed import closing
 from hostagent.errors import StoreConflict
-from hostagent.model import Job, Manifest, content_json
-from hostagent.store.port import Registration, Store
+from hostagent.model import Manifest
+from hostagent.store.port import Registration, Store, registrations
 
 _FEW = 20
 _TRIES = 5
@@ -19,7 +21,8 @@ def register(store: Store, facts: Facts, manifest: Manifest, at: datetime) -> li
     """Make the manifest's jobs the registered ones as of ``at``; return the jobs that changed.
 
     When nothing but some schedules changed since the manifest in force, only those are sent: the
-    others stand in the store as they are. An agent that claims an occurrence between what is read
+    others stand in the store as they are. Of a store that other hosts use, too, only jobs that
+    this host had deployed are removed. An agent that claims an occurrence between what is read
     here and what is written makes it begin again, as of then.
 
     Raises:
@@ -28,49 +31,39 @@ def register(store: Store, facts: Facts, manifest: Manifest, at: datetime) -> li
     changed = _changed(facts, manifest)
     if changed == []:
         return []
-    jobs = [
-        Registration(
-            job=job.name,
-            hash=job.schedule.hash,
-            schedule=content_json(job.schedule),
-            scopes=job.scopes(manifest.host),
-            renamed_from=job.renamed_from,
-        )
-        for job in (manifest.jobs if changed is None else changed)
-    ]
+    jobs = registrations(manifest, manifest.jobs) if changed is None else changed
+    gone: bool | Collection[str] = changed is None
+    if gone and store.is_shared:
+        gone = {job.name for known in facts.known for job in known.jobs}
     for _ in range(_TRIES - 1):
         with suppress(StoreConflict):
-            return _attempt(store, jobs, manifest.host, at, is_all=changed is None)
+            return _attempt(store, jobs, manifest.host, at, gone)
         at = store.now()
-    return _attempt(store, jobs, manifest.host, at, is_all=changed is None)
+    return _attempt(store, jobs, manifest.host, at, gone)
 
 
 def _attempt(
-    store: Store, jobs: list[Registration], host: str, at: datetime, *, is_all: bool
+    store: Store,
+    jobs: list[Registration],
+    host: str,
+    at: datetime,
+    gone: bool | Collection[str],
 ) -> list[str]:
-    if is_all or len(jobs) > _FEW:
+    if gone or len(jobs) > _FEW:
         specs = store.specs()
     else:
         specs = [spec for job in jobs for spec in store.specs(job.job)]
-    ends = closing(specs, store.cursors(), jobs, host, at) if specs else []
-    return store.register(jobs, ends, at, remove_others=is_all)
+    ends = closing(specs, store.cursors(), jobs, host, at, gone) if specs else []
+    return store.register(jobs, ends, at, remove_others=gone, host=host)
 
 
-def _changed(facts: Facts, new: Manifest) -> list[Job] | None:
+def _changed(facts: Facts, new: Manifest) -> list[Registration] | None:
     """The jobs that the store knows otherwise; None: that cannot be told, or some are gone."""
     old = facts.current
     if old is None or facts.begun:
         return None
-    before = {job.name: job for job in old.jobs}
-    if before.keys() - {job.name for job in new.jobs}:
+    before = {one.job: replace(one, renamed_from=None) for one in registrations(old, old.jobs)}
+    after = registrations(new, new.jobs)
+    if before.keys() - {one.job for one in after}:
         return None
-
-    def is_known(job: Job) -> bool:
-        was = before.get(job.name)
-        return (
-            was is not None
-            and was.schedule == job.schedule
-            and was.scopes(old.host) == job.scopes(new.host)
-        )
-
-    return [job for job in new.jobs if not is_known(job)]
+    return [one for one in after if replace(one, renamed_from=None) != before.get(one.job)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from hostagent.model import Outcome, Schedule, from_json, rfc3339
@@ -17,25 +17,34 @@ def closing(
     jobs: Sequence[Registration],
     host: str,
     at: datetime,
+    gone: bool | Collection[str] = True,
 ) -> list[Settlement]:
     """How everything ends that was due by ``at`` under schedules that do not go on.
 
     A schedule goes on when the job, under its name or a new one, is registered with the same
-    hash. Of a job that goes on without a scope, that scope is closed as removed. Where a clock was
-    set back, a job's mark can lie above ``at``: then that job changes at its mark.
+    hash. Of a job that goes on without a scope, that scope is closed as removed. ``gone``: which of
+    the jobs that are not named end, all or these. What is another host's alone is left alone.
+    Where a clock was set back, a job's mark can lie above ``at``: then it changes at its mark.
     """
     cursors, until = list(cursors), dict[str, datetime]()
     for cursor in cursors:
         until[cursor.job] = max(until.get(cursor.job, at), cursor.high_water)
-    in_force = {spec.job: spec for spec in specs if spec.valid_to is None}
+    in_force = {
+        (spec.job, scope): spec
+        for spec in specs
+        if spec.valid_to is None and spec.host in {"", host}
+        for scope in spec.scopes
+    }
     successors = {job.renamed_from: job for job in jobs if job.renamed_from}
     successors |= {job.job: job for job in jobs}
     settlements = []
     for cursor in cursors:
-        spec = in_force.get(cursor.job)
+        spec = in_force.get((cursor.job, cursor.scope))
         if spec is None:
             continue
         new = successors.get(cursor.job)
+        if new is None and (gone is False or (gone is not True and cursor.job not in gone)):
+            continue
         is_kept = new is not None and cursor.scope in new.scopes
         if new is not None and is_kept and new.hash == spec.hash:
             continue

@@ -32,6 +32,7 @@ def settled(site: Site, file: Path, *, systemd: int) -> Applied | None:
             and manifest["hostagent"] == hostagent.__version__
             and manifest["systemd"] == systemd
             and manifest["host"] == site.name
+            and manifest.get("labels", []) == list(site.labels)
             and _same_sources(file, manifest["sources"])
             and _stands(site, manifest)
         )

@@ -4,6 +4,7 @@
 occurrence should have started, when a run ended, and after every absence. It looks only at its
 facts, so the answer is the same whoever asks, and asking twice is harmless. Its rules, in order:
 
+0. While the job is in quarantine, what falls due is quarantined, too.
 1. What is older than the catch-up window, or past its ``start_deadline``, is skipped.
 2. While the job is paused, what falls due is skipped.
 3. An occurrence inside a blackout range is skipped.
@@ -58,7 +59,7 @@ class Facts:
 
     ``owed`` is ascending and holds what fell due above the high-water mark and inside the
     catch-up window. ``freed_from`` and ``freed_at`` are when the job's
-    last run began and ended, if this agent saw it.
+    last run began and ended, if this agent saw it. ``quarantined`` is why the job was taken out.
     """
 
     job: Job
@@ -69,6 +70,7 @@ class Facts:
     freed_at: datetime | None = None
     freed_from: datetime | None = None
     paused: Paused | None = None
+    quarantined: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,8 @@ def decide(facts: Facts) -> tuple[Action, ...]:
         At most one ``Start``, ``Stop`` or ``Wait``. What a run of ``missed = "all"`` leaves owed
         is decided again when that run has ended.
     """
+    if facts.quarantined is not None:
+        return tuple(_quarantined(facts, facts.quarantined))
     actions: list[Action] = []
     if facts.expired is not None:
         actions.append(_settle_expired(facts, facts.expired))
@@ -159,6 +163,15 @@ def _suppressed(facts: Facts, owed: Owed) -> str | None:
         late = span_text(facts.now - owed.at)
         return f"start_deadline: {late} late, allowed are {span_text(deadline)}"
     return None
+
+
+def _quarantined(facts: Facts, why: str) -> Iterator[Settle]:
+    """Rule 0. Expired ones first: settlements ascend."""
+    reason = f"in quarantine: {why}; put it back: hostagent quarantine reinstate {facts.job.name}"
+    if span := facts.expired:
+        yield Settle(span.first, span.last, span.count, Outcome.QUARANTINED, reason)
+    if due := facts.owed:
+        yield Settle(due[0].at, due[-1].at, len(due), Outcome.QUARANTINED, reason)
 
 
 def _settle_expired(facts: Facts, expired: Expired) -> Settle:

@@ -1,9 +1,13 @@
-"""How an attempt ended, from what systemd says of the service: one table, one sentence."""
+"""How an attempt ended, from what systemd says of the service: one table, one sentence.
+
+And what kind of end that was (its error class): what may be tried again, and what is a crash.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from hostagent.model import End, Outcome, Usage
 from hostagent.policy.words import ago
@@ -16,6 +20,8 @@ SENTENCES = {
     "protocol": "did not follow the start protocol",
     "start-limit-hit": "was started too often",
     "host-lost": "the host went down while it ran",
+    "lease-lost": "its host lost its lease",
+    "fenced": "was stopped by its own host, which could not renew its lease in time",
     "start-refused": (
         "could not be set up: PID 1 gave up three starts before the agent was asked "
         "(a user, group, directory or credential that is missing?)"
@@ -25,9 +31,44 @@ SENTENCES = {
 """Results that say all by themselves: systemd's (systemd.service(5), $SERVICE_RESULT) and ours."""
 
 
+class ErrorClass(StrEnum):
+    """What kind of failure an attempt ended in."""
+
+    TIMEOUT = "timeout"
+    EXIT = "exit"
+    SIGNAL = "signal"
+    OOM = "oom"
+    HEARTBEAT = "heartbeat"
+    LEASE_LOST = "lease_lost"
+    HOST_LOST = "host_lost"
+    START_FAILED = "start_failed"
+
+
+CLASSES = {
+    "timeout": ErrorClass.TIMEOUT,
+    "exit-code": ErrorClass.EXIT,
+    "signal": ErrorClass.SIGNAL,
+    "core-dump": ErrorClass.SIGNAL,
+    "oom-kill": ErrorClass.OOM,
+    "watchdog": ErrorClass.HEARTBEAT,
+    "lease-lost": ErrorClass.LEASE_LOST,
+    "fenced": ErrorClass.LEASE_LOST,
+    "host-lost": ErrorClass.HOST_LOST,
+    "resources": ErrorClass.START_FAILED,
+    "protocol": ErrorClass.START_FAILED,
+    "start-limit-hit": ErrorClass.START_FAILED,
+    "start-refused": ErrorClass.START_FAILED,
+}
+"""The class of each result. ``lease-lost`` is what others say of a host that went silent,
+``fenced`` what it says of itself when it is back before they have taken over."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A service that is no longer running. ``result`` as systemd names it, or ``unknown``."""
+    """A service that is no longer running. ``result`` as systemd names it, or one of ours.
+
+    ``detail`` is a sentence for what the result alone does not say: which host, since when.
+    """
 
     result: str
     exit_code: int | None = None
@@ -35,6 +76,7 @@ class Ended:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     usage: Usage = field(default_factory=Usage)
+    detail: str = ""
 
 
 def end_of(ended: Ended, stopped: str | None = None) -> End:
@@ -53,6 +95,52 @@ def end_of(ended: Ended, stopped: str | None = None) -> End:
     )
 
 
+def error_class(outcome: Outcome | None, result: str | None) -> ErrorClass | None:
+    """The class of a failed attempt, from its ledger row or its ``End``.
+
+    None: it did not fail (a run that the agent stopped is abandoned, whatever signal did it), or
+    nobody knows how it ended. A result that a later systemd brings is a failure like an exit's.
+    """
+    if outcome is not Outcome.FAILED or result in {None, "", "unknown", "success"}:
+        return None
+    assert result is not None
+    if result.startswith("start-failed: "):
+        return ErrorClass.START_FAILED
+    return CLASSES.get(result, ErrorClass.EXIT)
+
+
+def is_crash(outcome: Outcome | None, result: str | None) -> bool:
+    """The job was torn down instead of ending: killed, out of memory, hung, or its host with it.
+
+    To others, a host that a job has brought down is one that lost its lease. A job that its own
+    host had to stop because the store was away (``fenced``) has crashed nothing.
+    """
+    if result == "fenced":
+        return False
+    return error_class(outcome, result) in _CRASHES
+
+
+_CRASHES = frozenset(
+    {
+        ErrorClass.SIGNAL,
+        ErrorClass.OOM,
+        ErrorClass.HEARTBEAT,
+        ErrorClass.HOST_LOST,
+        ErrorClass.LEASE_LOST,
+    }
+)
+
+
+def failure(result: str | None, exit_code: int | None = None, signal: str | None = None) -> str:
+    """A failure in two or three words, to stand in a sentence: ``exit 3``, ``signal SEGV``."""
+    if result == "exit-code":
+        return f"exit {exit_code}"
+    if result in {"signal", "core-dump"}:
+        return f"signal {signal}"
+    known = error_class(Outcome.FAILED, result)
+    return str(known).replace("_", " ") if known else "its end is not known"
+
+
 def _sentence(ended: Ended) -> str:
     lasted = ""
     if ended.started_at is not None and ended.ended_at is not None:
@@ -66,4 +154,5 @@ def _sentence(ended: Ended) -> str:
     if ended.result in {"signal", "core-dump"}:
         dumped = " and dumped core" if ended.result == "core-dump" else ""
         return f"was killed by signal {ended.signal}{dumped}{lasted}"
-    return SENTENCES.get(ended.result, f"failed with result {ended.result}") + lasted
+    said = SENTENCES.get(ended.result, f"failed with result {ended.result}")
+    return f"{said}: {ended.detail}" if ended.detail else said + lasted

@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WithJsonSchema
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from hostagent.model import LABEL
 from hostagent.spec import command as commands
 from hostagent.spec.sizes import parse_percent, parse_size
 from hostagent.spec.spans import parse_span
@@ -37,7 +38,6 @@ _UNIT_SUFFIXES = (".service", ".timer", ".slice", ".target", ".socket", ".path",
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CREDENTIAL = re.compile(r"[!-.0-9;-\[\]-~]{1,255}")  # printable; no / : \
 _HOST = re.compile(r"[A-Za-z0-9._*?\[\]!-]{1,253}")
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(=[A-Za-z0-9_.:/-]+)?")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,255}\$?")
 _EXIT_NAMES = frozenset(
     {
@@ -335,7 +335,7 @@ Hosts = Annotated[
     WithJsonSchema(_MANY),
 ]
 Labels = Annotated[
-    list[Annotated[str, _matching(_LABEL, "a label", 'write "name" or "name=value"')]],
+    list[Annotated[str, _matching(LABEL, "a label", 'write "name" or "name=value"')]],
     BeforeValidator(_one_or_many),
     AfterValidator(_distinct),
     WithJsonSchema(_MANY),

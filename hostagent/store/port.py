@@ -34,7 +34,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from hostagent.model import End, Kind, Outcome, Run
+from hostagent.model import End, Job, Kind, Manifest, Outcome, Run, RunOn, content_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +137,18 @@ class Registration:
     renamed_from: str | None = None
     host: str = ""
 
+    @classmethod
+    def of(cls, job: Job, host: str) -> Registration:
+        """As the host of this name registers ``job``."""
+        return cls(
+            job.name,
+            job.schedule.hash,
+            content_json(job.schedule),
+            job.scopes(host),
+            job.renamed_from,
+            host if job.run_on is RunOn.EACH else "",
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
@@ -178,6 +190,16 @@ class Want:
     covers_from: datetime | None = None
     covers: int = 1
     invocation_id: str | None = None
+
+
+def registrations(manifest: Manifest, jobs: Iterable[Job]) -> list[Registration]:
+    """What the manifest's host registers of ``jobs``: the cluster's, and those that run on it."""
+    deployed = {unit.job for unit in manifest.units}
+    return [
+        Registration.of(job, manifest.host)
+        for job in jobs
+        if job.run_on is RunOn.ONE or job.name in deployed
+    ]
 
 
 class Refusal(StrEnum):
@@ -237,7 +259,11 @@ class Stale:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a (job, scope) stands. ``active`` is the run that holds its claim."""
+    """Where a (job, scope) stands.
+
+    ``active`` is the run that holds its claim; ``retry`` is the attempt that is to be followed by
+    the next one from ``retry_at`` on.
+    """
 
     job: str
     scope: str
@@ -246,6 +272,7 @@ class Cursor:
     token: int
     active: Run | None = None
     retry_at: datetime | None = None
+    retry: Run | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,7 +357,12 @@ class RunFilter:
 
 
 class Store(Protocol):
-    """One engine. ``since`` and ``until`` of reads bound ``scheduled_for``, both inclusive."""
+    """One engine. ``since`` and ``until`` of reads bound ``scheduled_for``, both inclusive.
+
+    ``is_shared``: agents of several hosts use it, so claims are leased and hosts fenced.
+    """
+
+    is_shared: bool
 
     def close(self) -> None:
         """Give back connections and files. Idempotent."""

@@ -14,7 +14,7 @@ import importlib.machinery
 import sys
 import time
 import types
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any
 
@@ -59,6 +59,7 @@ connection_class: Callable[[bool], Any] = _dbuslib.DBus
 """``DBus(user_mode)``, with ``open``, ``close``, ``call_method``, ``get_property``, ``process``."""
 BusError: type[Exception] = _dbusexc.DBusBaseError
 arguments: Callable[[bytes, list[Any]], list[Any]] = _dbuslib.apply_signature
+_END = (-1, None)  # pystemd's mark for the end of a container
 
 # The call did not reach PID 1, or nobody will ever answer it.
 _GONE = (
@@ -107,6 +108,15 @@ def refusals(
     except BusError as error:
         if not skip(error):
             raise SystemdError(sentence(what, error)) from error
+
+
+def settings(properties: Iterable[tuple[str, bytes, Any]]) -> list[Any]:
+    """Properties, each with its type, as the argument ``a(sv)`` of a call."""
+    args: list[Any] = [(ord("a"), b"(sv)")]
+    for name, kind, value in properties:
+        args += [(ord("r"), b"sv"), (ord("s"), name), (ord("v"), kind)]
+        args += [*arguments(kind, [value]), _END, _END]
+    return [*args, _END]
 
 
 def _text(value: bytes | str) -> str:

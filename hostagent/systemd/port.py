@@ -100,6 +100,31 @@ class Systemd(Protocol):
         With ``runtime`` until the next boot, such as CPUWeight for a catch-up run.
         """
 
+    def arm_fence(self, deadline_s: float) -> None:
+        """Have PID 1 stop all run_on = "one" jobs of this host at ``deadline_s``.
+
+        2 s later it kills what is left of them. It needs nobody for that: not the caller, no
+        agent, no bus; and a daemon-reload or daemon-reexec moves nothing. ``deadline_s`` is a time
+        of CLOCK_MONOTONIC, which stands still while the host is suspended, as PID 1's timer does:
+        whoever counts in CLOCK_BOOTTIME must look at that clock first after a resume, and arm a
+        deadline that has passed. Such a one fires at once.
+
+        A fence that stands is moved: the new one stands before the old one is dropped, and where
+        the call fails, the old one still does. Idempotent, across processes too. The order of two
+        callers at once is not defined. A fence that has fired already is not called off, and arming
+        does not wait for it: ``hostagentd-fence@a.service`` (or ``b``, ``c``) is up until the last
+        of those jobs is gone. Not for a user's manager, which has no such unit.
+        """
+
+    def disarm_fence(self) -> None:
+        """Drop every fence that stands; returns when it is gone. Idempotent."""
+
+    def fence_deadline_s(self) -> float | None:
+        """When the fence that stands will fire (CLOCK_MONOTONIC), None when none does.
+
+        Whoever armed it: this process or one before it.
+        """
+
     def ref(self, unit: str) -> None:
         """Keep PID 1 from forgetting the unit's last run; lasts as long as this connection."""
 

@@ -19,6 +19,8 @@ from tests.machine.guest import Guest, MachineError
 LONG = bool(os.environ.get("HOSTAGENT_LONG"))
 """Run the long loops in full."""
 
+PAUSED = "hostagent pause --host --reason 'end of the test'"
+
 WORK = "/usr/local/bin/work"
 HISTORY = "/root/history"
 

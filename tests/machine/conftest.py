@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.machine.fixtures import Boot, Roots, any_machine, boot, machine, roots
+from tests.machine.fixtures import Boot, Roots, any_machine, boot, machine, new_cluster, roots
 
-__all__ = ["Boot", "Roots", "any_machine", "boot", "machine", "roots"]
+__all__ = ["Boot", "Roots", "any_machine", "boot", "machine", "new_cluster", "roots"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

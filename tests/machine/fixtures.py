@@ -12,20 +12,23 @@ import re
 import shutil
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.machine import images, layer
+from tests.machine.cluster import Cluster
 from tests.machine.machine import Machine
 
-PROGRAMS = ("mmdebstrap", "systemd-nspawn", "nsenter", "unshare")
+PROGRAMS = ("ip", "mmdebstrap", "systemd-nspawn", "nsenter", "unshare")
 JOURNAL_TAIL = 60
 
 Boot = Callable[..., Machine]
+NewCluster = Callable[..., Cluster]
 failed = pytest.StashKey[bool]()
 
 
-BOOTING = {"machine", "any_machine", "boot", "roots", "vm", "new_vm"}
+BOOTING = {"machine", "any_machine", "boot", "roots", "new_cluster", "vm", "new_vm"}
 """Fixtures that boot something: what such a test sees depends on the load around it."""
 
 
@@ -33,10 +36,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that boot something are tried up to three times; pytest counts the reruns.
 
     A real defect fails all three. A host whose two cores were busy elsewhere for some seconds
-    does not fail the whole suite (docs/decisions/0204-reruns.md).
+    does not fail the whole suite (docs/decisions/0204-reruns.md). Those marked ``one_try`` look
+    for what shows once in many runs: a second try would hide it.
     """
     for item in items:
-        if BOOTING & set(getattr(item, "fixturenames", ())):
+        is_booting = BOOTING & set(getattr(item, "fixturenames", ()))
+        if is_booting and not item.get_closest_marker("one_try"):
             item.add_marker(pytest.mark.flaky(reruns=2))
 
 
@@ -61,7 +66,7 @@ class Roots:
         self._failed: dict[str, images.BuildError] = {}
 
     def __getitem__(self, release: str) -> list[Path]:
-        """The layer with the project's code, and the cached root.
+        """The layer with the project's code, and the cached root (a release or a variant).
 
         Raises:
             BuildError: the root could not be built, now or when it was asked for before.
@@ -116,6 +121,26 @@ def boot(roots: Roots, request: pytest.FixtureRequest) -> Iterator[Boot]:
             title = f"journal of {machine.name}"
             request.node.add_report_section("teardown", title, machine.last_words(JOURNAL_TAIL))
         machine.close()
+
+
+@pytest.fixture
+def new_cluster(roots: Roots, request: pytest.FixtureRequest) -> Iterator[NewCluster]:
+    """``new_cluster(hosts=3, **options)``: a cluster as ``Cluster`` has it, closed after the test.
+
+    When the test fails, what was done to it and the end of each journal are attached.
+    """
+    clusters: list[Cluster] = []
+
+    def one(hosts: int = 3, **options: Any) -> Cluster:
+        clusters.append(Cluster(roots, hosts, **options))
+        return clusters[-1]
+
+    yield one
+    for cluster in clusters:
+        if request.node.stash.get(failed, False):
+            for title, text in cluster.last_words(JOURNAL_TAIL):
+                request.node.add_report_section("teardown", title, text)
+        cluster.close()
 
 
 @pytest.fixture

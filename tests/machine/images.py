@@ -1,8 +1,8 @@
 """Debian roots for container machines: built once by mmdebstrap, cached outside the checkout.
 
-``python3 tests/machine/images.py bookworm [trixie sid]`` prints the path of each root, after
-building what is missing. Standard library only, so that it runs before there is a virtual
-environment. A root holds a bootable Debian with the dependencies of the project in
+``python3 tests/machine/images.py bookworm [trixie sid bookworm+postgres]`` prints the path of each
+root, after building what is missing. Standard library only, so that it runs before there is a
+virtual environment. A root holds a bootable Debian with the dependencies of the project in
 /opt/hostagent/venv, but nothing of the project itself: that is laid over it (``layer.py``).
 
 The settings of the build host are honoured (mirror and proxy of its apt, index and certificates
@@ -31,6 +31,9 @@ CACHE = Path(os.environ.get("HOSTAGENT_CACHE", "/var/cache/hostagent"))
 RELEASES = {"bookworm": 252, "trixie": 257, "sid": 262}
 """Debian's releases and the major version of their systemd; sid moves on, 262 is its least."""
 
+VARIANTS = {"bookworm+postgres": ("postgresql", "libfaketime")}
+"""A root with more in it, named RELEASE+WHAT: the packages that come on top."""
+
 VENV = "/opt/hostagent/venv"
 UNUSED_DAYS = 14
 
@@ -40,6 +43,7 @@ PACKAGES = (
     "dbus",
     "dbus-user-session",  # with libpam-systemd: what `systemctl --user` needs
     "libpam-systemd",
+    "libpq5",  # what psycopg calls
     "passwd",
     "procps",
     "python3",
@@ -57,6 +61,7 @@ apt-mark auto {" ".join(BUILD_PACKAGES)} >/dev/null
 apt-get -qq autoremove --purge >/dev/null
 mkdir -p /opt/hostagent/src /var/log/journal
 rm -rf /var/lib/apt/lists/* /root/.cache
+! systemctl is-enabled --quiet postgresql || systemctl disable --quiet postgresql
 useradd --create-home --uid 1000 --shell /bin/bash alice
 systemctl mask --quiet console-getty.service getty.target dev-hugepages.mount
 systemctl list-unit-files --no-legend --type=timer | cut -d' ' -f1 | xargs -r systemctl mask --quiet
@@ -74,15 +79,15 @@ class BuildError(Exception):
     """A root could not be built; the message says at which step and what it printed."""
 
 
-def root(release: str) -> Path:
-    """The cached root of ``release``, built first if there is none for the present recipe.
+def root(name: str) -> Path:
+    """The cached root of a release or variant, built first if there is none for this recipe.
 
     Raises:
         BuildError: mmdebstrap, pip or apt failed.
     """
-    dependencies = _dependencies()
-    recipe = [release, PACKAGES, BUILD_PACKAGES, INSTALL, FILES, dependencies]
-    return cached(release, recipe, lambda new: _build(release, dependencies, new))
+    dependencies, packages = _dependencies(), PACKAGES + VARIANTS.get(name, ())
+    recipe = [name, packages, BUILD_PACKAGES, INSTALL, FILES, dependencies]
+    return cached(name, recipe, lambda new: _build(name, packages, dependencies, new))
 
 
 def cached(name: str, recipe: object, build: Callable[[Path], None]) -> Path:
@@ -120,27 +125,28 @@ def mmdebstrap(release: str, target: Path, packages: Iterable[str], *options: st
 
 
 def _dependencies() -> list[str]:
-    """What pyproject.toml asks for at run time."""
+    """What pyproject.toml asks for at run time, a store on PostgreSQL included."""
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
-    return sorted(project["dependencies"])
+    extras = project.get("optional-dependencies", {})
+    return sorted(project["dependencies"] + extras.get("postgres", []))
 
 
-def _build(release: str, dependencies: list[str], new: Path) -> None:
+def _build(name: str, packages: tuple[str, ...], dependencies: list[str], new: Path) -> None:
     began = time.monotonic()
 
     def say(what: str) -> None:
-        print(f"[{time.monotonic() - began:5.1f} s] {release}: {what}", file=sys.stderr, flush=True)
+        print(f"[{time.monotonic() - began:5.1f} s] {name}: {what}", file=sys.stderr, flush=True)
 
     say(f"building a Debian root in {CACHE} (once, a minute or two)")
-    mmdebstrap(release, new, PACKAGES + BUILD_PACKAGES)
+    mmdebstrap(name.partition("+")[0], new, packages + BUILD_PACKAGES)
     say("installing the project's dependencies")
     _run("pip", _inside(new, ["/bin/sh", "-c", INSTALL, "install", *dependencies]))
     _remove_mount_points(new)
-    for name, text in FILES.items():
-        (new / name).parent.mkdir(parents=True, exist_ok=True)
-        (new / name).write_text(text)
-    for name in ("etc/apt/apt.conf.d/99mmdebstrap", "etc/resolv.conf"):
-        (new / name).unlink(missing_ok=True)
+    for path, text in FILES.items():
+        (new / path).parent.mkdir(parents=True, exist_ok=True)
+        (new / path).write_text(text)
+    for path in ("etc/apt/apt.conf.d/99mmdebstrap", "etc/resolv.conf"):
+        (new / path).unlink(missing_ok=True)
     say("done")
 
 
@@ -259,14 +265,15 @@ def _prune(name: str, keep: Path) -> None:
 
 def main() -> int:
     """Build (or find) the roots named on the command line; all of them when none is."""
-    for release in sys.argv[1:] or RELEASES:
-        if release not in RELEASES:
-            print(f"unknown release {release!r}; known: {', '.join(RELEASES)}", file=sys.stderr)
+    known = [*RELEASES, *VARIANTS]
+    for name in sys.argv[1:] or known:
+        if name not in known:
+            print(f"unknown root {name!r}; known: {', '.join(known)}", file=sys.stderr)
             return 2
         try:
-            print(root(release), flush=True)
+            print(root(name), flush=True)
         except BuildError as error:
-            print(f"{release}: {error}", file=sys.stderr)
+            print(f"{name}: {error}", file=sys.stderr)
             return 3
     return 0
 

@@ -20,7 +20,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -62,15 +62,41 @@ class Machine(Guest):
     Use it as a context manager, or call ``close``.
     """
 
-    def __init__(self, name: str, lower: Sequence[Path]) -> None:
-        """Prepare a machine over ``lower`` (topmost first) and boot it."""
+    def __init__(
+        self,
+        name: str,
+        lower: Sequence[Path],
+        *,
+        within: int | None = None,
+        network: str | None = None,
+        binds: Mapping[str, str] | None = None,
+    ) -> None:
+        """Prepare a machine over ``lower`` (topmost first) and boot it.
+
+        ``network`` is the path of the network namespace to boot in instead of one of its own;
+        ``binds`` maps places in the machine to the directories that are seen there. Both are
+        paths as the process ``within`` sees them (default: this one).
+        """
         self.name = name
+        self._network = network
+        self._binds = dict(binds or {})
         self._base = Path(tempfile.mkdtemp(prefix=f"hostagent-{name}-"))
         self._cgroups = [place / self._base.name for place in _hierarchies()]
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._leader = 0
         self._commands = CGROUPS
-        keep = ["unshare", "--mount", "--propagation=slave", "/bin/sh", "-c", KEEPER, "keeper"]
+        self.is_paused = False
+        enter = [] if within is None else ["nsenter", f"--target={within}", "--mount", "--"]
+        keep = [
+            *enter,
+            "unshare",
+            "--mount",
+            "--propagation=slave",
+            "/bin/sh",
+            "-c",
+            KEEPER,
+            "keeper",
+        ]
         self._keeper = subprocess.Popen(
             [*keep, str(self._base), ":".join(map(str, lower)), *map(str, self._cgroups)],
             stdin=subprocess.PIPE,
@@ -98,20 +124,28 @@ class Machine(Guest):
         self.close()
 
     # Power
-    def boot(self) -> None:
-        """Power on and wait until PID 1 has finished starting (degraded or not)."""
+    def boot(self, target: str | None = None) -> None:
+        """Power on and wait until PID 1 has finished starting (degraded or not).
+
+        With jobs that run all the time it never has: its queue is not empty while a oneshot unit
+        starts. Then say which ``target`` to wait for.
+        """
         assert not self.is_up, f"{self.name} is up"
         with _notify_socket() as (path, heard):
             self._nspawn = self._start_nspawn(path)
-            self._leader = self._await_boot(heard)
+            self._leader = self._await_boot(heard, "READY=1" if target is None else "")
         # Commands belong to the machine's tree too: logind asks for its callers' cgroups.
         (_, _, init) = Path(f"/proc/{self._leader}/cgroup").read_text().rpartition("0::/")
-        self._commands = _hierarchies()[0] / Path(init.strip()).parent / "commands"
+        payload = init.strip().removesuffix("/init.scope")  # where PID 1 is, early and later
+        self._commands = _hierarchies()[0] / payload / "commands"
         self._commands.mkdir()
+        if target is not None:
+            self.wait_until(f"systemctl is-active {target}", BOOT_TIMEOUT_S)
 
     def crash(self) -> None:
         """A power cut: everything dies by SIGKILL in one instant; what was written stays."""
-        os.kill(self._leader, signal.SIGKILL)  # the end of PID 1 is the end of its namespace
+        os.kill(self.leader, signal.SIGKILL)  # the end of PID 1 is the end of its namespace
+        self.resume()  # no process of the machine wakes from this, only nspawn does
         self._await_off()
 
     def shut_down(self, timeout: float = 60) -> None:
@@ -119,9 +153,18 @@ class Machine(Guest):
         self.run("systemctl poweroff")
         self._await_off(timeout)
 
+    def pause(self) -> None:
+        """Freeze every process of the machine, PID 1 included; its clocks and timers go on."""
+        self._freeze("1")
+
+    def resume(self) -> None:
+        """Let a paused machine go on where it was. Idempotent."""
+        if self.is_paused:
+            self._freeze("0")
+
     @property
     def is_up(self) -> bool:
-        """Whether the machine runs."""
+        """Whether the machine runs (it may be paused)."""
         return self._nspawn is not None
 
     @property
@@ -135,6 +178,7 @@ class Machine(Guest):
         if self.is_up:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._leader or 2**22 + 1, signal.SIGKILL)
+        self.resume()
         assert self._keeper.stdin
         self._keeper.stdin.close()
         self._keeper.wait()
@@ -197,7 +241,19 @@ class Machine(Guest):
         """Never done here: a container has the host's clock; clock steps are tested in VMs."""
         raise NotImplementedError(f"no clock of its own to set to {to}: see vm-tests/README.md")
 
+    def _freeze(self, to: str) -> None:
+        """Write the cgroup's freezer, and wait until all of it is so: cgroup-v2(7), freezer."""
+        assert self.is_up, f"{self.name} is off"
+        (self._cgroups[0] / "cgroup.freeze").write_text(to)
+        self.is_paused = to == "1"
+        end = time.monotonic() + 10
+        while f"frozen {to}" not in (self._cgroups[0] / "cgroup.events").read_text():
+            if time.monotonic() > end:
+                raise MachineError(f"{self.name}: its cgroup did not become frozen={to}")
+            time.sleep(0.002)
+
     def _enter(self) -> list[str]:
+        assert not self.is_paused, f"{self.name} is paused"
         join = f'echo $$ >{shlex.quote(str(self._commands))}/cgroup.procs && exec nsenter "$@"'
         return ["/bin/sh", "-c", join, "enter", f"--target={self.leader}", "--all", "--"]
 
@@ -208,7 +264,10 @@ class Machine(Guest):
     def _start_nspawn(self, notify: str) -> subprocess.Popen[bytes]:
         join = "".join(f"echo $$ >{shlex.quote(str(c))}/cgroup.procs; " for c in self._cgroups)
         options = [f"--directory={self._base}/root", f"--machine={self.name}", "--boot", "--quiet"]
-        options += ["--register=no", "--keep-unit", "--private-network", "--console=pipe"]
+        options += ["--register=no", "--keep-unit", "--console=pipe"]
+        path = self._network
+        options += [f"--network-namespace-path={path}" if path else "--private-network"]
+        options += [f"--bind={source}:{place}" for place, source in self._binds.items()]
         options += ["--notify-ready=yes", "--timezone=off", "--kill-signal=SIGRTMIN+3"]
         options += ["--resolv-conf=off", "--link-journal=no"]
         script = f'{join}exec systemd-nspawn "$@" >{self._base}/console 2>&1'
@@ -223,8 +282,8 @@ class Machine(Guest):
             },
         )
 
-    def _await_boot(self, heard: socket.socket) -> int:
-        """Wait for READY=1 of the machine's PID 1; returns its pid on the host."""
+    def _await_boot(self, heard: socket.socket, wanted: str) -> int:
+        """Wait for PID 1, and for what it says when it is ready; returns its pid on the host."""
         assert self._nspawn
         end, leader = time.monotonic() + BOOT_TIMEOUT_S, 0
         while self._nspawn.poll() is None and time.monotonic() < end:
@@ -233,7 +292,7 @@ class Machine(Guest):
                     key, _, value = line.partition("=")
                     if key == "X_NSPAWN_LEADER_PID":
                         leader = int(value)
-                    elif line == "READY=1" and leader:
+                    if leader and (line == wanted or not wanted):
                         return leader
         raise MachineError(f"{self.name} did not boot:\n{self._console(40)}")
 

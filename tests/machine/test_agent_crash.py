@@ -36,13 +36,11 @@ jitter = 0
 for_each = ["eu", "us"]
 """
 
-PAUSED = "hostagent pause --host --reason 'end of the test'"
-
 
 def settle_down(machine: Machine) -> None:
     """No new runs, and those that are under way end."""
     agent.wait_for_agent(machine)
-    machine.succeed(PAUSED)
+    machine.succeed(agent.PAUSED)
     agent.wait_for_runs(machine, "", lambda rows: all(row["outcome"] for row in rows), timeout=30)
 
 

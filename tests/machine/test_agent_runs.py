@@ -59,6 +59,7 @@ def test_a_scheduled_run_from_end_to_end(machine: Machine) -> None:
         "HOSTAGENT_MISSED_FROM": "",
         "HOSTAGENT_MISSED_TO": "",
         "HOSTAGENT_MISSED_COUNT": "0",
+        "HOSTAGENT_SOCKET": "/run/hostagent/io.hostagent.Agent",
         "HOSTAGENT_REPORT": "/run/hostagent/reports/hostagent-tick/report.json",
     }
     assert seen["INVOCATION_ID"] == row["invocation_id"]

@@ -55,6 +55,8 @@ class DirectoryStore:
         StoreError: it cannot be trusted, or its file system cannot carry a store.
     """
 
+    is_shared = True
+
     def __init__(self, root: Path, *, read_only: bool = False) -> None:
         self._place, self._clock = Place(root), Clock()
         self._read_only = read_only

@@ -40,9 +40,16 @@ from hostagent.store.sql.rows import instant, micros
 class SqlStore:
     """See ``port.Store``. One thread at a time."""
 
+    is_shared: bool
+
     def __init__(self, db: Database) -> None:
         self._db = db
         self._new_id: Callable[[], str] = lambda: uuid.uuid4().hex
+
+    @property
+    def database(self) -> Database:
+        """What is below the port, for what is about the store itself."""
+        return self._db
 
     def close(self) -> None:
         """See the port."""

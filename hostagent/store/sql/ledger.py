@@ -17,6 +17,7 @@ Read = Callable[..., list[Any]]
 
 _ACTIVE = "r.job=c.job AND r.scope=c.scope AND r.token=c.active_token AND r.attempt>0 "
 _ACTIVE += "AND r.outcome IS NULL"
+_WAITING = "r.job=c.job AND r.scope=c.scope AND r.token=c.retry_token AND r.attempt>0"
 _AT_ONCE = 400
 """How many names one statement asks for."""
 
@@ -47,6 +48,12 @@ def _cursors(read: Read, chosen: str, values: list[str]) -> list[Cursor]:
         f"ON {_ACTIVE} WHERE (c.retired=0 OR c.active_token IS NOT NULL){chosen}",
         *values,
     )
+    waiting = read(
+        f"SELECT r.* FROM cursor c JOIN run r ON {_WAITING} "
+        f"WHERE c.retry_token IS NOT NULL{chosen}",
+        *values,
+    )
+    retries = {(row["job"], row["scope"]): run_of(row) for row in waiting}
     return [
         Cursor(
             row["c_job"],
@@ -56,6 +63,7 @@ def _cursors(read: Read, chosen: str, values: list[str]) -> list[Cursor]:
             row["c_token"],
             run_of(row) if row["active_token"] is not None else None,
             instant(row["retry_at"]),
+            retries.get((row["c_job"], row["c_scope"])),
         )
         for row in sorted(found, key=lambda row: (row["c_job"], row["c_scope"]))
     ]

@@ -13,6 +13,8 @@ from hostagent.store.sqlite.connection import Connection
 class SqliteStore(SqlStore):
     """See ``port.Store``. One thread at a time."""
 
+    is_shared = False
+
     def __init__(
         self,
         path: Path,

@@ -325,7 +325,15 @@ class Memory:
     def cursors(self) -> list[Cursor]:
         """What is registered, and what still runs of what was."""
         return [
-            Cursor(*n, s.hash, s.high_water, s.token, self._active(n, s.active), s.retry_at)
+            Cursor(
+                *n,
+                s.hash,
+                s.high_water,
+                s.token,
+                self._active(n, s.active),
+                s.retry_at,
+                next(iter(self._attempts(n, s.retry)), None),
+            )
             for n, s in sorted(self.stands.items())
             if s.active is not None or not s.is_gone
         ]

@@ -336,7 +336,12 @@ def _first(reason: str) -> str:
 
 
 def _stands(cursors: list[Cursor]) -> list[Cursor]:
-    return [replace(c, active=c.active and _plain([c.active])[0]) for c in cursors]
+    return [
+        replace(
+            c, active=c.active and _plain([c.active])[0], retry=c.retry and _plain([c.retry])[0]
+        )
+        for c in cursors
+    ]
 
 
 def _order(row: Run) -> tuple[object, ...]:

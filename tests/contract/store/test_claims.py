@@ -214,6 +214,7 @@ def test_a_retry_follows_its_run(store: Store, session: Session) -> None:
     assert store.claim(session, [want(1, attempt=2)]) == [Refused(Refusal.ACTIVE, run)]
     store.finish([replace(finish(run, Outcome.FAILED), retry_at=FUTURE)])
     assert cursor(store).retry_at == FUTURE
+    assert [cursor(store).retry] == store.run(run.run_id)
     assert store.claim(session, [want(1, attempt=2)]) == [Refused(Refusal.EARLY)]
     ran(store, session, want(1, kind=Kind.MANUAL))
     assert cursor(store).retry_at == FUTURE

@@ -1,0 +1,61 @@
+"""What this agent knows of the cluster: its session, until when it may act on it, who else is here.
+
+Written by the beat (``beats.py``), read by everything else. Where the store is one host's own,
+nothing of it ever changes, and the session has no deadline.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from hostagent.agent.book import Entry
+from hostagent.model import RunOn
+from hostagent.policy.place import Host
+from hostagent.policy.skew import Sample, Verdict
+from hostagent.store.port import Presence, Session
+
+
+@dataclass(slots=True)
+class Cluster:
+    """``deadline_s`` is on CLOCK_BOOTTIME; None: there is none (yet, in a shared store).
+
+    ``ttl`` is None where the store is not shared. ``others`` are the live sessions of other
+    hosts, ``offset`` is how far this host's clock is from the store's, ``skew`` the verdict on
+    it, ``labels`` are this host's own.
+    """
+
+    host: str
+    session: Session
+    ttl: timedelta | None = None
+    labels: tuple[str, ...] = ()
+    deadline_s: float | None = None
+    others: tuple[Presence, ...] = ()
+    skew: Verdict | None = None
+    offset: Sample | None = None
+    is_draining: bool = False
+
+    @property
+    def is_shared(self) -> bool:
+        """Agents of other hosts use the store, too."""
+        return self.ttl is not None
+
+    def leases(self, entry: Entry) -> bool:
+        """Whether the entry's claims are the cluster's, so that they hold only by a live lease."""
+        return self.is_shared and entry.job.run_on is RunOn.ONE
+
+    def may_act(self, boottime_s: float) -> bool:
+        """Whether claims of this session may be acted on now."""
+        return not self.is_shared or (self.deadline_s is not None and boottime_s < self.deadline_s)
+
+    def this(self) -> Host:
+        """This host, as the others rank it."""
+        return Host(self.host, self.labels, self.is_draining)
+
+    def hosts(self) -> list[Host]:
+        """Every live host, this one among them."""
+        found = [
+            Host(other.session.host, other.profile.labels, other.profile.draining)
+            for other in self.others
+        ]
+        return [self.this(), *found]

@@ -1,0 +1,139 @@
+"""Commands about the cluster: who is in it, draining a host, jobs in quarantine."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from hostagent.cli.options import Json, User, open_ledger, paths_of
+from hostagent.cli.out import emit_json, moment, now, table
+
+quarantine = typer.Typer(help="Jobs that were taken out because they crash.", no_args_is_help=True)
+
+JobName = Annotated[str, typer.Argument(help="A job's name.")]
+Scope = Annotated[str, typer.Argument(help="Which of its scopes.")]
+
+POLL_S = 1.0
+
+
+def status(
+    *,
+    cluster: Annotated[bool, typer.Option("--cluster", help="All hosts of the store.")] = False,
+    user: User = False,
+    as_json: Json = False,
+) -> None:
+    """Show what this host's agent does, or with --cluster who is there."""
+    from dataclasses import asdict
+
+    from hostagent.cli.client import call
+    from hostagent.report.cluster import members, mixed_specs
+
+    paths = paths_of(user=user)
+    if not cluster:
+        told = call(paths, lambda proxy: proxy.Status())
+        if as_json:
+            emit_json(told)
+            return
+        print(f"{told['host']}: {told['jobs']} jobs of generation {told['generation']}")
+        for run in told["running"]:
+            print(f"  running  {run}")
+        for name in told["held"]:
+            print(f"  held     {name}; why: hostagent why {name.partition('@')[0]}")
+        if told["next_at"]:
+            print(f"  next     {told['next_job']} at {told['next_at']}")
+        return
+    sessions = open_ledger(paths).sessions()
+    found = members(sessions)
+    if as_json:
+        emit_json([asdict(member) for member in found])
+        return
+    rows = [
+        (m.host, m.state, str(m.runs), m.version, m.spec, m.ttl, ", ".join(m.labels)) for m in found
+    ]
+    headings = ("HOST", "STATE", "RUNS", "VERSION", "JOBS.TOML", "TTL", "LABELS")
+    table(headings, rows, empty="No agent has a session in this store.")
+    for sentence in mixed_specs(sessions):
+        print(sentence)
+
+
+def drain(
+    *,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Take part again.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until nothing runs here.")] = False,
+    user: User = False,
+) -> None:
+    """Let other hosts take what falls due; what runs here goes on to its end.
+
+    Jobs that run on each host go on. It holds until --cancel, or until the agent restarts.
+    """
+    from hostagent.cli.client import call
+
+    paths = paths_of(user=user)
+    running = call(paths, lambda proxy: proxy.Drain(drains=not cancel))["running"]
+    if cancel:
+        print("This host takes part again.")
+        return
+    while wait and running:
+        print(f"waiting for {', '.join(running)}", flush=True)
+        time.sleep(POLL_S)
+        running = call(paths, lambda proxy: proxy.Drain(drains=True))["running"]
+    left = f"; still running: {', '.join(running)}" if running else "; nothing of it runs here"
+    print(f"This host claims nothing of the cluster's any more{left}.")
+    print("Undo: hostagent drain --cancel")
+
+
+@quarantine.command("list")
+def list_(*, user: User = False, as_json: Json = False) -> None:
+    """List the jobs that are out, since when and why."""
+    from hostagent.model import to_json
+
+    found, at = open_ledger(paths_of(user=user)).quarantines(), now()
+    if as_json:
+        emit_json([to_json(one) for one in found])
+        return
+    rows = [(_name(q.job, q.scope), moment(q.since, at), q.host, q.reason) for q in found]
+    table(("JOB", "SINCE", "HOST", "REASON"), rows, empty="No job is in quarantine.")
+
+
+@quarantine.command("show")
+def show(job: JobName, scope: Scope = "", *, user: User = False, as_json: Json = False) -> None:
+    """Show how a job crashed, and what it printed last."""
+    from hostagent.errors import RefusedError
+    from hostagent.model import to_json
+
+    everything = open_ledger(paths_of(user=user)).quarantines()
+    found = [q for q in everything if q.job == job and scope in {"", q.scope}]
+    if not found:
+        raise RefusedError(f"{_name(job, scope)} is not in quarantine", "hostagent quarantine list")
+    if as_json:
+        emit_json([to_json(one) for one in found])
+        return
+    for one in found:
+        print(f"{_name(one.job, one.scope)} is out since {moment(one.since, now())}: {one.reason}")
+        for attempt in one.attempts:
+            print(f"  {attempt}")
+        if one.evidence:
+            print("What the last one printed:")
+            print("\n".join(f"  {line}" for line in one.evidence.splitlines()))
+        if one.report:
+            print(f"Its report: {one.report}")
+        print(f"Put it back: hostagent quarantine reinstate {one.job} {one.scope}".rstrip())
+
+
+@quarantine.command("reinstate")
+def reinstate(job: JobName, scope: Scope = "", *, user: User = False) -> None:
+    """Put a job back. Its next occurrence runs; what it missed stays quarantined."""
+    from hostagent.cli.client import call
+
+    paths = paths_of(user=user)
+    was_out = call(paths, lambda proxy: proxy.Reinstate(job=job, scope=scope))["was_out"]
+    if not was_out:
+        print(f"{_name(job, scope)} was not in quarantine")
+        raise typer.Exit(1)
+    print(f"{_name(job, scope)} is back; run it now: hostagent run {job} {scope}".rstrip())
+
+
+def _name(job: str, scope: str) -> str:
+    return f"{job}@{scope}" if scope else job
