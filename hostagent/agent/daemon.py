@@ -56,6 +56,7 @@ class Daemon:
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed: set[str] = set()
         self._pruned_at: datetime | None = None
+        self._has_read = False
         self._reloading = asyncio.Lock()
         self.wakes = Wakes(timer)
         again = Again(world)
@@ -107,6 +108,7 @@ class Daemon:
             self.book.pauses = pauses
             self.book.take_out(quarantines)
             self.starts = Starts(self.world, self.book, self.wakes, self.endings)
+            self._has_read = True
 
     async def look(self, entry: Entry) -> None:
         """See whether the entry's run has ended, and decide about what it owes.
@@ -146,7 +148,7 @@ class Daemon:
         if ended.ended_at is not None and entry.active is run:
             await self.starts.settle_overlapped(entry, ended.ended_at)
         caught_up = entry.catching_up
-        await self.endings.finish(entry, ended)
+        await self.endings.finish(entry, run, ended)
         if caught_up:
             self.spawn(self.starts.release())
         self.on_change()
@@ -192,8 +194,10 @@ class Daemon:
             await self.look(entry)
 
     def holds_leases(self) -> bool:
-        """Whether a run goes on here that is the cluster's."""
-        return any(e.active is not None and self.world.cluster.leases(e) for e in self.book)
+        """Whether a run goes on here that is the cluster's, or may: nobody has looked yet."""
+        return not self._has_read or any(
+            e.active is not None and self.world.cluster.leases(e) for e in self.book
+        )
 
     async def lose_leases(self, reason: str) -> None:
         """This host may act on its claims no more."""

@@ -89,13 +89,12 @@ class Endings:
             return Ended(f"start-failed: {error.message}", ended_at=self._world.clock.now())
         return None
 
-    async def finish(self, entry: Entry, ended: Ended) -> End:
-        """Write the final record of the active run, tell the journal, and clean up."""
-        world, run = self._world, entry.active
-        assert run is not None
+    async def finish(self, entry: Entry, run: Run, ended: Ended) -> End:
+        """Write the final record of a run that was active here, tell the journal, and clean up."""
+        world = self._world
         service = entry.unit.service
         report, problem = await asyncio.to_thread(handover.read_report, world.paths, service)
-        if entry.is_lost and ended.result != "success":
+        if self._is_lost(entry) and ended.result != "success":
             ended = replace(ended, result="fenced")
         end = replace(
             end_of(ended, entry.stopped),
@@ -119,6 +118,12 @@ class Endings:
         entry.freed_from, entry.freed_at = run.started_at or run.claimed_at, end.ended_at
         self.tell(run.run_id, end.outcome)
         return end
+
+    def _is_lost(self, entry: Entry) -> bool:
+        """PID 1 keeps the deadline without us, so we may see what it stopped before we say why."""
+        cluster = self._world.cluster
+        has_lapsed = not cluster.may_act(self._world.clock.boottime_s())
+        return entry.is_lost or (cluster.leases(entry) and has_lapsed)
 
     async def _finish_all(self, finishes: Sequence[Finish]) -> list[Accepted | Stale]:
         store = self._world.store

@@ -127,7 +127,7 @@ class Starts:
             return Verdict(False, self._refusal(answer))
         if invocation is None:
             if ended := await self._endings.start(entry, answer.run):
-                await self._endings.finish(entry, ended)
+                await self._endings.finish(entry, answer.run, ended)
         else:
             systemd = self._world.systemd
             await systemd.call(systemd.it.ref, entry.unit.service)
@@ -296,7 +296,7 @@ class Starts:
         fields |= {"MESSAGE_ID": SECOND_CLOCK, "PRIORITY": "6"}
         self._world.record(f"{run.run_id} is started by the agent: {run.reason}", fields)
         if ended := await self._endings.start(entry, run):
-            await self._endings.finish(entry, ended)
+            await self._endings.finish(entry, run, ended)
             return Verdict(False, "PID 1 refused to start it")
         return Verdict(True, run.reason)
 

@@ -48,8 +48,9 @@ _FIELD_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 class JournalEnd:
     """How a start ended, by PID 1's own records.
 
-    ``result`` is systemd's (``success``, ``exit-code``, …, ``exec-condition``). ``exit_code`` is
-    None for a success: PID 1 does not log it. ``usage`` is what PID 1 found worth telling: it
+    ``result`` is systemd's (``success``, ``exit-code``, …, ``exec-condition``). It is the last of
+    these, too, when ``ExecCondition=`` itself was torn down: the command was not executed then,
+    however PID 1 calls that. ``exit_code`` is None for a success: PID 1 does not log it. ``usage`` is what PID 1 found worth telling: it
     leaves out runs that used little.
     """
 
@@ -237,6 +238,7 @@ def _window(since: datetime | None, until: datetime | None) -> list[str]:
 def _ends(id_field: str, records: Sequence[dict[str, Any]]) -> dict[str, JournalEnd]:
     """What PID 1's records say, oldest first, by InvocationID."""
     exits: dict[str, tuple[int | None, str | None]] = {}
+    unadmitted: set[str] = set()
     ends: dict[str, JournalEnd] = {}
     usages: dict[str, Usage] = {}
     for record in records:
@@ -245,6 +247,8 @@ def _ends(id_field: str, records: Sequence[dict[str, Any]]) -> dict[str, Journal
             status = int(record["EXIT_STATUS"])
             is_exit = record["EXIT_CODE"] == "exited"
             exits[one] = (status, None) if is_exit else (None, signal_name(status))
+        elif message == _PROCESS_EXIT and record.get("COMMAND") == "ExecCondition":
+            unadmitted.add(one)
         elif message == _RESOURCES:
             usages[one] = _usage(record)
         elif message in {_SUCCEEDED, _FAILED, _SKIPPED}:
@@ -254,6 +258,7 @@ def _ends(id_field: str, records: Sequence[dict[str, Any]]) -> dict[str, Journal
     return {
         one: replace(
             end,
+            result="exec-condition" if one in unadmitted else end.result,
             exit_code=exits.get(one, (None, None))[0],
             signal=exits.get(one, (None, None))[1],
             usage=usages.get(one, end.usage),

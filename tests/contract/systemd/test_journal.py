@@ -59,6 +59,18 @@ def test_the_end_of_a_run_is_found_in_the_journal(
     assert end == [invocation_id, result, exit_code, signal]
 
 
+@pytest.mark.parametrize("how", ["kill -9 $$$$", "kill -TERM $$$$", "exit 255"])
+def test_a_start_whose_admission_was_torn_down_executed_nothing(
+    any_machine: Machine, how: str
+) -> None:
+    """PID 1 calls it a signal or an exit code; the command had neither."""
+    line = f"ExecCondition=/bin/sh -c '{how}'\nExecStart=/bin/true"
+    invocation_id = run(any_machine, "unadmitted", line)
+    code = f'e = Journal().end_of("{invocation_id}"); '
+    code += "print(json.dumps([e.result, e.exit_code, e.signal]))"
+    assert inside(any_machine, code) == ["exec-condition", None, None]
+
+
 def test_a_run_that_has_not_ended_has_no_end(any_machine: Machine) -> None:
     """Neither a running service nor an unknown InvocationID has one."""
     any_machine.succeed("systemd-run --unit=long sleep 1000")
