@@ -17,6 +17,9 @@ from hostagent.model import Kind, Overlap, Run, rfc3339, run_id
 from hostagent.policy.words import when
 from hostagent.store.port import AuditEvent, Pause, PauseTarget
 
+SLOW_S = 5.0
+"""An answer that took longer may have come too late: whether the unit started is looked at."""
+
 
 class AgentService:
     """Answers calls for a daemon. Every change is in the audit log, with the caller's uid."""
@@ -33,16 +36,31 @@ class AgentService:
         if entry is None:
             verdict = Verdict(False, "the job is not deployed; run: hostagent apply")
             return Admission(admitted=False, reason=verdict.reason)
+        since_s = self._world.clock.boottime_s()
         try:
             async with entry.lock:
+                if not await self._is_awaited(entry, invocation_id):
+                    self._daemon.look_later(entry)
+                    return Admission(admitted=False, reason="PID 1 has given this start up")
                 verdict = await self._admit(entry, invocation_id)
                 if not verdict.admitted:
                     await self._daemon.starts.turned_away(entry, verdict)
         except HostagentError as error:
             self._daemon.look_later(entry)
             return Admission(admitted=False, reason=f"{error.message}; tried again soon")
+        if self._world.clock.boottime_s() - since_s > SLOW_S:
+            self._daemon.look_later(entry)
         self._daemon.on_change()
         return Admission(admitted=verdict.admitted, reason=verdict.reason)
+
+    async def _is_awaited(self, entry: Entry, invocation: str) -> bool:
+        """The client gives up after 10 s: we may have stood still, or waited for the store.
+
+        By then the timer is at rest again, and the start would be taken for a person's.
+        """
+        systemd = self._world.systemd
+        state = await systemd.call(systemd.it.service, entry.unit.service)
+        return state.is_running and state.invocation_id == invocation
 
     async def _admit(self, entry: Entry, invocation: str) -> Verdict:
         starts = self._daemon.starts
