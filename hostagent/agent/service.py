@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from hostagent import __version__
@@ -22,15 +23,19 @@ SLOW_S = 5.0
 
 
 class AgentService:
-    """Answers calls for a daemon. Every change is in the audit log, with the caller's uid."""
+    """Answers calls for a daemon. Every change is in the audit log, with the caller's uid.
 
-    def __init__(self, daemon: Daemon) -> None:
+    ``may_ask`` judges who asks for admission (permission.py).
+    """
+
+    def __init__(self, daemon: Daemon, may_ask: Callable[..., bool] = may_ask_admission) -> None:
         self._daemon = daemon
         self._world = daemon.world
+        self._may_ask = may_ask
 
     async def admit(self, caller: Peer, unit: str, invocation_id: str) -> Admission:
         """Decide about a start that PID 1 has under way."""
-        if not may_ask_admission(caller, unit, user=self._world.paths.user):
+        if not self._may_ask(caller, unit, user=self._world.paths.user):
             raise NotPermitted(reason=f"pid {caller.pid} does not run in {unit}")
         entry = self._daemon.book.of_service(unit)
         if entry is None:
