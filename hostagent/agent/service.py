@@ -44,10 +44,11 @@ class AgentService:
         since_s = self._world.clock.boottime_s()
         try:
             async with entry.lock:
+                by_timer = await self._timer_started(entry)
                 if not await self._is_awaited(entry, invocation_id):
                     self._daemon.look_later(entry)
                     return Admission(admitted=False, reason="PID 1 has given this start up")
-                verdict = await self._admit(entry, invocation_id)
+                verdict = await self._admit(entry, invocation_id, by_timer=by_timer)
                 if not verdict.admitted:
                     await self._daemon.starts.turned_away(entry, verdict)
         except HostagentError as error:
@@ -59,15 +60,16 @@ class AgentService:
         return Admission(admitted=verdict.admitted, reason=verdict.reason)
 
     async def _is_awaited(self, entry: Entry, invocation: str) -> bool:
-        """The client gives up after 10 s: we may have stood still, or waited for the store.
+        """Asked last: while PID 1 waits for us, what it said of the timer holds.
 
-        By then the timer is at rest again, and the start would be taken for a person's.
+        The client gives up after 10 s; we may have stood still, or waited for the store. The timer
+        is at rest by then, and the start would be taken for a person's.
         """
         systemd = self._world.systemd
         state = await systemd.call(systemd.it.service, entry.unit.service)
         return state.is_running and state.invocation_id == invocation
 
-    async def _admit(self, entry: Entry, invocation: str) -> Verdict:
+    async def _admit(self, entry: Entry, invocation: str, *, by_timer: bool) -> Verdict:
         starts = self._daemon.starts
         run = entry.active
         if run is not None and run.invocation_id and run.invocation_id != invocation:
@@ -77,7 +79,7 @@ class AgentService:
                 await self._daemon.conclude(entry, run, ended)
         if entry.active is not None:
             return await starts.attach(entry, entry.active, invocation)
-        if await self._timer_started(entry):
+        if by_timer:
             return await starts.evaluate(entry, invocation)
         answer = await starts.manual(
             entry, f"started by hand: systemctl start {entry.unit.service}", None, invocation
