@@ -100,6 +100,7 @@ class Beats:
         if isinstance(answer, Over):
             await self._begin_anew()
             return 0
+        await self.check()  # the fence does not wait for an answer that is under way
         took = timedelta(seconds=clock.boottime_s() - sent_s)
         self._measure(skew.measured(sent_at, took, answer.now))
         was_out = cluster.deadline_s is None

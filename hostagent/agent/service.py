@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from hostagent import __version__
@@ -17,34 +18,58 @@ from hostagent.model import Kind, Overlap, Run, rfc3339, run_id
 from hostagent.policy.words import when
 from hostagent.store.port import AuditEvent, Pause, PauseTarget
 
+SLOW_S = 5.0
+"""An answer that took longer may have come too late: whether the unit started is looked at."""
+
 
 class AgentService:
-    """Answers calls for a daemon. Every change is in the audit log, with the caller's uid."""
+    """Answers calls for a daemon. Every change is in the audit log, with the caller's uid.
 
-    def __init__(self, daemon: Daemon) -> None:
+    ``may_ask`` judges who asks for admission (permission.py).
+    """
+
+    def __init__(self, daemon: Daemon, may_ask: Callable[..., bool] = may_ask_admission) -> None:
         self._daemon = daemon
         self._world = daemon.world
+        self._may_ask = may_ask
 
     async def admit(self, caller: Peer, unit: str, invocation_id: str) -> Admission:
         """Decide about a start that PID 1 has under way."""
-        if not may_ask_admission(caller, unit, user=self._world.paths.user):
+        if not self._may_ask(caller, unit, user=self._world.paths.user):
             raise NotPermitted(reason=f"pid {caller.pid} does not run in {unit}")
         entry = self._daemon.book.of_service(unit)
         if entry is None:
             verdict = Verdict(False, "the job is not deployed; run: hostagent apply")
             return Admission(admitted=False, reason=verdict.reason)
+        since_s = self._world.clock.boottime_s()
         try:
             async with entry.lock:
-                verdict = await self._admit(entry, invocation_id)
+                by_timer = await self._timer_started(entry)
+                if not await self._is_awaited(entry, invocation_id):
+                    self._daemon.look_later(entry)
+                    return Admission(admitted=False, reason="PID 1 has given this start up")
+                verdict = await self._admit(entry, invocation_id, by_timer=by_timer)
                 if not verdict.admitted:
                     await self._daemon.starts.turned_away(entry, verdict)
         except HostagentError as error:
             self._daemon.look_later(entry)
             return Admission(admitted=False, reason=f"{error.message}; tried again soon")
+        if self._world.clock.boottime_s() - since_s > SLOW_S:
+            self._daemon.look_later(entry)
         self._daemon.on_change()
         return Admission(admitted=verdict.admitted, reason=verdict.reason)
 
-    async def _admit(self, entry: Entry, invocation: str) -> Verdict:
+    async def _is_awaited(self, entry: Entry, invocation: str) -> bool:
+        """Asked last: while PID 1 waits for us, what it said of the timer holds.
+
+        The client gives up after 10 s; we may have stood still, or waited for the store. The timer
+        is at rest by then, and the start would be taken for a person's.
+        """
+        systemd = self._world.systemd
+        state = await systemd.call(systemd.it.service, entry.unit.service)
+        return state.is_running and state.invocation_id == invocation
+
+    async def _admit(self, entry: Entry, invocation: str, *, by_timer: bool) -> Verdict:
         starts = self._daemon.starts
         run = entry.active
         if run is not None and run.invocation_id and run.invocation_id != invocation:
@@ -54,7 +79,7 @@ class AgentService:
                 await self._daemon.conclude(entry, run, ended)
         if entry.active is not None:
             return await starts.attach(entry, entry.active, invocation)
-        if await self._timer_started(entry):
+        if by_timer:
             return await starts.evaluate(entry, invocation)
         answer = await starts.manual(
             entry, f"started by hand: systemctl start {entry.unit.service}", None, invocation

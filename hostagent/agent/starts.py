@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from hostagent.agent import handover
 from hostagent.agent.batch import Batch
@@ -46,6 +46,9 @@ REFUSALS = {
     Refusal.ATTEMPT: "this attempt does not follow the last one",
 }
 
+STILL = timedelta(minutes=1)
+"""How often a run is looked at that PID 1 has said nothing about: its word is only a hint."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -78,6 +81,7 @@ class Starts:
                 self._wakes.set(entry, not_now.until)
                 return Verdict(False, not_now.reason)
         if not entry.registered:
+            self.rearm(entry)
             return Verdict(False, REFUSALS[Refusal.SPEC])
         entry.waits_elsewhere, verdict = False, None
         for action in decide(self._facts(entry, now, now)):
@@ -160,7 +164,9 @@ class Starts:
         entry.next_due = next_due(entry, self._world.clock.now(), patience)
         due = entry.next_due and entry.next_due + patience
         again = self._turns.retry_at(entry)
-        self._wakes.set(entry, min((at for at in (due, again) if at is not None), default=None))
+        still = self._world.clock.now() + STILL if entry.active is not None else None
+        wakes = [at for at in (due, again, still) if at is not None]
+        self._wakes.set(entry, min(wakes, default=None))
 
     async def turned_away(self, entry: Entry, verdict: Verdict) -> None:
         """Keep the reason of a start that did not happen, for ``why`` and the journal.
