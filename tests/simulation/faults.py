@@ -266,5 +266,6 @@ class Nemesis:
 
 
 async def tried(work: Awaitable[object]) -> None:
+    """What is refused meanwhile was worth the try."""
     with contextlib.suppress(NotPossible, HostagentError):
         await work
