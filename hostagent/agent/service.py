@@ -223,6 +223,7 @@ class AgentService:
             ],
             next_job=next_job,
             next_at=rfc3339(next_at) if next_at else "",
+            barred=self._daemon.starts.barred() or "",
         )
 
     async def holds(self, job: str, scope: str, token: int) -> bool:

@@ -187,6 +187,10 @@ class Starts:
         }
         self._world.record(f"{entry.unit.service} not started: {verdict.reason}", fields)
 
+    def barred(self) -> str | None:
+        """Why this host may start nothing of the cluster's now, or None."""
+        return self._turns.no_lease()
+
     def _facts(self, entry: Entry, now: datetime, until: datetime) -> Facts:
         expired, due = owed(entry, until, self._world.booted_at)
         pause = self._book.pause_of(entry, self._world.host, now)
