@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from sdnotify import SystemdNotifier
 
@@ -137,6 +138,7 @@ async def _serve(daemon: Daemon) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    loop.set_exception_handler(_tell)
     loop.add_signal_handler(signal.SIGHUP, lambda: daemon.spawn(daemon.reload()))
     passed = int(os.environ.get("LISTEN_FDS", "0")) if _is_for_us("LISTEN_PID") else 0
     path = daemon.world.paths.socket
@@ -158,6 +160,12 @@ async def _serve(daemon: Daemon) -> None:
         watchdog.cancel()
     server.close()
     await daemon.stop()
+
+
+def _tell(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Callers whose calls end with this agent are no error: asyncvarlink raises for each."""
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)
 
 
 def _keep_watchdog(
