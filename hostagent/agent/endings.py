@@ -24,7 +24,10 @@ from hostagent.store.port import Accepted, Finish, Stale
 from hostagent.systemd.port import ServiceState
 
 MAX_STARTS = 3
-"""How often a prepared claim is started before it is given up as failed."""
+"""How often a prepared claim is started, without the agent being asked, before it has failed."""
+
+PAUSE_S = 5.0
+"""How long what was turned away waits: whoever said no (the store, mostly) does so again."""
 
 
 class Endings:
@@ -34,6 +37,7 @@ class Endings:
         self._world = world
         self._again = again
         self._starts: dict[tuple[str, str, int], int] = {}
+        self._asked_s: dict[tuple[str, str, int], float] = {}
         self._finishes = Batch(self._finish_all)
         self._waiters: dict[str, list[asyncio.Future[str]]] = {}
 
@@ -67,8 +71,16 @@ class Endings:
         return replace(ended, started_at=run.started_at)
 
     async def start(self, entry: Entry, run: Run) -> Ended | None:
-        """Have PID 1 start the unit for a prepared claim; an ``Ended`` when that cannot be."""
-        key = (run.job, run.scope, run.token)
+        """Have PID 1 start the unit for a prepared claim; an ``Ended`` when that cannot be.
+
+        Without a lease, or just after it was turned away, nothing is done: look again later.
+        """
+        key, cluster = (run.job, run.scope, run.token), self._world.cluster
+        now_s = self._world.clock.boottime_s()
+        if cluster.leases(entry) and not cluster.may_act(now_s):
+            return None
+        if now_s < self._asked_s.get(key, -PAUSE_S) + PAUSE_S:
+            return None
         self._starts[key] = self._starts.get(key, 0) + 1
         if self._starts[key] > MAX_STARTS:
             return Ended("start-refused", ended_at=self._world.clock.now())
@@ -88,6 +100,12 @@ class Endings:
                 raise
             return Ended(f"start-failed: {error.message}", ended_at=self._world.clock.now())
         return None
+
+    def was_asked(self, run: Run) -> None:
+        """PID 1 got as far as to ask: whatever the answer is, it can set the unit up."""
+        key = (run.job, run.scope, run.token)
+        self._starts.pop(key, None)
+        self._asked_s[key] = self._world.clock.boottime_s()
 
     async def finish(self, entry: Entry, run: Run, ended: Ended) -> End:
         """Write the final record of a run that was active here, tell the journal, and clean up."""
@@ -112,6 +130,7 @@ class Endings:
         await asyncio.to_thread(handover.clear, world.paths, service)
         await world.systemd.call(world.systemd.it.unref, service)
         self._starts.pop((run.job, run.scope, run.token), None)
+        self._asked_s.pop((run.job, run.scope, run.token), None)
         entry.active, entry.stopped, entry.catching_up, entry.is_lost = None, None, False, False
         if retry_at is not None:
             entry.retry, entry.retry_at = ended_run(run, end), retry_at
