@@ -75,6 +75,7 @@ class Beats:
         cluster, store = self._world.cluster, self._store
         if not self._daemon.holds_leases():
             await store.call(store.it.close_session, cluster.session)
+            self._world.paths.session.unlink(missing_ok=True)
             await self._world.fence.drop()
             return
         sent_s = self._world.clock.boottime_s()

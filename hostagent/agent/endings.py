@@ -79,6 +79,8 @@ class Endings:
         now_s = self._world.clock.boottime_s()
         if cluster.leases(entry) and not cluster.may_act(now_s):
             return None
+        if not self._is_of_this_session(entry, run):  # others would take it over beside us
+            return Ended("host-lost" if _is_of_earlier_boot(run, self._world) else "lease-lost")
         if now_s < self._asked_s.get(key, -PAUSE_S) + PAUSE_S:
             return None
         self._starts[key] = self._starts.get(key, 0) + 1
@@ -112,7 +114,7 @@ class Endings:
         world = self._world
         service = entry.unit.service
         report, problem = await asyncio.to_thread(handover.read_report, world.paths, service)
-        if self._is_lost(entry) and ended.result != "success":
+        if self._is_lost(entry, run) and ended.result != "success":
             ended = replace(ended, result="fenced")
         end = replace(
             end_of(ended, entry.stopped),
@@ -138,11 +140,17 @@ class Endings:
         self.tell(run.run_id, end.outcome)
         return end
 
-    def _is_lost(self, entry: Entry) -> bool:
+    def _is_lost(self, entry: Entry, run: Run) -> bool:
         """PID 1 keeps the deadline without us, so we may see what it stopped before we say why."""
         cluster = self._world.cluster
         has_lapsed = not cluster.may_act(self._world.clock.boottime_s())
-        return entry.is_lost or (cluster.leases(entry) and has_lapsed)
+        is_over = has_lapsed or not self._is_of_this_session(entry, run)
+        return entry.is_lost or (cluster.leases(entry) and is_over)
+
+    def _is_of_this_session(self, entry: Entry, run: Run) -> bool:
+        """Whether our beats keep its claim; where claims are not leased, they need none."""
+        cluster = self._world.cluster
+        return not cluster.leases(entry) or run.session == cluster.session.id
 
     async def _finish_all(self, finishes: Sequence[Finish]) -> list[Accepted | Stale]:
         store = self._world.store

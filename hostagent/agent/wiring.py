@@ -59,6 +59,7 @@ async def _run(paths: Paths) -> None:
         place.mkdir(parents=True, exist_ok=True)
     engine = open_store(settings.store)
     store = Offloaded[Store](engine, "store")
+    before = _last_session(paths)
     cluster = Cluster(
         settings.host,
         _open_session(engine, paths, settings),
@@ -85,6 +86,8 @@ async def _run(paths: Paths) -> None:
             journal_tail=partial(_journal_tail, journal),
         )
         daemon = Daemon(world, signals, timer, partial(read_manifest, paths))
+        if before not in {None, cluster.session.id}:
+            await world.fence.fall()  # what still runs is the claim of a session that is over
         async with _beating(daemon, settings):
             await _serve(daemon)
     systemd.close()
@@ -201,12 +204,16 @@ def _status(daemon: Daemon) -> str:
 
 def _open_session(store: Store, paths: Paths, settings: AgentConfig) -> Session:
     """Go on with the session of the agent before us, if it was of this boot."""
-    file = paths.runtime / "session"
-    resume = file.read_text().strip() if file.exists() else None
+    resume = _last_session(paths)
     ttl = settings.lease_ttl if store.is_shared else None
     session = store.open_session(settings.host, identity.boot_id(), resume, ttl=ttl)
-    write_atomically(file, session.id.encode(), 0o600, sync=False)
+    write_atomically(paths.session, session.id.encode(), 0o600, sync=False)
     return session
+
+
+def _last_session(paths: Paths) -> str | None:
+    """That of the agent before us, if it was of this boot and did not close it."""
+    return paths.session.read_text().strip() if paths.session.exists() else None
 
 
 def read_manifest(paths: Paths) -> Manifest | None:
