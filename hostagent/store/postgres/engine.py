@@ -17,7 +17,7 @@ from hostagent.store.sql.claims import opened
 from hostagent.store.sql.engine import SqlStore
 from hostagent.store.sql.rows import interval_us, micros
 
-_CLAIM = f"""
+CLAIM = f"""
 WITH clock AS MATERIALIZED (SELECT {CLOCK} AS now),
 live AS MATERIALIZED (
   SELECT s.host, s.boot_id FROM session s, clock
@@ -92,7 +92,7 @@ class PostgresStore(SqlStore):
         if not asked:
             return {}
         found = self._pg.write(
-            _CLAIM,
+            CLAIM,
             [
                 session.id,
                 session.host,

@@ -97,7 +97,7 @@ def test_a_part_that_is_missing_is_found(
 ) -> None:
     """By the suite's test of that rule, which the sound statement passes."""
     text, instead, finder, more = MUTANTS[name]
-    statement = engine._CLAIM
+    statement = engine.CLAIM
     assert statement.count(text) == 1, "the engine's text has changed: change the mutant"
     with closing(open_store(SERVER.url())) as store:
         store.register([job("a"), job("b")], [], T0)
@@ -106,6 +106,6 @@ def test_a_part_that_is_missing_is_found(
         if not is_changed:
             finder(*given)
             return
-        monkeypatch.setattr(engine, "_CLAIM", statement.replace(text, instead))
+        monkeypatch.setattr(engine, "CLAIM", statement.replace(text, instead))
         with pytest.raises((AssertionError, StoreError)):
             finder(*given)
