@@ -83,7 +83,18 @@ class Daemon:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def reload(self) -> None:
-        """Rebuild the book from manifest and store, then look at every entry."""
+        """Rebuild the book from manifest and store, then look at every entry.
+
+        What refuses now is raised, and tried again in some seconds: nobody else would.
+        """
+        try:
+            await self._reload()
+        except HostagentError:
+            loop = asyncio.get_running_loop()
+            loop.call_later(AGAIN.total_seconds(), lambda: self.spawn(self.reload()))
+            raise
+
+    async def _reload(self) -> None:
         async with self._reloading:
             manifest = await asyncio.to_thread(self._read_manifest)
             if manifest is not None:
