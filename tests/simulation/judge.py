@@ -78,7 +78,7 @@ def _open(one: Simulation) -> Iterator[Violation]:
 def _late(one: Simulation, report: Report, runs: list[Run]) -> Iterator[Violation]:
     """A lost run is taken over within TTL + 5 s, where nothing but its host was disturbed then."""
     rows = {(run.run_id, run.attempt): run for run in runs}
-    lasts = {(x.run_id, x.attempt): x.at for x in one.history.lines}
+    lasts = {(x.run_id, x.attempt): x for x in one.history.lines}
     firsts = {(x.run_id, x.attempt): x.at for x in reversed(one.history.lines)}
     bound_s = one.plan.ttl.total_seconds() + BOUND_S
     judged = []
@@ -93,9 +93,10 @@ def _late(one: Simulation, report: Report, runs: list[Run]) -> Iterator[Violatio
             yield _slow(takeover.run_id, takeover.attempt, takeover.rest_s, bound_s)
     report.takeovers = judged
     for (run_id, attempt), run in rows.items():
-        if run.result not in {"lease-lost", "host-lost"} or (run_id, attempt) not in lasts:
+        last = lasts.get((run_id, attempt))
+        if run.result not in {"lease-lost", "host-lost"} or last is None or last.what == "end":
             continue
-        since, ended = lasts[run_id, attempt], run.ended_at
+        since, ended = last.at, run.ended_at
         rest_s = ended.timestamp() - since if ended else bound_s + 1
         if rest_s > bound_s and not _is_disturbed(one, run.host, since, bound_s):
             yield _slow(run_id, attempt, rest_s, bound_s)
