@@ -7,6 +7,7 @@ PACKAGES=(
     mount util-linux iproute2 procps tzdata ca-certificates
 )
 VM_PACKAGES=(qemu-system-x86 qemu-utils e2fsprogs)
+STORE_PACKAGES=(postgresql pgbouncer) # the tests start servers of their own
 
 say() { printf '[%3d s] %s\n' "$SECONDS" "$*" >&2; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 3; }
@@ -33,6 +34,10 @@ setup_packages() {
     if [ "$(id -u)" != 0 ]; then
         say "not root, so going on without: ${missing[*]}"
         return 0
+    fi
+    if [[ " ${missing[*]} " = *" postgresql "* ]]; then # no server but those of the tests
+        mkdir -p /etc/postgresql-common/createcluster.d
+        echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.d/hostagent.conf
     fi
     say "installing Debian packages: ${missing[*]}"
     quietly apt-get update || die "apt-get update failed"

@@ -22,6 +22,9 @@ from hostagent.store.port import Over, Presence, Profile, Renewed, Session, Stor
 
 log = logging.getLogger(__name__)
 
+LAST_RUNS_S = 8.0
+"""How long the agent of a machine that goes down waits for the ends of runs."""
+
 AGAIN_S = 1.0
 """How soon a beat that failed is tried again."""
 
@@ -71,12 +74,21 @@ class Beats:
             await asyncio.sleep(pause_s)
 
     async def stop(self) -> None:
-        """The last beat: a session with claims is parked, one without is over at once."""
-        cluster, store = self._world.cluster, self._store
+        """The last beat: a session with claims is parked, one without is over at once.
+
+        On a machine that goes down, PID 1 stops the runs, too: they are seen to their end, and
+        nothing is parked.
+        """
+        cluster, store, systemd = self._world.cluster, self._store, self._world.systemd
+        is_stopping = await systemd.call(systemd.it.is_stopping)
+        if is_stopping:
+            await self._daemon.see_off(LAST_RUNS_S)
         if not self._daemon.holds_leases():
             await store.call(store.it.close_session, cluster.session)
             await self._world.fence.drop()
             return
+        if is_stopping:
+            return  # what did not end in time is taken over when the lease runs out
         sent_s = self._world.clock.boottime_s()
         answer = await store.call(store.it.beat, cluster.session, ttl=lease.PARK)
         if isinstance(answer, Renewed):

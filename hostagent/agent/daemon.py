@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 AGAIN = timedelta(seconds=5)
 """When to try again what PID 1 or the store refused."""
 
+SEE_OFF_EVERY_S = 0.2
+
 EVERY_DAY = timedelta(days=1)
 
 
@@ -220,6 +222,23 @@ class Daemon:
     async def lose_leases(self, reason: str) -> None:
         """This host may act on its claims no more."""
         await self._leases.lose(list(self.book), reason)
+
+    async def see_off(self, within_s: float) -> None:
+        """The machine goes down: write down how its runs end, as far as they do in time."""
+        going = [e for e in self.book if e.active is not None and self.world.cluster.leases(e)]
+        for entry in going:
+            entry.lost = "the host went down"
+        for _ in range(int(within_s / SEE_OFF_EVERY_S)):
+            going = [entry for entry in going if entry.active is not None]
+            if not going:
+                return
+            await asyncio.sleep(SEE_OFF_EVERY_S)
+            for entry in going:
+                with contextlib.suppress(HostagentError):  # PID 1 starts nothing any more
+                    async with entry.lock:
+                        ended = await self.endings.look(entry)
+                        if ended is not None and entry.active is not None:
+                            await self.endings.finish(entry, entry.active, ended)
 
     async def take_over(self, run: Run, reason: str) -> None:
         """Another host was lost with this run on it."""

@@ -15,6 +15,7 @@ from hostagent.agent import handover
 from hostagent.agent.again import Again, ended_run
 from hostagent.agent.batch import Batch
 from hostagent.agent.book import Entry
+from hostagent.agent.leases import LEASE
 from hostagent.agent.messages import fields_of, outcome_fields
 from hostagent.agent.world import World
 from hostagent.errors import SystemdError
@@ -94,8 +95,8 @@ class Endings:
         world = self._world
         service = entry.unit.service
         report, problem = await asyncio.to_thread(handover.read_report, world.paths, service)
-        if self._is_lost(entry) and ended.result != "success":
-            ended = replace(ended, result="fenced")
+        if (lost := self._lost(entry)) and ended.result != "success":
+            ended = replace(ended, result="fenced", detail=lost)
         end = replace(
             end_of(ended, entry.stopped),
             ended_at=ended.ended_at or world.clock.now(),
@@ -112,18 +113,18 @@ class Endings:
         await asyncio.to_thread(handover.clear, world.paths, service)
         await world.systemd.call(world.systemd.it.unref, service)
         self._starts.pop((run.job, run.scope, run.token), None)
-        entry.active, entry.stopped, entry.catching_up, entry.is_lost = None, None, False, False
+        entry.active, entry.stopped, entry.catching_up, entry.lost = None, None, False, None
         if retry_at is not None:
             entry.retry, entry.retry_at = ended_run(run, end), retry_at
         entry.freed_from, entry.freed_at = run.started_at or run.claimed_at, end.ended_at
         self.tell(run.run_id, end.outcome)
         return end
 
-    def _is_lost(self, entry: Entry) -> bool:
-        """PID 1 keeps the deadline without us, so we may see what it stopped before we say why."""
+    def _lost(self, entry: Entry) -> str | None:
+        """Why PID 1 stopped it. It keeps the deadline without us: we may see that first."""
         cluster = self._world.cluster
         has_lapsed = not cluster.may_act(self._world.clock.boottime_s())
-        return entry.is_lost or (cluster.leases(entry) and has_lapsed)
+        return entry.lost or (LEASE if cluster.leases(entry) and has_lapsed else None)
 
     async def _finish_all(self, finishes: Sequence[Finish]) -> list[Accepted | Stale]:
         store = self._world.store

@@ -50,12 +50,25 @@ STILL = timedelta(minutes=1)
 """How often a run is looked at that PID 1 has said nothing about: its word is only a hint."""
 
 
+AGAIN = {
+    Refusal.EARLY: timedelta(milliseconds=250),
+    Refusal.ACTIVE: timedelta(milliseconds=250),
+    Refusal.SKEW: timedelta(seconds=5),
+    Refusal.SESSION: timedelta(seconds=5),
+}
+"""How soon to ask again after a refusal that does not last: a clock behind, a claim in between."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of a start: whether it goes on, and the sentence that says why."""
+    """What came of a start: whether it goes on, and the sentence that says why.
+
+    ``again``: how soon to look at the entry again, for nobody will tell that it may start.
+    """
 
     admitted: bool
     reason: str
+    again: timedelta | None = None
 
 
 class Starts:
@@ -83,6 +96,17 @@ class Starts:
         if not entry.registered:
             self.rearm(entry)
             return Verdict(False, REFUSALS[Refusal.SPEC])
+        verdict = await self._act(entry, now, invocation)
+        if verdict is None and self._turns.is_retry_due(entry, now):
+            verdict = await self._start_again(entry, now, invocation)
+        self.rearm(entry)
+        if verdict is not None and verdict.again is not None:
+            again_at = now + verdict.again
+            self._wakes.set(entry, min(again_at, entry.wake_at or again_at))
+        return verdict or Verdict(False, self._nothing_due(entry))
+
+    async def _act(self, entry: Entry, now: datetime, invocation: str | None) -> Verdict | None:
+        """Carry out what policy says of all that is owed; None: there is nothing to say."""
         entry.waits_elsewhere, verdict = False, None
         for action in decide(self._facts(entry, now, now)):
             match action:
@@ -97,10 +121,7 @@ class Starts:
                 case Stop() | Wait():
                     entry.waits_elsewhere = entry.elsewhere is not None
                     verdict = Verdict(False, action.reason)
-        if verdict is None and self._turns.is_retry_due(entry, now):
-            verdict = await self._start_again(entry, now, invocation)
-        self.rearm(entry)
-        return verdict or Verdict(False, self._nothing_due(entry))
+        return verdict
 
     async def settle_overlapped(self, entry: Entry, ended_at: datetime) -> None:
         """What fell due while the run went that ends now: overlap = "skip" skips it for good."""
@@ -264,7 +285,7 @@ class Starts:
             raise
         if isinstance(answer, Refused):
             entry.catching_up = entry.catching_up and entry.active is not None
-            return Verdict(False, self._refusal(answer))
+            return Verdict(False, self._refusal(answer), AGAIN.get(answer.refusal))
         entry.high_water, entry.catching_up = action.at, action.missed
         return await self._begin(entry, answer.run, invocation)
 
@@ -287,7 +308,7 @@ class Starts:
         )
         answer = await self._claim(entry, want)
         if isinstance(answer, Refused):
-            return Verdict(False, self._refusal(answer))
+            return Verdict(False, self._refusal(answer), AGAIN.get(answer.refusal))
         entry.retry, entry.retry_at = None, None
         return await self._begin(entry, answer.run, invocation)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from hostagent.errors import InputError
+from hostagent.errors import InputError, StoreError
 from hostagent.store.port import Store
+from hostagent.store.sql.schema import VERSION
+from hostagent.store.sqlite import connection as sqlite
 from hostagent.store.sqlite.engine import SqliteStore
 
 
@@ -17,14 +21,78 @@ def open_store(url: str, *, read_only: bool = False) -> Store:
         InputError: the URL names no engine of this release.
         StoreError: the store cannot be used.
     """
-    parts = urlsplit(url)
-    if parts.scheme == "sqlite" and not parts.netloc and parts.path.startswith("/"):
-        return SqliteStore(Path(unquote(parts.path)), read_only=read_only)
-    if parts.scheme == "dir" and not parts.netloc and parts.path.startswith("/"):
+    if url.startswith("postgresql://"):
+        return _postgres(url, read_only=read_only)
+    scheme, path = _place(url)
+    if scheme == "sqlite" and path is not None:
+        return SqliteStore(path, read_only=read_only)
+    if scheme == "dir" and path is not None:
         from hostagent.store.directory.engine import DirectoryStore  # noqa: PLC0415 -- few ask
 
-        return DirectoryStore(Path(unquote(parts.path)), read_only=read_only)
+        return DirectoryStore(path, read_only=read_only)
     raise InputError(
-        f'"{url}" is not the URL of a store',
-        "write sqlite:///var/lib/hostagent/state.db, or dir:///mnt/shared/hostagent",
+        f'"{_shown(url)}" is not the URL of a store',
+        "write sqlite:///var/lib/hostagent/state.db, postgresql://HOST/DATABASE, or "
+        "dir:///mnt/shared/hostagent",
     )
+
+
+def describe(url: str) -> str:
+    """The URL as it may be shown: without a password."""
+    if url.startswith("postgresql://"):
+        _need_driver()
+        from hostagent.store.postgres.address import Address  # noqa: PLC0415 -- needs psycopg
+
+        return str(Address(url, read_only=True))
+    return _shown(url)
+
+
+def schema(url: str) -> int:
+    """The version of the store's schema; 0: nothing is there yet.
+
+    Raises:
+        InputError, StoreError: as ``open_store``.
+    """
+    scheme, path = _place(url)
+    if scheme == "sqlite" and path is not None:
+        return sqlite.installed(path)
+    if url.startswith("postgresql://"):
+        _need_driver()
+        from hostagent.store.postgres.connection import Connection  # noqa: PLC0415 -- needs psycopg
+        from hostagent.store.postgres.setup import installed  # noqa: PLC0415
+
+        with contextlib.closing(Connection(url, read_only=True)) as db:
+            return installed(db)
+    with contextlib.suppress(StoreError), contextlib.closing(open_store(url, read_only=True)):
+        return VERSION
+    return 0
+
+
+def _place(url: str) -> tuple[str, Path | None]:
+    """The scheme, and the absolute path if that is all there is behind it."""
+    with contextlib.suppress(ValueError):  # an odd bracket
+        parts = urlsplit(url)
+        is_path = not parts.netloc and parts.path.startswith("/")
+        return parts.scheme, Path(unquote(parts.path)) if is_path else None
+    return "", None
+
+
+def _postgres(url: str, *, read_only: bool) -> Store:
+    _need_driver()
+    from hostagent.store.postgres.engine import PostgresStore  # noqa: PLC0415 -- needs psycopg
+
+    return PostgresStore(url, read_only=read_only)
+
+
+def _need_driver() -> None:
+    try:
+        importlib.import_module("hostagent.store.postgres.engine")
+    except ImportError as error:
+        raise StoreError(
+            f"PostgreSQL's driver cannot be loaded: {error}", "pip install 'hostagent[postgres]'"
+        ) from error
+
+
+def _shown(url: str) -> str:
+    """All of it, unless it may hold a password."""
+    return f"{url.partition(':')[0]}:..." if {"@", "?"} & {*url} else url

@@ -50,8 +50,8 @@ class JournalEnd:
 
     ``result`` is systemd's (``success``, ``exit-code``, …, ``exec-condition``). It is the last of
     these, too, when ``ExecCondition=`` itself was torn down: the command was not executed then,
-    however PID 1 calls that. ``exit_code`` is None for a success: PID 1 does not log it.
-    ``usage`` is what PID 1 found worth telling: it leaves out runs that used little.
+    however PID 1 calls that. ``exit_code`` is None for a success: PID 1 does not log it. ``usage``
+    is what PID 1 found worth telling: it leaves out runs that used little.
     """
 
     invocation_id: str

@@ -23,6 +23,8 @@ SHORT_S, LONG_S = (1.0, 6.0), (12.0, 30.0)
 """A fault lasts a moment, or long enough that leases expire: as likely."""
 
 STORE = "store"
+DRAWS = 10
+"""How often another fault is drawn when its victim has one already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,13 @@ class Fault:
 
 def _slow(cluster: Cluster, name: str) -> None:
     cluster.slow_net(name, delay_ms=200, jitter_ms=100, loss_percent=2)
+
+
+def _step(seconds: float) -> Act:
+    def step(cluster: Cluster, _: str) -> None:
+        cluster.step_clock(cluster.primary.machine.name, seconds)
+
+    return step
 
 
 HOST_FAULTS = {
@@ -63,6 +72,18 @@ STORE_FAULTS = DISK_FAULTS | {
     ),
 }
 REPLICA_FAULTS = {"fail_over": Fault(lambda c, _: c.fail_over(), lambda c, _: c.rejoin())}
+CLOCK_FAULTS = {
+    name: Fault(_step(seconds), _step(0))
+    for name, seconds in {
+        "store_ahead": 3600.0,
+        "store_behind": -3600.0,
+        "store_fast": 0.7,
+        "store_slow": -0.7,
+    }.items()
+}
+"""Far out of bounds, where nothing may start, and within them, where nothing may start early."""
+
+OF_THE_STORE = {**STORE_FAULTS, **REPLICA_FAULTS, **CLOCK_FAULTS}
 
 
 def faults_of(cluster: Cluster) -> dict[str, Fault]:
@@ -74,6 +95,8 @@ def faults_of(cluster: Cluster) -> dict[str, Fault]:
         faults |= NETWORK_FAULTS | STORE_FAULTS
         if "store2" in cluster.machines:
             faults |= REPLICA_FAULTS
+        if cluster.has_store_clock:
+            faults |= CLOCK_FAULTS
     return faults
 
 
@@ -120,15 +143,23 @@ class Nemesis:
             self._say("all is healed", "", 0)
 
     def strike(self) -> None:
-        """Do one fault; nothing, where its victim has one already or too many hosts have."""
-        name = self._chance.choice(sorted(self._faults))
-        host = self._chance.choice(self.cluster.hosts)
-        for_s = self._chance.uniform(*self._chance.choice((SHORT_S, LONG_S)))
-        fault = self._faults[name]
-        victim = STORE if name in {**STORE_FAULTS, **REPLICA_FAULTS} else host
+        """Do one fault to a victim that has none; nothing, where none is found soon."""
+        for _ in range(DRAWS):
+            name = self._chance.choice(sorted(self._faults))
+            host = self._chance.choice(self.cluster.hosts)
+            for_s = self._chance.uniform(*self._chance.choice((SHORT_S, LONG_S)))
+            victim = STORE if name in OF_THE_STORE else host
+            if self._may_suffer(victim):
+                self._do(name, victim, host, for_s)
+                return
+
+    def _may_suffer(self, victim: str) -> bool:
         afflicted = {whom for _, _, whom, _ in self._to_undo}
-        if victim in afflicted or (victim != STORE and len(afflicted - {STORE}) >= self._most):
-            return
+        is_host = victim != STORE
+        return victim not in afflicted and not (is_host and len(afflicted - {STORE}) >= self._most)
+
+    def _do(self, name: str, victim: str, host: str, for_s: float) -> None:
+        fault = self._faults[name]
         self._say(name, victim, for_s if fault.undo else 0)
         try:
             fault.act(self.cluster, host)

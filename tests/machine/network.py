@@ -62,6 +62,7 @@ ip link set {name}-far up
 class _Wire:
     number: int
     is_cut: bool = False
+    is_down: bool = False
     slow: subprocess.Popen[bytes] | None = None
 
     @property
@@ -118,6 +119,7 @@ class Network:
     def leave(self, name: str) -> None:
         """Take away the network of a machine that goes down: nothing of it says goodbye."""
         self._quicken(name)
+        self._wires[name].is_down = True
         self.run(f"ip link set {name} nomaster")
 
     def renew(self, name: str) -> None:
@@ -125,6 +127,7 @@ class Network:
 
         What is cut stays cut.
         """
+        self._wires[name].is_down = False
         self.run(f"ip link delete {name}\numount net/{name}")
         self._lay(name)
 
@@ -185,7 +188,8 @@ class Network:
         self._introduce_all(name)
 
     def _attach(self, name: str) -> None:
-        if not self._wires[name].is_cut:
+        wire = self._wires[name]
+        if not wire.is_cut and not wire.is_down:
             self.run(f"ip link set {self._port(name)} master bridge")
 
     def _quicken(self, name: str) -> None:

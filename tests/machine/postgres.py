@@ -28,6 +28,13 @@ wal_receiver_timeout = 5s
 wal_sender_timeout = 5s
 """
 
+# libfaketime, for the server alone: its clients see no other clock of this machine. It is asked
+# anew at each call, so a step comes at once; timers go by CLOCK_MONOTONIC, which stays true.
+_CLOCK = """
+Environment=LD_PRELOAD={library} FAKETIME_TIMESTAMP_FILE=/etc/server-clock
+Environment=FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1
+"""
+
 _ACCESS = f"""
 local all all peer
 host hostagent hostagent {NET}.0/24 scram-sha-256
@@ -61,7 +68,14 @@ runuser -u postgres -- env PGPASSFILE={DATA}/pgpass pg_basebackup --no-password 
 class Postgres:
     """The server on one machine. ``password`` is the role hostagent's, and the replica's."""
 
-    def __init__(self, machine: Machine, address: str, password: str | None = None) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        address: str,
+        password: str | None = None,
+        *,
+        has_own_clock: bool = False,
+    ) -> None:
         """Write the server's settings; it is not started."""
         self.machine = machine
         self.password = password or secrets.token_hex(16)
@@ -70,7 +84,12 @@ class Postgres:
         machine.write(f"{settings}/conf.d/cluster.conf", _SETTINGS.format(address=address))
         machine.write(f"{settings}/pg_hba.conf", _ACCESS)
         self._unit = f"postgresql@{version}-main.service"
+        self._has_own_clock = has_own_clock
         unit = _UNIT.format(data=DATA, version=version)
+        if has_own_clock:
+            library = machine.succeed("ls /usr/lib/*/faketime/libfaketimeMT.so.1").strip()
+            unit += _CLOCK.format(library=library)
+            self.set_clock(0)
         machine.write(f"/etc/systemd/system/{self._unit}.d/cluster.conf", unit)
         machine.succeed("systemctl daemon-reload")
 
@@ -97,6 +116,11 @@ class Postgres:
         """Run SQL as the superuser on the server's own machine; rows as ``a|b`` lines."""
         command = f"runuser -u postgres -- psql -XAtq -v ON_ERROR_STOP=1 -d {database}"
         return self.machine.succeed(command, stdin=sql, timeout=timeout)
+
+    def set_clock(self, ahead_s: float) -> None:
+        """Step the server's CLOCK_REALTIME to so much ahead of the true time; it may be down."""
+        assert self._has_own_clock, "this server was made without a clock of its own"
+        self.machine.write("/etc/server-clock", f"{ahead_s:+f}\n")
 
     def follow(self, host: str) -> None:
         """Become the replica of ``host``: copy all of it anew, and start."""

@@ -127,6 +127,17 @@ def test_the_store_crashes_fills_up_and_comes_back(new_cluster: NewCluster) -> N
     assert [deed.what for deed in cluster.deeds].count("kill") == 1
 
 
+def test_the_clock_of_the_store_is_stepped_at_once(new_cluster: NewCluster) -> None:
+    """PostgreSQL's clock can be ahead or behind; no host's can."""
+    cluster = new_cluster(1, store_clock=True)
+    for ahead in (3600.0, -3.0, 86400.0, 0.0):
+        cluster.step_clock("store", ahead)
+        seen = float(cluster.psql("SELECT extract(epoch FROM clock_timestamp())")) - time.time()
+        assert abs(seen - ahead) < 1, seen
+    with pytest.raises(NotImplementedError):
+        cluster.step_clock("host1", 3600)
+
+
 def test_a_replica_takes_over_with_all_that_was_acknowledged(new_cluster: NewCluster) -> None:
     """The promoted replica has every commit, and the old primary can become its replica."""
     cluster = new_cluster(0, replica=True)
@@ -169,5 +180,3 @@ def test_faults_of_the_agent_leave_its_jobs_alone(new_cluster: NewCluster) -> No
     (start,) = (line for line in cluster.history() if line.what == "start")
     (row,) = cluster.runs()
     assert (start.run_id, start.token, start.attempt) == (row["run_id"], row["token"], 1)
-    with pytest.raises(NotImplementedError):
-        cluster.step_clock("host1", 3600)

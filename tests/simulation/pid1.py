@@ -534,6 +534,10 @@ class Connection:
         assert self._pid1.began_at is not None
         return self._pid1.began_at
 
+    def is_stopping(self) -> bool:
+        """See the port; machines here are cut off from their power."""
+        return False
+
     def reload(self) -> None:
         """See the port."""
 

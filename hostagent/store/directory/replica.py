@@ -1,14 +1,14 @@
 """The log's result: the SQLite engine on a private copy, its time and ids given by the records.
 
 The copy is SQLite's own temporary file: it stays in memory while it is small, and goes with the
-process. All who replay the same records come to the same rows, in the same order.
+process. All who replay the same records come to the same rows.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import contains
@@ -19,8 +19,10 @@ from hostagent.errors import StoreConflict, StoreError
 from hostagent.store.directory.calls import Call, OpenSession, Record
 from hostagent.store.directory.strict import malformed
 from hostagent.store.port import Profile, Session
+from hostagent.store.sql import sessions
+from hostagent.store.sql.database import Transaction
 from hostagent.store.sql.engine import SqlStore
-from hostagent.store.sqlite.connection import Connection
+from hostagent.store.sql.schema import TABLES, migrations
 
 R = TypeVar("R")
 Value = str | int | None
@@ -51,9 +53,9 @@ class Replica(SqlStore):
 
     def __init__(self, *, seq: int = 0, nonce: str = "") -> None:
         self.seq, self.nonce = seq, nonce
-        self._at, self._id = datetime.min.replace(tzinfo=UTC), ""
-        self._private = _Private(lambda: self._at)
+        self._private = _Private()
         super().__init__(self._private)
+        self._id = ""
         self._new_id = lambda: self._id
 
     def apply(self, record: Record, path: Path) -> None:
@@ -93,7 +95,7 @@ class Replica(SqlStore):
 
     def set_time(self, at: datetime, new_id: str) -> None:
         """What the next call takes for the time, and for the id of a new session."""
-        self._at, self._id = at, new_id
+        self._private.at, self._id = at, new_id
 
     def keep(self, nonce: str) -> None:
         """What the trial wrote stands, as the next record's result."""
@@ -107,8 +109,7 @@ class Replica(SqlStore):
 
     def generation(self) -> int:
         """How often something changed that others should read."""
-        (row,) = self._private.read("SELECT v FROM meta WHERE k='generation'")
-        return int(row["v"])
+        return sessions.generation(self._private)
 
     def size(self) -> int:
         """Bytes."""
@@ -123,11 +124,10 @@ class Replica(SqlStore):
         return other
 
     def tables(self) -> list[Table]:
-        """All of the schema, by name."""
+        """All of the schema."""
         db = self._private.raw
-        found = db.execute("SELECT name FROM sqlite_master WHERE type='table' ORDER BY name")
         tables = []
-        for (name,) in found.fetchall():
+        for name in TABLES:
             columns = db.execute(f"PRAGMA table_info({name})").fetchall()
             names = tuple(c["name"] for c in columns)
             types = tuple(_types(c["type"], is_needed=c["notnull"] or c["pk"]) for c in columns)
@@ -135,16 +135,17 @@ class Replica(SqlStore):
         return tables
 
     def rows(self, table: Table) -> Iterator[list[Value]]:
-        """All of a table's, in the order they were written."""
-        found = self._private.raw.execute(f"SELECT * FROM {table.name} ORDER BY rowid")  # noqa: S608 -- our schema's
-        return map(list, found)
+        """All of a table's, ordered by all that they say."""
+        order = ", ".join(table.columns)
+        sql = f"SELECT * FROM {table.name} ORDER BY {order}"  # noqa: S608 -- our schema's names
+        return map(list, self._private.raw.execute(sql))
 
     def fill(self, table: Table, rows: Iterable[list[Value]]) -> None:
         """Write rows that ``table`` holds, in place of what is there."""
         marks = ", ".join("?" * len(table.columns))
         db = self._private.raw
         with self.trying():
-            db.execute(f"DELETE FROM {table.name}")  # noqa: S608 -- our schema's
+            db.execute(f"DELETE FROM {table.name}")  # noqa: S608 -- our schema's names
             db.executemany(f"INSERT INTO {table.name} VALUES ({marks})", rows)  # noqa: S608
             db.execute("COMMIT")
 
@@ -175,25 +176,37 @@ def _types(declared: str, *, is_needed: bool) -> tuple[type, ...]:
     return (kind,) if is_needed else (kind, type(None))
 
 
-class _Private(Connection):
-    """A database that nobody else can open."""
+class _Private:
+    """A ``sql.database.Database`` that nobody else can open. ``at`` is its time."""
 
-    def __init__(self, clock: Callable[[], datetime]) -> None:
-        self.path = Path("the replica")
-        self.clock = clock
-        self._gate, self._unwritten, self._read_only = None, None, False
-        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._db.row_factory = sqlite3.Row
-        self._db.execute("PRAGMA journal_mode=MEMORY")
-        self._db.execute("PRAGMA synchronous=OFF")
-        self._migrate()
+    for_update = for_share = ""
 
-    @property
-    def raw(self) -> sqlite3.Connection:
-        """SQLite's own."""
-        return self._db
+    def __init__(self) -> None:
+        self.at = datetime.min.replace(tzinfo=UTC)
+        self.raw = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self.raw.row_factory = sqlite3.Row
+        self.raw.execute("PRAGMA journal_mode=MEMORY")
+        self.raw.execute("PRAGMA synchronous=OFF")
+        for _, text in migrations(0):
+            self.raw.executescript(text)
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Part of the trial's, which is one already."""
-        yield self._db
+    def close(self) -> None:
+        """Drop it. Idempotent."""
+        self.raw.close()
+
+    def now(self) -> datetime:
+        """The time of the record."""
+        return self.at
+
+    def read(self, sql: str, /, *values: object) -> list[sqlite3.Row]:
+        """All rows of one SELECT."""
+        return self.raw.execute(sql, values).fetchall()
+
+    def change(self, work: Callable[[Transaction], R], *, is_long: bool = False) -> R:
+        """Part of the trial, which is one transaction already."""
+        del is_long
+        return work(self)
+
+    def execute(self, sql: str, values: Sequence[object] = (), /) -> sqlite3.Cursor:
+        """One statement of the trial."""
+        return self.raw.execute(sql, values)

@@ -29,6 +29,9 @@ class Found(Protocol):
     def fetchone(self) -> Any:
         """Its next ``Row``, else None."""
 
+    def fetchmany(self, size: int, /) -> Sequence[Any]:
+        """The next rows, ``size`` at most; empty at the end."""
+
     def fetchall(self) -> Sequence[Any]:
         """The rest of its rows."""
 

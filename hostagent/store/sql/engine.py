@@ -46,6 +46,11 @@ class SqlStore:
         self._db = db
         self._new_id: Callable[[], str] = lambda: uuid.uuid4().hex
 
+    @property
+    def database(self) -> Database:
+        """What is below the port, for what is about the store itself."""
+        return self._db
+
     def close(self) -> None:
         """See the port."""
         self._db.close()

@@ -49,8 +49,9 @@ def _cursors(read: Read, chosen: str, values: list[str]) -> list[Cursor]:
         *values,
     )
     waiting = read(
-        f"SELECT r.* FROM cursor c JOIN run r ON {_WAITING} "
-        f"WHERE c.retry_token IS NOT NULL{chosen}",
+        # CROSS JOIN: SQLite begins with the few cursors that wait, not with the whole ledger.
+        "SELECT r.* FROM cursor c CROSS JOIN run r "
+        f"WHERE {_WAITING} AND c.retry_token IS NOT NULL{chosen}",
         *values,
     )
     retries = {(row["job"], row["scope"]): run_of(row) for row in waiting}

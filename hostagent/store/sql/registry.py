@@ -44,7 +44,7 @@ def register(
         if claims.settle(db, settlement) == Refused(Refusal.PASSED):
             raise _conflict(settlement.job)
     renamed = renames.rename_all(db, jobs)
-    in_force = renames.records_in_force(db)
+    in_force, known = renames.records_in_force(db), _ever_known(db)
     changed = []
     for job in jobs:
         old = in_force.get((job.job, job.host))
@@ -53,9 +53,15 @@ def register(
             changed.append(job.job)
         if stands:
             continue
+        if job.job not in known:  # nothing to close, no mark to keep
+            known.add(job.job)
+            _open(db, job, 1, micros(at) or 0)
+            for scope in job.scopes:
+                _open_cursor(db, job, scope, micros(at) or 0)
+            continue
         since = _effective(db, job.job, job.host, at, now)
         _close(db, job.job, job.host, since)
-        _open(db, job, since)
+        _open(db, job, renames.last_seq(db, job.job) + 1, since)
         same_hash = old is not None and old["hash"] == job.hash
         _move_cursors(db, job, since, same_hash=same_hash)
     for name, owner in _others(in_force, jobs, remove_others, host):
@@ -148,12 +154,25 @@ def _close(db: Transaction, job: str, host: str, at: int) -> None:
     )
 
 
-def _open(db: Transaction, job: Registration, at: int) -> None:
-    seq, scopes = renames.last_seq(db, job.job) + 1, json.dumps(job.scopes)
+def _ever_known(db: Transaction) -> set[str]:
+    """All names that the store has anything about."""
+    found = db.execute("SELECT job FROM cursor UNION SELECT job FROM job_spec").fetchall()
+    return {row["job"] for row in found}
+
+
+def _open(db: Transaction, job: Registration, seq: int, at: int) -> None:
+    scopes = json.dumps(job.scopes)
     db.execute(
         "INSERT INTO job_spec (job, seq, hash, schedule, scopes, valid_from, host) "
         "VALUES (?,?,?,?,?,?,?)",
         (job.job, seq, job.hash, job.schedule, scopes, at, job.host),
+    )
+
+
+def _open_cursor(db: Transaction, job: Registration, scope: str, at: int) -> None:
+    db.execute(
+        "INSERT INTO cursor (job, scope, spec_hash, high_water, host) VALUES (?,?,?,?,?)",
+        (job.job, scope, job.hash, at, job.host),
     )
 
 
@@ -164,10 +183,7 @@ def _move_cursors(db: Transaction, job: Registration, at: int, *, same_hash: boo
         key = (job.job, scope)
         cursor = db.execute("SELECT * FROM cursor WHERE job=? AND scope=?", key).fetchone()
         if cursor is None:
-            db.execute(
-                "INSERT INTO cursor (job, scope, spec_hash, high_water, host) VALUES (?,?,?,?,?)",
-                (*key, job.hash, at, job.host),
-            )
+            _open_cursor(db, job, scope, at)
             continue
         mark = cursor["high_water"]
         if cursor["retired"] or not same_hash:

@@ -54,6 +54,18 @@ _BUSY_S = DEFAULT_BUSY.total_seconds()
 _BE_ROOT = "be root, or a member of the group hostagent"
 
 
+def installed(path: Path) -> int:
+    """The schema's version; 0: no file, or an empty one.
+
+    Raises:
+        StoreError: it is another program's or a newer hostagent's, or may not be read.
+    """
+    if not path.exists() or path.stat().st_size == 0:
+        return 0
+    with contextlib.closing(Connection(path, read_only=True)):
+        return VERSION
+
+
 class Connection:
     """An open database. ``read_only`` connections write nothing, not even a schema."""
 

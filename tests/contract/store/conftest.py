@@ -13,6 +13,7 @@ import pytest
 from hostagent.store.open import open_store
 from hostagent.store.port import Session, Store
 from tests.contract.store.builders import T0, job
+from tests.contract.store.postgres import SERVER, needs_postgres
 from tests.contract.store.volumes import mounted
 
 MEMORY = Path("/dev/shm")  # an fsync costs nothing here
@@ -27,12 +28,20 @@ class Engine:
 
 
 ENGINES = [
-    Engine("sqlite", lambda place: f"sqlite://{place}/state.db"),
-    Engine("dir", lambda place: f"dir://{place}"),
+    pytest.param(Engine("sqlite", lambda place: f"sqlite://{place}/state.db"), id="sqlite"),
+    pytest.param(Engine("postgres", lambda _: SERVER.url()), id="postgres", marks=needs_postgres),
+    pytest.param(Engine("dir", lambda place: f"dir://{place}"), id="dir"),
 ]
 
 
-@pytest.fixture(params=ENGINES, ids=lambda engine: engine.name)
+@pytest.fixture(scope="session", autouse=True)
+def servers() -> Iterator[None]:
+    """Stopped in the end, if they were started."""
+    yield
+    SERVER.stop()
+
+
+@pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> Engine:
     """Each engine in turn."""
     chosen: Engine = request.param

