@@ -59,6 +59,7 @@ class Daemon:
         self._changed: set[str] = set()
         self._pruned_at: datetime | None = None
         self._has_read = False
+        self._hints: int | None = None
         self._reloading = asyncio.Lock()
         self.wakes = Wakes(timer)
         again = Again(world)
@@ -72,20 +73,37 @@ class Daemon:
     async def start(self) -> None:
         """Take up the manifest and whatever ran, or fell due, while no agent was up."""
         loop = asyncio.get_running_loop()
-        hints = self._signals.watch("hostagent-", self._unit_changed)
-        loop.add_reader(hints, self._signals.dispatch)
+        self._hints = self._signals.watch("hostagent-", self._unit_changed)
+        loop.add_reader(self._hints, self._signals.dispatch)
         loop.add_reader(self._timer.fileno(), self._timer_fired)
         await self.reload()
 
     async def stop(self) -> None:
         """End what this process does; runs and claims go on without it."""
-        asyncio.get_running_loop().remove_reader(self._timer.fileno())
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._timer.fileno())
+        if self._hints is not None:
+            loop.remove_reader(self._hints)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def reload(self) -> None:
-        """Rebuild the book from manifest and store, then look at every entry."""
+        """Rebuild the book from manifest and store, then look at every entry.
+
+        What refuses now is raised, and tried again in some seconds: nobody else would.
+        """
+        try:
+            await self._reload()
+        except HostagentError:
+            self.spawn(self._reload_later())
+            raise
+
+    async def _reload_later(self) -> None:
+        await asyncio.sleep(AGAIN.total_seconds())
+        await self.reload()
+
+    async def _reload(self) -> None:
         async with self._reloading:
             manifest = await asyncio.to_thread(self._read_manifest)
             if manifest is not None:

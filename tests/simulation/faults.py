@@ -164,6 +164,7 @@ class Nemesis:
     # A host
 
     async def _power_cut(self, host: Host) -> None:
+        self.restarted.append((host.name, self._now_s))
         host.power_cut()
         await self._pass(1, self._rnd.choice((BOOT_S, 60, 600)))
         host.boot()
@@ -266,6 +267,6 @@ class Nemesis:
 
 
 async def tried(work: Awaitable[object]) -> None:
-    """What is refused meanwhile was worth the try."""
+    """An order that may be refused: whoever gave it reads why."""
     with contextlib.suppress(NotPossible, HostagentError):
         await work

@@ -12,7 +12,7 @@ from hostagent.report.runs import run_json
 from hostagent.schedule.occurrences import between
 from hostagent.store.port import RunFilter
 from tests.machine.checker import check
-from tests.machine.verdict import Breach, Due, Report, Takeover, Violation
+from tests.machine.verdict import Breach, Due, Report, Violation
 from tests.simulation.clocks import instant
 from tests.simulation.history import GRACE_S, LEASE_S
 
@@ -76,37 +76,47 @@ def _open(one: Simulation) -> Iterator[Violation]:
 
 
 def _late(one: Simulation, report: Report, runs: list[Run]) -> Iterator[Violation]:
-    """Takeovers take TTL + 5 s, wherever nothing but the lost host was disturbed."""
+    """A lost run is taken over within TTL + 5 s, where nothing but its host was disturbed then."""
     rows = {(run.run_id, run.attempt): run for run in runs}
+    lasts = {(x.run_id, x.attempt): x for x in one.history.lines}
     firsts = {(x.run_id, x.attempt): x.at for x in reversed(one.history.lines)}
     bound_s = one.plan.ttl.total_seconds() + BOUND_S
     judged = []
     for takeover in report.takeovers:
         before = rows.get((takeover.run_id, takeover.attempt - 1))
-        if before is None or before.result not in LOST:
-            continue
-        until = firsts[takeover.run_id, takeover.attempt]
-        if _is_disturbed(one, before.host, until - takeover.rest_s, until):
+        since = firsts[takeover.run_id, takeover.attempt] - takeover.rest_s
+        is_lost = before is not None and before.result in LOST
+        if before is None or not is_lost or _is_disturbed(one, before.host, since, bound_s):
             continue
         judged.append(takeover)
         if takeover.rest_s > bound_s:
-            yield _slow(takeover, bound_s)
+            yield _slow(takeover.run_id, takeover.attempt, takeover.rest_s, bound_s)
     report.takeovers = judged
+    for (run_id, attempt), run in rows.items():
+        last = lasts.get((run_id, attempt))
+        if run.result not in {"lease-lost", "host-lost"} or last is None or last.what == "end":
+            continue
+        since, ended = last.at, run.ended_at
+        rest_s = ended.timestamp() - since if ended else bound_s + 1
+        if rest_s > bound_s and not _is_disturbed(one, run.host, since, bound_s):
+            yield _slow(run_id, attempt, rest_s, bound_s)
 
 
-def _slow(takeover: Takeover, bound_s: float) -> Violation:
-    what = f"attempt {takeover.attempt} came after {takeover.rest_s:.1f} s; promised: {bound_s:g} s"
-    return Violation(Breach.LOST, takeover.run_id, what)
+def _slow(run_id: str, attempt: int, rest_s: float, bound_s: float) -> Violation:
+    what = f"attempt {attempt} was taken over after {rest_s:.1f} s; promised: {bound_s:g} s"
+    return Violation(Breach.LOST, run_id, what)
 
 
-def _is_disturbed(one: Simulation, lost: str, since: float, until: float) -> bool:
-    """Whether anything but the lost host was, up to a minute before; or its beats came late."""
+def _is_disturbed(one: Simulation, lost: str, since: float, bound_s: float) -> bool:
+    """Whether anything but the lost host was, from a minute before on; or its beats came late."""
     return any(
         (d.host != lost or d.kind in {"slow", "mute"})
-        and d.since <= until
+        and d.since <= since + bound_s
         and d.until >= since - 60
         for d in one.nemesis.disturbances
-    ) or any(name == lost and since - 700 <= at <= until for name, at in one.nemesis.parked)
+    ) or any(
+        name == lost and since - 700 <= at <= since + bound_s for name, at in one.nemesis.parked
+    )
 
 
 def _wrong_ends(one: Simulation, runs: list[Run]) -> Iterator[Violation]:

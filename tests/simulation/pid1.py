@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import fnmatch
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -67,6 +68,8 @@ class UnitFile:
     schedule: Schedule | None = None
     jitter: timedelta = timedelta(0)
     stop_timeout_s: float = 90.0
+    timeout_s: float = math.inf
+    success_exit_status: frozenset[int] = frozenset({0})
     is_admitted: bool = True
     part_of_once: bool = True
 
@@ -289,7 +292,8 @@ class Pid1:
     def _execute(self, service: _Service, env: Mapping[str, str]) -> None:
         service.sub_state, service.started_at = "start", self.clock.now()
         service.behaviour = self.program.start(service.file.name, env)
-        service.ends_at = self.loop.true_now + round(service.behaviour.lasts_s * 1e6)
+        lasts_s = min(service.behaviour.lasts_s, service.file.timeout_s)
+        service.ends_at = self.loop.true_now + round(lasts_s * 1e6)
         service.ending = self.kernel.at_true(service.ends_at, self._exit, service)
         self._hint(service.file.name)
 
@@ -297,12 +301,13 @@ class Pid1:
         """The command comes to its own end."""
         behaviour = service.behaviour
         assert behaviour is not None
-        if behaviour.signal is not None:
+        code, is_success = behaviour.exit_code, service.file.success_exit_status
+        if behaviour.lasts_s > service.file.timeout_s:
+            self._gone(service, "timeout", "TERM")
+        elif behaviour.signal is not None:
             self._gone(service, "signal", behaviour.signal)
-        elif behaviour.exit_code:
-            self._gone(service, "exit-code", None, behaviour.exit_code)
         else:
-            self._gone(service, "success", None, 0)
+            self._gone(service, "success" if code in is_success else "exit-code", None, code)
 
     def _gone(
         self, service: _Service, result: str, signal: str | None, exit_code: int | None = None
