@@ -25,8 +25,8 @@ MUTANTS: dict[str, tuple[str, str, Callable[..., None], tuple[Any, ...]]] = {
         (),
     ),
     "another schedule is claimed": (
-        ", spec_hash), clock",
-        "), clock",
+        " USING (job, scope, spec_hash)",
+        " USING (job, scope)",
         test_claims.test_another_schedule_is_no_claim,
         (),
     ),
@@ -49,7 +49,7 @@ MUTANTS: dict[str, tuple[str, str, Callable[..., None], tuple[Any, ...]]] = {
         (),
     ),
     "an occurrence of the future is claimed": (
-        "w.scheduled_for <= clock.now",
+        "w.scheduled_for <= live.now",
         "TRUE",
         test_claims.test_nothing_is_claimed_before_its_time,
         (),
