@@ -308,4 +308,5 @@ class Daemon:
         now, store = self.world.clock.now(), self.world.store
         if self._pruned_at is None or abs(now - self._pruned_at) > EVERY_DAY:
             self._pruned_at = now
-            await store.call(store.it.prune, now - self.world.retention)
+            until = await store.call(store.it.now) if self.world.cluster.is_shared else now
+            await store.call(store.it.prune, until - self.world.retention)

@@ -26,6 +26,7 @@ from hostagent.policy import gate
 from hostagent.policy.due import Facts, Paused, Settle, Start, Stop, Wait, decide
 from hostagent.policy.words import when
 from hostagent.store.port import (
+    MAX_SKEW,
     Claimed,
     Cursor,
     Decision,
@@ -111,7 +112,8 @@ class Starts:
         for action in decide(self._facts(entry, now, now)):
             match action:
                 case Settle():
-                    await self._settle(entry, action, now)
+                    if not await self._settle(entry, action, now):
+                        return Verdict(False, REFUSALS[Refusal.SKEW], AGAIN[Refusal.SKEW])
                     verdict = verdict or Verdict(False, action.reason)
                 case Start():
                     verdict = await self._start(entry, action, now, invocation)
@@ -234,7 +236,17 @@ class Starts:
             quarantined=entry.quarantined,
         )
 
-    async def _settle(self, entry: Entry, action: Settle, now: datetime) -> None:
+    async def _settle(self, entry: Entry, action: Settle, now: datetime) -> bool:
+        """False: nothing is settled, for the store's clock is another than the one it rests on.
+
+        Beats see some seconds later that a clock was set, and nobody could take back a settlement.
+        """
+        store, clock = self._world.store, self._world.clock
+        if self._world.cluster.is_shared:
+            by_store = await store.call(store.it.now)
+            is_near = now - MAX_SKEW <= by_store <= clock.now() + MAX_SKEW
+            if action.last > by_store or not is_near:
+                return False
         settlement = Settlement(
             entry.job.name,
             entry.scope,
@@ -247,11 +259,10 @@ class Starts:
             self._world.host,
             now,
         )
-        store = self._world.store
         (answer,) = await store.call(store.it.settle, [settlement])
         if isinstance(answer, Refused):
             await self._stand(entry)
-            return
+            return True
         entry.high_water = action.last
         name = run_id(entry.job.name, entry.scope, Kind.SCHEDULED, action.last)
         fields = outcome_fields(action.outcome) | {
@@ -261,6 +272,7 @@ class Starts:
         }
         many = f" ({action.count} occurrences)" if action.count > 1 else ""
         self._world.record(f"{name} {action.outcome}{many}: {action.reason}", fields)
+        return True
 
     async def _start(
         self, entry: Entry, action: Start, now: datetime, invocation: str | None

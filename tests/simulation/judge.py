@@ -38,6 +38,7 @@ def judge(one: Simulation) -> Report:
     )
     # Early is judged by the store's clock, while it goes on (history.py).
     report.violations = [v for v in report.violations if v.breach is not Breach.EARLY]
+    report.violations += [Violation(Breach.EARLY, "settled", what) for what in store.early]
     report.violations += _open(one)
     report.violations += _late(one, report, runs)
     report.violations += _wrong_ends(one, runs)
@@ -65,6 +66,8 @@ def _open(one: Simulation) -> Iterator[Violation]:
         if cursor.active is not None:
             about = cursor.active.run_id
             yield Violation(Breach.LOST, about, f"is still held by {cursor.active.host}")
+        if cursor.high_water > one.until:
+            yield Violation(Breach.EARLY, cursor.job, f"its mark is {cursor.high_water}")
         if cursor.retry is not None:
             yield Violation(Breach.LOST, cursor.retry.run_id, "still waits for its retry")
     for line in one.history.live():

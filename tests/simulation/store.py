@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 from hostagent.agent.offload import Offloaded
 from hostagent.errors import StoreUnavailable
+from hostagent.store.port import Accepted, Refused, Settlement
 from hostagent.store.sqlite.connection import Connection
 from hostagent.store.sqlite.engine import SqliteStore
 from tests.simulation.clocks import instant
@@ -64,10 +65,19 @@ class SharedStore(SqliteStore):
     def __init__(self, path: Path, clock: StoreClock, rnd: Random) -> None:
         super().__init__(path, clock=lambda: instant(clock.micros))
         self._new_id = lambda: f"{rnd.getrandbits(128):032x}"
+        self.early: list[str] = []
         connection = self._db
         assert isinstance(connection, Connection)
         for setting in ("locking_mode=EXCLUSIVE", "journal_mode=MEMORY", "synchronous=OFF"):
             connection._db.execute(f"PRAGMA {setting}")
+
+    def settle(self, settlements: Sequence[Settlement]) -> list[Accepted | Refused]:
+        """See the port. Whatever is settled must have been due."""
+        answers = super().settle(settlements)
+        for one, answer in zip(settlements, answers, strict=True):
+            if isinstance(answer, Accepted) and one.last > self.now():
+                self.early.append(f"{one.host} settles {one.job} of {one.last}: {one.reason}")
+        return answers
 
     def leap(self, by: int) -> None:
         """Idle time was skipped: every session was renewed as before."""
