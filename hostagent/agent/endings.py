@@ -29,6 +29,9 @@ MAX_STARTS = 3
 PAUSE_S = 5.0
 """How long what was turned away waits: whoever said no (the store, mostly) does so again."""
 
+NOT_STOPPED = {"success", "host-lost", "lease-lost"}
+"""Results that are true of a run whose lease is over; all others are the fence's doing."""
+
 
 class Endings:
     """Looks at active runs and writes down how they ended. Callers hold the entry's lock."""
@@ -114,7 +117,7 @@ class Endings:
         world = self._world
         service = entry.unit.service
         report, problem = await asyncio.to_thread(handover.read_report, world.paths, service)
-        if self._is_lost(entry, run) and ended.result != "success":
+        if self._is_lost(entry, run) and ended.result not in NOT_STOPPED:
             ended = replace(ended, result="fenced")
         end = replace(
             end_of(ended, entry.stopped),
