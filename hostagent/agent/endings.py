@@ -24,14 +24,14 @@ from hostagent.policy.outcome import Ended, end_of
 from hostagent.store.port import Accepted, Finish, Stale
 from hostagent.systemd.port import ServiceState
 
-TOLD = {"success", "host-lost", "lease-lost"}
-"""Results that say all of it, however the lease stands by now."""
-
 MAX_STARTS = 3
 """How often a prepared claim is started, without the agent being asked, before it has failed."""
 
 PAUSE_S = 5.0
 """How long what was turned away waits: whoever said no (the store, mostly) does so again."""
+
+NOT_STOPPED = {"success", "host-lost", "lease-lost"}
+"""Results that are true of a run whose lease is over; all others are the fence's doing."""
 
 
 class Endings:
@@ -118,7 +118,7 @@ class Endings:
         world = self._world
         service = entry.unit.service
         report, problem = await asyncio.to_thread(handover.read_report, world.paths, service)
-        if ended.result not in TOLD and (lost := self._lost(entry, run)):
+        if ended.result not in NOT_STOPPED and (lost := self._lost(entry, run)):
             ended = replace(ended, result="fenced", detail=lost)
         end = replace(
             end_of(ended, entry.stopped),

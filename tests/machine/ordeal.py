@@ -55,6 +55,7 @@ class Work:
     is_stubborn: bool = False
     scopes: tuple[str, ...] = ("",)
     on_each: bool = False
+    hosts: tuple[str, ...] = ()
 
     def toml(self) -> str:
         """The job's table."""
@@ -69,6 +70,8 @@ class Work:
         )
         if self.on_each:
             return f'{text}run_on = "each"\n'
+        if self.hosts:
+            text += f"hosts = {list(self.hosts)}\n"
         return f"{text}for_each = {list(self.scopes)}\n" if self.scopes != ("",) else text
 
 
@@ -106,6 +109,15 @@ def undergo(
     cluster.deploy("".join(job.toml() for job in jobs))
     began = time.time()
     nemesis.run(for_s)
+    report = verdict(cluster, jobs, began)
+    return report, _undelayed(cluster, report.takeovers)
+
+
+def verdict(cluster: Cluster, jobs: Sequence[Work], began: float) -> Report:
+    """What the checker says of all since ``began``, once what is owed has its outcome.
+
+    Nothing is started any more after this.
+    """
     ended = time.time()
     due = [one for job in jobs for one in _due(job, cluster.hosts, began, ended)]
     _wait(cluster, lambda rows: not _owed(due, rows), "what is owed has its outcome", SETTLED_S)
@@ -115,7 +127,7 @@ def undergo(
     report = check(cluster.history(), cluster.runs(), due, frozen)
     print(report)
     agent.audit(cluster[cluster.hosts[0]])
-    return report, _undelayed(cluster, report.takeovers)
+    return report
 
 
 def judge(report: Report, takeovers: Sequence[Takeover]) -> None:

@@ -59,7 +59,7 @@ class Address:
         if "service" in told:
             return f"postgresql://?service={told['service']}"
         place = told.get("host") or told.get("hostaddr") or ""
-        port = f":{told['port']}" if told.get("port") else ""
+        port = f":{told['port']}" if told.get("port", "").strip(",") else ""
         return f"postgresql://{place}{port}/{told.get('dbname', '')}"
 
     def without_secrets(self, text: str) -> str:

@@ -1,0 +1,125 @@
+"""Where jobs run: hosts, labels, prefer, and a host that is drained."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.machine import agent, history
+from tests.machine.cluster import Cluster
+from tests.machine.fixtures import Roots
+
+JOBS = """
+[defaults]
+command = "/usr/local/bin/work 0.2"
+calendar = "*:*:*"
+jitter = 0
+
+[job.anywhere]
+[job.on-disks]
+labels = ["disk=fast"]
+[job.on-named]
+hosts = ["host[12]", "!host2"]
+[job.rather]
+prefer = ["host3", "!host1"]
+
+[job.long]
+command = "/usr/local/bin/work 5"
+calendar = "*:*:0/10"
+hosts = ["host3"]
+"""
+LABELS = {"host1": "disk=slow", "host2": "disk=fast", "host3": "disk=fast"}
+
+
+@pytest.fixture(scope="module")
+def cluster(roots: Roots) -> Iterator[Cluster]:
+    """Three hosts with labels of their own."""
+    with Cluster(roots, hosts=3) as made:
+        for name, label in LABELS.items():
+            path = "/etc/hostagent/agent.toml"
+            made[name].write(path, made[name].read(path) + f'labels = ["{label}"]\n')
+        made.deploy(JOBS)
+        for name in made.hosts:
+            made[name].wait_until(
+                f"test $(hostagent status --cluster | grep -c ' live ') = {len(made.hosts)}"
+            )
+        yield made
+
+
+def hosts_of(cluster: Cluster, job: str, since: float) -> list[str]:
+    """Where each run of ``job`` began since then."""
+    return [x.host for x in starts(cluster, job) if x.at >= since]
+
+
+def starts(cluster: Cluster, job: str) -> list[history.Line]:
+    """The starts of ``job`` so far."""
+    return [x for x in cluster.history() if (x.what, x.job) == ("start", job)]
+
+
+def late_s(line: history.Line) -> float:
+    """How long after the occurrence a run began."""
+    (second,) = [line.run_id.rpartition(".")[2]]
+    return line.at - agent.instant(second).timestamp()
+
+
+def test_jobs_run_where_they_may(cluster: Cluster) -> None:
+    """By labels, by names and globs; everybody else leaves them alone."""
+    since = time.time() + 1
+    time.sleep(8)
+    assert set(hosts_of(cluster, "on-disks", since)) <= {"host2", "host3"}
+    assert set(hosts_of(cluster, "on-named", since)) == {"host1"}
+    for job in ("on-disks", "on-named", "anywhere"):
+        assert len(hosts_of(cluster, job, since)) >= 5, job
+
+
+def test_the_preferred_host_wins_while_it_is_there(cluster: Cluster) -> None:
+    """When it is gone the next one goes on; the shunned one is the last to be asked."""
+    since = time.time() + 1
+    time.sleep(6)
+    assert set(hosts_of(cluster, "rather", since)) == {"host3"}
+    cluster["host3"].succeed("systemctl stop hostagent.service")
+    gone_at = time.time() + 1
+    time.sleep(6)
+    assert set(hosts_of(cluster, "rather", gone_at)) == {"host2"}
+    cluster["host3"].succeed("systemctl start hostagent.service")
+    agent.wait_for_agent(cluster["host3"])
+    back_at = time.time() + 5  # the others hear of it with their next beat
+    time.sleep(9)
+    assert set(hosts_of(cluster, "rather", back_at)) == {"host3"}
+
+
+def test_a_drained_host_ends_what_runs_and_takes_no_more(cluster: Cluster) -> None:
+    """Others start what falls due within a second; nothing is killed; --cancel takes it back."""
+    before = len(starts(cluster, "long"))
+    cluster["host3"].wait_until(
+        f"test $(grep -c '^start long ' {history.PLACE}/host3) -gt {before}"
+    )
+    asked_at = time.time()
+    told = cluster["host3"].succeed("hostagent drain --wait")
+    drained_at = time.time()
+    assert "waiting for long." in told
+    assert "nothing of it runs here" in told
+    (run_id,) = {x.run_id for x in starts(cluster, "long")[before:]}
+    assert "end" in {x.what for x in cluster.history() if x.run_id == run_id}
+    time.sleep(5)
+    assert {x.host for x in cluster.history() if x.at >= drained_at} == {"host1", "host2"}
+    taken = [x for job in ("anywhere", "rather") for x in starts(cluster, job)]
+    taken = [x for x in taken if x.at >= asked_at + 1]
+    assert len(taken) >= 15
+    print(f"{len(taken)} runs began {max(map(late_s, taken)):.2f} s late at most")
+    assert max(map(late_s, taken)) < 1
+    cluster["host3"].succeed("hostagent drain --cancel")
+    back_at = time.time() + 5
+    time.sleep(9)
+    assert set(hosts_of(cluster, "rather", back_at)) == {"host3"}
+
+
+def test_nothing_was_killed(cluster: Cluster) -> None:
+    """All that began has ended as it should."""
+    cluster.everywhere(lambda name: cluster[name].succeed(agent.PAUSED))
+    time.sleep(6)
+    rows = [row for row in cluster.runs() if row["attempt"]]
+    assert {row["outcome"] for row in rows} == {"succeeded"}
+    agent.audit(cluster["host1"])
