@@ -517,7 +517,7 @@ class Connection:
 
     def __init__(self, pid1: Pid1, loses: float = 0.0) -> None:
         self._pid1 = pid1
-        self._loses = loses
+        self.loses = loses
         self._prefix: str | None = None
         self._callback: Callable[[str], None] = lambda _: None
         self._descriptor = pid1.loop.descriptor()
@@ -620,7 +620,7 @@ class Connection:
         """A unit may have changed."""
         if self._prefix is None or not unit.startswith(self._prefix):
             return
-        if self._loses and self._pid1.rnd.random() < self._loses:
+        if self.loses and self._pid1.rnd.random() < self.loses:
             return
         self._hints.append(unit)
         self._pid1.loop.make_readable(self._descriptor)
