@@ -85,6 +85,7 @@ class Beats:
             await self._daemon.see_off(LAST_RUNS_S)
         if not self._daemon.holds_leases():
             await store.call(store.it.close_session, cluster.session)
+            self._world.paths.session.unlink(missing_ok=True)
             await self._world.fence.drop()
             return
         if is_stopping:
@@ -114,17 +115,18 @@ class Beats:
             return 0
         await self.check()  # the fence does not wait for an answer that is under way
         took = timedelta(seconds=clock.boottime_s() - sent_s)
+        was_barred = self._daemon.starts.barred() is not None
         self._measure(skew.measured(sent_at, took, answer.now))
-        was_out = cluster.deadline_s is None
         deadline_s = lease.deadline_s(sent_s, self._ttl)
         self._say_reached()
         await self._world.fence.move(deadline_s, is_needed=self._daemon.holds_leases())
         cluster.deadline_s = deadline_s
         again_s = await self._observe()
         await self._daemon.reconcile(await store.call(store.it.held, cluster.session.id))
-        if was_out or answer.generation != self._generation:
+        is_back = was_barred and self._daemon.starts.barred() is None
+        if is_back or answer.generation != self._generation:
             self._generation = answer.generation
-            await self._daemon.refresh(everything=was_out)
+            await self._daemon.refresh(everything=is_back)
         else:
             await self._daemon.look_elsewhere()
         return again_s

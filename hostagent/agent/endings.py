@@ -24,8 +24,14 @@ from hostagent.policy.outcome import Ended, end_of
 from hostagent.store.port import Accepted, Finish, Stale
 from hostagent.systemd.port import ServiceState
 
+TOLD = {"success", "host-lost", "lease-lost"}
+"""Results that say all of it, however the lease stands by now."""
+
 MAX_STARTS = 3
-"""How often a prepared claim is started before it is given up as failed."""
+"""How often a prepared claim is started, without the agent being asked, before it has failed."""
+
+PAUSE_S = 5.0
+"""How long what was turned away waits: whoever said no (the store, mostly) does so again."""
 
 
 class Endings:
@@ -35,6 +41,7 @@ class Endings:
         self._world = world
         self._again = again
         self._starts: dict[tuple[str, str, int], int] = {}
+        self._asked_s: dict[tuple[str, str, int], float] = {}
         self._finishes = Batch(self._finish_all)
         self._waiters: dict[str, list[asyncio.Future[str]]] = {}
 
@@ -68,8 +75,18 @@ class Endings:
         return replace(ended, started_at=run.started_at)
 
     async def start(self, entry: Entry, run: Run) -> Ended | None:
-        """Have PID 1 start the unit for a prepared claim; an ``Ended`` when that cannot be."""
-        key = (run.job, run.scope, run.token)
+        """Have PID 1 start the unit for a prepared claim; an ``Ended`` when that cannot be.
+
+        Without a lease, or just after it was turned away, nothing is done: look again later.
+        """
+        key, cluster = (run.job, run.scope, run.token), self._world.cluster
+        now_s = self._world.clock.boottime_s()
+        if cluster.leases(entry) and not cluster.may_act(now_s):
+            return None
+        if not self._is_of_this_session(entry, run):  # others would take it over beside us
+            return Ended("host-lost" if _is_of_earlier_boot(run, self._world) else "lease-lost")
+        if now_s < self._asked_s.get(key, -PAUSE_S) + PAUSE_S:
+            return None
         self._starts[key] = self._starts.get(key, 0) + 1
         if self._starts[key] > MAX_STARTS:
             return Ended("start-refused", ended_at=self._world.clock.now())
@@ -90,12 +107,18 @@ class Endings:
             return Ended(f"start-failed: {error.message}", ended_at=self._world.clock.now())
         return None
 
+    def was_asked(self, run: Run) -> None:
+        """PID 1 got as far as to ask: whatever the answer is, it can set the unit up."""
+        key = (run.job, run.scope, run.token)
+        self._starts.pop(key, None)
+        self._asked_s[key] = self._world.clock.boottime_s()
+
     async def finish(self, entry: Entry, run: Run, ended: Ended) -> End:
         """Write the final record of a run that was active here, tell the journal, and clean up."""
         world = self._world
         service = entry.unit.service
         report, problem = await asyncio.to_thread(handover.read_report, world.paths, service)
-        if (lost := self._lost(entry)) and ended.result != "success":
+        if ended.result not in TOLD and (lost := self._lost(entry, run)):
             ended = replace(ended, result="fenced", detail=lost)
         end = replace(
             end_of(ended, entry.stopped),
@@ -113,6 +136,7 @@ class Endings:
         await asyncio.to_thread(handover.clear, world.paths, service)
         await world.systemd.call(world.systemd.it.unref, service)
         self._starts.pop((run.job, run.scope, run.token), None)
+        self._asked_s.pop((run.job, run.scope, run.token), None)
         entry.active, entry.stopped, entry.catching_up, entry.lost = None, None, False, None
         if retry_at is not None:
             entry.retry, entry.retry_at = ended_run(run, end), retry_at
@@ -120,11 +144,17 @@ class Endings:
         self.tell(run.run_id, end.outcome)
         return end
 
-    def _lost(self, entry: Entry) -> str | None:
+    def _lost(self, entry: Entry, run: Run) -> str | None:
         """Why PID 1 stopped it. It keeps the deadline without us: we may see that first."""
         cluster = self._world.cluster
         has_lapsed = not cluster.may_act(self._world.clock.boottime_s())
-        return entry.lost or (LEASE if cluster.leases(entry) and has_lapsed else None)
+        is_over = has_lapsed or not self._is_of_this_session(entry, run)
+        return entry.lost or (LEASE if cluster.leases(entry) and is_over else None)
+
+    def _is_of_this_session(self, entry: Entry, run: Run) -> bool:
+        """Whether our beats keep its claim; where claims are not leased, they need none."""
+        cluster = self._world.cluster
+        return not cluster.leases(entry) or run.session == cluster.session.id
 
     async def _finish_all(self, finishes: Sequence[Finish]) -> list[Accepted | Stale]:
         store = self._world.store

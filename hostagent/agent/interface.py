@@ -25,7 +25,10 @@ class Admission(TypedDict):
 
 
 class Status(TypedDict):
-    """What an agent says of itself. ``next_at`` is empty when nothing is due ever again."""
+    """What an agent says of itself. ``next_at`` is empty when nothing is due ever again.
+
+    ``barred`` is why it may start nothing of the cluster's just now, else empty.
+    """
 
     version: str
     host: str
@@ -35,6 +38,7 @@ class Status(TypedDict):
     held: list[str]
     next_job: str
     next_at: str
+    barred: str
 
 
 class NotPermitted(TypedVarlinkErrorReply, interface=NAME):

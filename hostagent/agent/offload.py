@@ -25,5 +25,5 @@ class Offloaded(Generic[T]):
         return await loop.run_in_executor(self._thread, lambda: method(*args, **kwargs))
 
     def close(self) -> None:
-        """Wait for the call under way, then end the thread."""
-        self._thread.shutdown()
+        """Wait for the call under way, then end the thread; calls that wait are cancelled."""
+        self._thread.shutdown(cancel_futures=True)

@@ -78,6 +78,7 @@ class AgentService:
             if ended is not None:
                 await self._daemon.conclude(entry, run, ended)
         if entry.active is not None:
+            self._daemon.endings.was_asked(entry.active)
             return await starts.attach(entry, entry.active, invocation)
         if by_timer:
             return await starts.evaluate(entry, invocation)
@@ -223,6 +224,7 @@ class AgentService:
             ],
             next_job=next_job,
             next_at=rfc3339(next_at) if next_at else "",
+            barred=self._daemon.starts.barred() or "",
         )
 
     async def holds(self, job: str, scope: str, token: int) -> bool:

@@ -18,7 +18,7 @@ from hostagent.agent.book import Book, Entry
 from hostagent.agent.endings import Endings
 from hostagent.agent.messages import SECOND_CLOCK, TURNED_AWAY, fields_of, outcome_fields
 from hostagent.agent.owed import next_due, owed
-from hostagent.agent.turns import Turns
+from hostagent.agent.turns import SOON, Turns
 from hostagent.agent.wakes import Wakes
 from hostagent.agent.world import World
 from hostagent.model import Kind, Overlap, Run, run_id
@@ -187,7 +187,9 @@ class Starts:
         entry.next_due = next_due(entry, self._world.clock.now(), patience)
         due = entry.next_due and entry.next_due + patience
         again = self._turns.retry_at(entry)
-        still = self._world.clock.now() + STILL if entry.active is not None else None
+        still = None
+        if entry.active is not None:
+            still = self._world.clock.now() + (STILL if entry.active.invocation_id else SOON)
         wakes = [at for at in (due, again, still) if at is not None]
         self._wakes.set(entry, min(wakes, default=None))
 
@@ -209,6 +211,10 @@ class Starts:
             "PRIORITY": "7" if is_leased else "6",
         }
         self._world.record(f"{entry.unit.service} not started: {verdict.reason}", fields)
+
+    def barred(self) -> str | None:
+        """Why this host may start nothing of the cluster's now, or None."""
+        return self._turns.no_lease()
 
     def _facts(self, entry: Entry, now: datetime, until: datetime) -> Facts:
         expired, due = owed(entry, until, self._world.booted_at)

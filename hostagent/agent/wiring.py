@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from sdnotify import SystemdNotifier
 
@@ -58,6 +59,7 @@ async def _run(paths: Paths) -> None:
         place.mkdir(parents=True, exist_ok=True)
     engine = open_store(settings.store)
     store = Offloaded[Store](engine, "store")
+    before = _last_session(paths)
     cluster = Cluster(
         settings.host,
         _open_session(engine, paths, settings),
@@ -84,6 +86,8 @@ async def _run(paths: Paths) -> None:
             journal_tail=partial(_journal_tail, journal),
         )
         daemon = Daemon(world, signals, timer, partial(read_manifest, paths))
+        if before not in {None, cluster.session.id}:
+            await world.fence.fall()  # what still runs is the claim of a session that is over
         async with _beating(daemon, settings):
             await _serve(daemon)
     systemd.close()
@@ -137,6 +141,7 @@ async def _serve(daemon: Daemon) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    loop.set_exception_handler(_tell)
     loop.add_signal_handler(signal.SIGHUP, lambda: daemon.spawn(daemon.reload()))
     passed = int(os.environ.get("LISTEN_FDS", "0")) if _is_for_us("LISTEN_PID") else 0
     path = daemon.world.paths.socket
@@ -158,6 +163,12 @@ async def _serve(daemon: Daemon) -> None:
         watchdog.cancel()
     server.close()
     await daemon.stop()
+
+
+def _tell(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Callers whose calls end with this agent are no error: asyncvarlink raises for each."""
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)
 
 
 def _keep_watchdog(
@@ -193,12 +204,16 @@ def _status(daemon: Daemon) -> str:
 
 def _open_session(store: Store, paths: Paths, settings: AgentConfig) -> Session:
     """Go on with the session of the agent before us, if it was of this boot."""
-    file = paths.runtime / "session"
-    resume = file.read_text().strip() if file.exists() else None
+    resume = _last_session(paths)
     ttl = settings.lease_ttl if store.is_shared else None
     session = store.open_session(settings.host, identity.boot_id(), resume, ttl=ttl)
-    write_atomically(file, session.id.encode(), 0o600, sync=False)
+    write_atomically(paths.session, session.id.encode(), 0o600, sync=False)
     return session
+
+
+def _last_session(paths: Paths) -> str | None:
+    """That of the agent before us, if it was of this boot and did not close it."""
+    return paths.session.read_text().strip() if paths.session.exists() else None
 
 
 def read_manifest(paths: Paths) -> Manifest | None:

@@ -37,6 +37,8 @@ def status(
             emit_json(told)
             return
         print(f"{told['host']}: {told['jobs']} jobs of generation {told['generation']}")
+        if told["barred"]:
+            print(f"  barred   {told['barred']}")
         for run in told["running"]:
             print(f"  running  {run}")
         for name in told["held"]:

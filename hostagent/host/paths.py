@@ -56,6 +56,11 @@ class Paths:
         return f"sqlite://{self.state / 'state.db'}"
 
     @property
+    def session(self) -> Path:
+        """The id of the session that this boot's agents have in the store."""
+        return self.runtime / "session"
+
+    @property
     def socket(self) -> Path:
         """The agent's Varlink socket."""
         return self.runtime / "io.hostagent.Agent"

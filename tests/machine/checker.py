@@ -289,14 +289,22 @@ def _clock(lines: Sequence[Line]) -> Iterator[Violation]:
 
 
 def _takeovers(attempts: list[_Attempt], rows: Sequence[dict[str, Any]]) -> list[Takeover]:
-    """Of the attempts that went down with their host and were followed by one on another."""
-    lost = {(row["run_id"], row["attempt"]) for row in rows if row["result"] in LOST}
+    """Of the attempts that went down with their host, where the job went on elsewhere.
+
+    Jobs with short periods seldom see a next attempt: a later occurrence supersedes the run. That
+    one counts if it was due by when the lost attempt was ended, so that it had to wait for it.
+    """
+    lost = {(row["run_id"], row["attempt"]): row for row in rows if row["result"] in LOST}
+    due = {row["run_id"]: _at(row) for row in rows}
     found = []
-    for run_id, some in _by(attempts, lambda a: a.head.run_id):
-        ordered = sorted(some, key=lambda a: a.head.attempt)
-        for one, other in itertools.pairwise(ordered):
+    for _, some in _by(attempts, lambda a: (a.head.job, a.head.scope)):
+        for one, other in itertools.pairwise(sorted(some, key=lambda a: a.token)):
+            row = lost.get(_identity(one))
             before = [line.at for line in one.lines if line.at < other.first]
-            if before and one.head.host != other.head.host and _identity(one) in lost:
+            if row is None or not before or one.head.host == other.head.host:
+                continue
+            ended_at, run_id = datetime.fromisoformat(row["ended_at"]), other.head.run_id
+            if run_id == row["run_id"] or (run_id in due and due[run_id] <= ended_at):
                 rest_s = other.first - before[-1]
                 found.append(Takeover(run_id, other.head.attempt, before[-1], rest_s))
     return found

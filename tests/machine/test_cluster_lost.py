@@ -114,6 +114,17 @@ def test_a_host_cut_off_from_the_store(cluster: Cluster) -> None:
     cluster[before.host].wait_until("hostagent status --cluster | grep -q '^host3'", timeout=30)
 
 
+def test_a_host_that_is_shut_down_hands_over_at_once(cluster: Cluster) -> None:
+    """PID 1 stops the run, the agent sees it to its end, and nobody waits for a lease."""
+    before, at = running(cluster), time.time()
+    cluster[before.host].succeed("systemctl kill --signal=KILL hostagent-long & systemctl poweroff")
+    new = taken_over(cluster, before, at)
+    assert new.at - at < TTL_S
+    cluster.kill(before.host)
+    cluster.boot(before.host)
+    agent.wait_for_agent(cluster[before.host])
+
+
 def test_an_agent_that_is_stopped_for_a_while_loses_nothing(cluster: Cluster) -> None:
     """A reinstall: it parks its session, and its run goes on under the same token."""
     before = running(cluster)

@@ -55,9 +55,9 @@ class Frozen:
 
 @dataclass(frozen=True, slots=True)
 class Takeover:
-    """How long a run rested: from the last sign of an attempt, ``since``, to the next one's first.
+    """How long a job rested: from the last sign of an attempt, ``since``, to the next one's first.
 
-    ``attempt`` is the next one.
+    ``run_id`` and ``attempt`` are the next one's: of the same run, or one that superseded it.
     """
 
     run_id: str

@@ -71,6 +71,7 @@ class Story:
                 "host": host,
                 "outcome": outcome,
                 "result": "lease-lost" if outcome == "failed" else "success",
+                "ended_at": datetime.fromtimestamp(EPOCH + at + 17.5, UTC).isoformat(),
             }
         )
         return name
@@ -105,6 +106,15 @@ def test_a_retry_after_a_failure_is_no_takeover() -> None:
     story = clean()
     story.rows[1]["result"] = "signal"
     assert story.judge(until=29).takeovers == []
+
+
+def test_a_later_occurrence_that_had_to_wait_is_a_takeover_too() -> None:
+    """It supersedes the lost run; one that fell due after the lease was over waited for nobody."""
+    for due, takeovers in ((10, 1), (20, 0)):
+        story = Story()
+        story.ran(0, token=1, end="", outcome="failed")
+        story.ran(due, token=2, host="host2", begin=20.5)
+        assert len(story.judge(until=5).takeovers) == takeovers
 
 
 def first_goes_on(story: Story) -> None:
