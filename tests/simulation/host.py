@@ -83,6 +83,11 @@ class Host:
         self.pid1.deploy(self._files)
         self.kernel.later(self._rnd.uniform(0.2, 2), self.start_agent)
 
+    def shut_down(self) -> None:
+        """PID 1 stops everything, the agent too; the power goes some seconds later."""
+        self.pid1.shut_down()
+        self.stop_agent()
+
     def power_cut(self) -> None:
         """Everything is gone at once."""
         self.is_up = False
