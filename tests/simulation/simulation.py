@@ -150,8 +150,9 @@ class Simulation:
         await self.loop.sleep_until(micros(self.until + SETTLE))
 
     def apply(self, host: Host) -> bool:
-        """``hostagent apply`` on one host; False: the store was away."""
-        if not host.link.is_fair and self._generation:
+        """``hostagent apply`` on one host; False: the store was away, or its clock is wrong."""
+        is_off = abs(self.clock.offset) > MICROS  # what it registers now would hold from then on
+        if self._generation and (is_off or not host.link.is_fair):
             return False
         self._generation += 1
         at = host.clock.now()

@@ -63,7 +63,7 @@ def test_the_same_seed_is_the_same_simulation() -> None:
 def test_a_planted_bug_is_found(mutant: Mutant) -> None:
     """Within a few seeds, under the faults that it needs."""
     for seed in range(mutant.seeds):
-        plan = Plan(seed, days=0.4 * HOUR, faults=90, kinds=mutant.kinds, is_busy=True)
+        plan = Plan(seed, days=mutant.hours * HOUR, faults=90, kinds=mutant.kinds, is_busy=True)
         with mutant.planted():
             result = simulate(plan)
         if not result.is_kept:
