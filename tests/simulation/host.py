@@ -83,6 +83,11 @@ class Host:
         self.pid1.deploy(self._files)
         self.kernel.later(self._rnd.uniform(0.2, 2), self.start_agent)
 
+    def shut_down(self) -> None:
+        """PID 1 stops everything, the agent too; the power goes some seconds later."""
+        self.pid1.shut_down()
+        self.stop_agent()
+
     def power_cut(self) -> None:
         """Everything is gone at once."""
         self.is_up = False
@@ -196,16 +201,15 @@ class Host:
         return future
 
     def serve(self) -> None:
-        """The agent takes up who waits."""
+        """The agent takes up who waits; the kernel hands over what a client asked that has gone."""
         agent = self.agent
         if agent is None or agent.service is None:
             return
         waiting, self._queue = self._queue, []
         for unit, invocation, future in waiting:
-            if not future.done():
-                self._answers.add(future)
-                future.add_done_callback(self._answers.discard)
-                agent.process.spawn(self._answer(agent, unit, invocation, future))
+            self._answers.add(future)
+            future.add_done_callback(self._answers.discard)
+            agent.process.spawn(self._answer(agent, unit, invocation, future))
 
     async def _answer(
         self, agent: Agent, unit: str, invocation: str, future: asyncio.Future[bool]
