@@ -10,36 +10,62 @@ from datetime import datetime
 from hostagent.deploy.actions import Facts
 from hostagent.deploy.owed import closing
 from hostagent.errors import StoreConflict
-from hostagent.model import Manifest
+from hostagent.model import Manifest, RunOn
 from hostagent.store.port import Registration, Store, registrations
 
 _FEW = 20
 _TRIES = 5
 
 
-def register(store: Store, facts: Facts, manifest: Manifest, at: datetime) -> list[str]:
+def register(
+    store: Store, facts: Facts, manifest: Manifest, at: datetime, *, shared: Store | None = None
+) -> list[str]:
     """Make the manifest's jobs the registered ones as of ``at``; return the jobs that changed.
 
-    When nothing but some schedules changed since the manifest in force, only those are sent: the
-    others stand in the store as they are. Of a store that other hosts use, too, only jobs that
-    this host had deployed are removed. An agent that claims an occurrence between what is read
-    here and what is written makes it begin again, as of then.
+    Where hosts share a store (``shared``), that gets the cluster's jobs, and ``store`` this
+    host's own, first. When nothing but some schedules changed since the manifest in force, only
+    those are sent: the others stand in the store as they are. Of a store that other hosts use,
+    too, only jobs that this host had deployed are removed. An agent that claims an occurrence
+    between what is read here and what is written makes it begin again, as of then.
 
     Raises:
         StoreConflict: it came in between each of five times. Nothing was registered.
+        StoreUnavailable: the next apply registers what this one did not.
     """
     changed = _changed(facts, manifest)
     if changed == []:
         return []
     jobs = registrations(manifest, manifest.jobs) if changed is None else changed
-    gone: bool | Collection[str] = changed is None
-    if gone and store.is_shared:
-        gone = {job.name for known in facts.known for job in known.jobs}
+    if shared is None:
+        return _register(store, jobs, manifest.host, at, changed is None)
+    own = [job for job in jobs if job.host]
+    ours = [job for job in jobs if not job.host]
+    gone: Collection[str] = {
+        job.name
+        for known in facts.known
+        for job in known.jobs
+        if changed is None and job.run_on is RunOn.ONE
+    }
+    names = _register(store, own, manifest.host, at, changed is None)
+    if ours or gone:
+        names += _register(shared, ours, "", at, gone, manifest.host)
+    return list(dict.fromkeys(names))
+
+
+def _register(
+    store: Store,
+    jobs: list[Registration],
+    host: str,
+    at: datetime,
+    gone: bool | Collection[str],
+    by: str | None = None,
+) -> list[str]:
+    """``host`` empty: what is the cluster's, and nobody else's; ``by`` is who says so."""
     for _ in range(_TRIES - 1):
         with suppress(StoreConflict):
-            return _attempt(store, jobs, manifest.host, at, gone)
+            return _attempt(store, jobs, host, at, gone, by)
         at = store.now()
-    return _attempt(store, jobs, manifest.host, at, gone)
+    return _attempt(store, jobs, host, at, gone, by)
 
 
 def _attempt(
@@ -48,12 +74,13 @@ def _attempt(
     host: str,
     at: datetime,
     gone: bool | Collection[str],
+    by: str | None,
 ) -> list[str]:
     if gone or len(jobs) > _FEW:
         specs = store.specs()
     else:
         specs = [spec for job in jobs for spec in store.specs(job.job)]
-    ends = closing(specs, store.cursors(), jobs, host, at, gone) if specs else []
+    ends = closing(specs, store.cursors(), jobs, host, at, gone, by=by) if specs else []
     return store.register(jobs, ends, at, remove_others=gone, host=host)
 
 

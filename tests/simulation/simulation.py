@@ -194,6 +194,8 @@ def simulate(plan: Plan) -> Result:
                 problems.append(str(error))
         report = judge(one)
         one.store.close()
+        for host in one.hosts:
+            host.ledger.close()
     found = [*dict.fromkeys([*problems, *one.history.problems])]
     if not found:
         found += [f"{v.breach}: {v.about}: {v.what}" for v in report.violations]
