@@ -17,7 +17,7 @@ from tests.simulation.clocks import HostClock
 from tests.simulation.history import History
 from tests.simulation.loop import Process, VirtualLoop
 from tests.simulation.pid1 import Behaviour, Pid1, UnitFile
-from tests.simulation.store import Link
+from tests.simulation.store import Link, OwnLedger
 
 RESTART_S = 0.5
 BOOT_S = 10.0
@@ -41,6 +41,8 @@ class Host:
         self.paths = paths.system(place / name)
         self.clock = HostClock(loop, offset)
         self.link = Link(rnd)
+        self.paths.state.mkdir(parents=True)
+        self.ledger = OwnLedger(self.paths.state / "own.db", self.clock.now, rnd)
         self.journal: dict[str, Ended] = {}
         self.manifest: Manifest | None = None
         self.agent: Agent | None = None

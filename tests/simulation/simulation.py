@@ -205,6 +205,8 @@ def simulate(plan: Plan, script: Script | None = None, one_load: Load | None = N
                 problems.append(str(error))
         report = judge(one)
         one.store.close()
+        for host in one.hosts:
+            host.ledger.close()
     found = [*dict.fromkeys([*problems, *one.history.problems])]
     if not found:
         found += [f"{v.breach}: {v.about}: {v.what}" for v in report.violations]
