@@ -15,7 +15,7 @@ from datetime import timedelta
 
 from hostagent.agent.daemon import Daemon
 from hostagent.agent.offload import Offloaded
-from hostagent.errors import HostagentError
+from hostagent.errors import HostagentError, SystemdError
 from hostagent.policy import lease, skew
 from hostagent.policy.lease import Lapsed, Seen, Watch
 from hostagent.store.port import Over, Presence, Profile, Renewed, Session, Store
@@ -71,18 +71,30 @@ class Beats:
             await asyncio.sleep(pause_s)
 
     async def stop(self) -> None:
-        """The last beat: a session with claims is parked, one without is over at once."""
+        """The last beat: a session with claims is parked, one without is over at once.
+
+        A host that shuts down parks nothing: who comes back in ten minutes has lost its runs.
+        """
         cluster, store = self._world.cluster, self._store
         if not self._daemon.holds_leases():
             await store.call(store.it.close_session, cluster.session)
             self._world.paths.session.unlink(missing_ok=True)
             await self._world.fence.drop()
             return
+        if await self._is_going_down():
+            return  # PID 1 stops the runs, too: others take over when the TTL has passed
         sent_s = self._world.clock.boottime_s()
         answer = await store.call(store.it.beat, cluster.session, ttl=lease.PARK)
         if isinstance(answer, Renewed):
             cluster.deadline_s = lease.deadline_s(sent_s, lease.PARK)
             await self._world.fence.move(cluster.deadline_s, is_needed=True)
+
+    async def _is_going_down(self) -> bool:
+        systemd = self._world.systemd
+        try:
+            return await systemd.call(systemd.it.is_stopping)
+        except SystemdError:  # the bus went before us
+            return True
 
     async def check(self) -> None:
         """The deadline may have passed: while the store was away, or while this host slept."""

@@ -73,6 +73,11 @@ class Manager:
             microseconds = self._bus.get(OBJECT, MANAGER, b"UserspaceTimestamp", b"t")
         return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
 
+    def is_stopping(self) -> bool:
+        """See the port."""
+        with refusals("state of the system"):
+            return bool(self._bus.get(OBJECT, MANAGER, b"SystemState", b"s") == b"stopping")
+
     def reload(self) -> None:
         """daemon-reload; returns when it is done (bounded at 120 s)."""
         with _answer_within(RELOAD_S), closing(Bus(self._user)) as bus, refusals("daemon-reload"):

@@ -66,6 +66,9 @@ class Systemd(Protocol):
     def booted_at(self) -> datetime:
         """When this PID 1 (or this user's manager) began; the same for as long as it lives."""
 
+    def is_stopping(self) -> bool:
+        """Whether the host (or the user's session) is shutting down: every unit is stopped."""
+
     def reload(self) -> None:
         """daemon-reload; returns when it is done (bounded at 120 s)."""
 

@@ -103,6 +103,15 @@ def test_a_power_cut(cluster: Cluster) -> None:
     assert running(cluster).host != before.host
 
 
+def test_a_shutdown(cluster: Cluster) -> None:
+    """The agent of a host that goes down for good parks no session: nobody waits ten minutes."""
+    before, at = running(cluster), time.time()
+    cluster[before.host].shut_down()
+    taken_over(cluster, before, at)
+    cluster.boot(before.host)
+    agent.wait_for_agent(cluster[before.host])
+
+
 def test_a_hung_agent(cluster: Cluster) -> None:
     """PID 1 stops the run without it, before another host starts."""
     before, at = running(cluster), time.time()
