@@ -76,7 +76,8 @@ class Beats:
         A host that shuts down parks nothing: who comes back in ten minutes has lost its runs.
         """
         cluster, store = self._world.cluster, self._store
-        if not self._daemon.holds_leases():
+        if not self._daemon.holds_leases() and not self._world.fence.is_claiming:
+            cluster.deadline_s = None  # callers that are still served claim nothing from here on
             await store.call(store.it.close_session, cluster.session)
             self._world.paths.session.unlink(missing_ok=True)
             await self._world.fence.drop()

@@ -317,6 +317,8 @@ class Starts:
         async with contextlib.AsyncExitStack() as stack:
             if cluster.leases(entry):
                 await stack.enter_async_context(self._world.fence.kept_up())
+                if self._turns.no_lease():
+                    return Refused(Refusal.SESSION)
             answer = await self._claims.ask(want)
             if isinstance(answer, Claimed):
                 entry.active = answer.run
