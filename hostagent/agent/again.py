@@ -55,7 +55,7 @@ class Again:
             kind=run.kind,
             attempt=run.attempt,
             end=end,
-            now=self._world.clock.now(),
+            now=self._world.cluster.by_store(self._world.clock.now()),
             taken_over=retry.taken_over(before),
             next_at=entry.next_due,
             pool=await self._pool_hour(entry),

@@ -22,6 +22,9 @@ from hostagent.store.port import Over, Presence, Profile, Renewed, Session, Stor
 
 log = logging.getLogger(__name__)
 
+LAST_RUNS_S = 8.0
+"""How long the agent of a machine that goes down waits for the ends of runs."""
+
 AGAIN_S = 1.0
 """How soon a beat that failed is tried again."""
 
@@ -73,17 +76,21 @@ class Beats:
     async def stop(self) -> None:
         """The last beat: a session with claims is parked, one without is over at once.
 
-        A host that shuts down parks nothing: who comes back in ten minutes has lost its runs.
+        On a machine that goes down, PID 1 stops the runs, too: they are seen to their end, and
+        nothing is parked.
         """
         cluster, store = self._world.cluster, self._store
+        is_stopping = await self._is_going_down()
+        if is_stopping:
+            await self._daemon.see_off(LAST_RUNS_S)
         if not self._daemon.holds_leases() and not self._world.fence.is_claiming:
             cluster.deadline_s = None  # callers that are still served claim nothing from here on
             await store.call(store.it.close_session, cluster.session)
             self._world.paths.session.unlink(missing_ok=True)
             await self._world.fence.drop()
             return
-        if await self._is_going_down():
-            return  # PID 1 stops the runs, too: others take over when the TTL has passed
+        if is_stopping:
+            return  # what did not end in time is taken over when the lease runs out
         sent_s = self._world.clock.boottime_s()
         answer = await store.call(store.it.beat, cluster.session, ttl=lease.PARK)
         if isinstance(answer, Renewed):

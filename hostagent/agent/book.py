@@ -29,7 +29,7 @@ class Entry:
 
     ``retry`` is the attempt that the next one follows from ``retry_at`` on. ``quarantined`` is why
     the job was taken out. ``waits_elsewhere``: it waits for a run on another host, whose end
-    nobody tells us. ``is_lost``: the active run's lease has run out, so PID 1 stops it.
+    nobody tells us. ``lost``: why PID 1 stops the active run (its lease, the shutdown).
     ``pool_mates`` are the jobs of its pool.
     """
 
@@ -51,7 +51,7 @@ class Entry:
     retry_at: datetime | None = None
     quarantined: str | None = None
     waits_elsewhere: bool = False
-    is_lost: bool = False
+    lost: str | None = None
     pool_mates: frozenset[str] = frozenset()
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 

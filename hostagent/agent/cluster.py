@@ -7,7 +7,7 @@ nothing of it ever changes, and the session has no deadline.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from hostagent.agent.book import Entry
 from hostagent.model import RunOn
@@ -47,6 +47,10 @@ class Cluster:
     def may_act(self, boottime_s: float) -> bool:
         """Whether claims of this session may be acted on now."""
         return not self.is_shared or (self.deadline_s is not None and boottime_s < self.deadline_s)
+
+    def by_store(self, at: datetime) -> datetime:
+        """What the store's clock shows when this host's shows ``at``, as far as that is known."""
+        return at if self.offset is None else at + self.offset.theta
 
     def this(self) -> Host:
         """This host, as the others rank it."""

@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 AGAIN = timedelta(seconds=5)
 """When to try again what PID 1 or the store refused."""
 
+SEE_OFF_EVERY_S = 0.2
+
 EVERY_DAY = timedelta(days=1)
 
 
@@ -57,6 +59,7 @@ class Daemon:
         self._changed: set[str] = set()
         self._pruned_at: datetime | None = None
         self._has_read = False
+        self._hints: int | None = None
         self._reloading = asyncio.Lock()
         self.wakes = Wakes(timer)
         again = Again(world)
@@ -70,20 +73,37 @@ class Daemon:
     async def start(self) -> None:
         """Take up the manifest and whatever ran, or fell due, while no agent was up."""
         loop = asyncio.get_running_loop()
-        hints = self._signals.watch("hostagent-", self._unit_changed)
-        loop.add_reader(hints, self._signals.dispatch)
+        self._hints = self._signals.watch("hostagent-", self._unit_changed)
+        loop.add_reader(self._hints, self._signals.dispatch)
         loop.add_reader(self._timer.fileno(), self._timer_fired)
         await self.reload()
 
     async def stop(self) -> None:
         """End what this process does; runs and claims go on without it."""
-        asyncio.get_running_loop().remove_reader(self._timer.fileno())
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._timer.fileno())
+        if self._hints is not None:
+            loop.remove_reader(self._hints)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def reload(self) -> None:
-        """Rebuild the book from manifest and store, then look at every entry."""
+        """Rebuild the book from manifest and store, then look at every entry.
+
+        What refuses now is raised, and tried again in some seconds: nobody else would.
+        """
+        try:
+            await self._reload()
+        except HostagentError:
+            self.spawn(self._reload_later())
+            raise
+
+    async def _reload_later(self) -> None:
+        await asyncio.sleep(AGAIN.total_seconds())
+        await self.reload()
+
+    async def _reload(self) -> None:
         async with self._reloading:
             manifest = await asyncio.to_thread(self._read_manifest)
             if manifest is not None:
@@ -203,6 +223,23 @@ class Daemon:
         """This host may act on its claims no more."""
         await self._leases.lose(list(self.book), reason)
 
+    async def see_off(self, within_s: float) -> None:
+        """The machine goes down: write down how its runs end, as far as they do in time."""
+        going = [e for e in self.book if e.active is not None and self.world.cluster.leases(e)]
+        for entry in going:
+            entry.lost = "the host went down"
+        for _ in range(int(within_s / SEE_OFF_EVERY_S)):
+            going = [entry for entry in going if entry.active is not None]
+            if not going:
+                return
+            await asyncio.sleep(SEE_OFF_EVERY_S)
+            for entry in going:
+                with contextlib.suppress(HostagentError):  # PID 1 starts nothing any more
+                    async with entry.lock:
+                        ended = await self.endings.look(entry)
+                        if ended is not None and entry.active is not None:
+                            await self.endings.finish(entry, entry.active, ended)
+
     async def take_over(self, run: Run, reason: str) -> None:
         """Another host was lost with this run on it."""
         entry = self.book.exactly(run.job, run.scope)
@@ -271,4 +308,5 @@ class Daemon:
         now, store = self.world.clock.now(), self.world.store
         if self._pruned_at is None or abs(now - self._pruned_at) > EVERY_DAY:
             self._pruned_at = now
-            await store.call(store.it.prune, now - self.world.retention)
+            until = await store.call(store.it.now) if self.world.cluster.is_shared else now
+            await store.call(store.it.prune, until - self.world.retention)

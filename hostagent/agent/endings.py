@@ -15,6 +15,7 @@ from hostagent.agent import handover
 from hostagent.agent.again import Again, ended_run
 from hostagent.agent.batch import Batch
 from hostagent.agent.book import Entry
+from hostagent.agent.leases import LEASE
 from hostagent.agent.messages import fields_of, outcome_fields
 from hostagent.agent.world import World
 from hostagent.errors import SystemdError
@@ -22,6 +23,9 @@ from hostagent.model import End, Outcome, Run
 from hostagent.policy.outcome import Ended, end_of
 from hostagent.store.port import Accepted, Finish, Stale
 from hostagent.systemd.port import ServiceState
+
+TOLD = {"success", "host-lost", "lease-lost"}
+"""Results that say all of it, however the lease stands by now."""
 
 MAX_STARTS = 3
 """How often a prepared claim is started, without the agent being asked, before it has failed."""
@@ -31,9 +35,6 @@ PAUSE_S = 5.0
 
 SHUTDOWN = {"TERM", "KILL"}
 """How PID 1 ends what runs when the host goes down."""
-
-NOT_STOPPED = {"success", "host-lost", "lease-lost"}
-"""Results that are true of a run whose lease is over; all others are the fence's doing."""
 
 
 class Endings:
@@ -122,8 +123,8 @@ class Endings:
         world = self._world
         service = entry.unit.service
         report, problem = await asyncio.to_thread(handover.read_report, world.paths, service)
-        if self._is_lost(entry, run) and ended.result not in NOT_STOPPED:
-            ended = replace(ended, result="fenced")
+        if ended.result not in TOLD and (lost := self._lost(entry, run)):
+            ended = replace(ended, result="fenced", detail=lost)
         end = replace(
             end_of(ended, entry.stopped),
             ended_at=ended.ended_at or world.clock.now(),
@@ -141,19 +142,19 @@ class Endings:
         await world.systemd.call(world.systemd.it.unref, service)
         self._starts.pop((run.job, run.scope, run.token), None)
         self._asked_s.pop((run.job, run.scope, run.token), None)
-        entry.active, entry.stopped, entry.catching_up, entry.is_lost = None, None, False, False
+        entry.active, entry.stopped, entry.catching_up, entry.lost = None, None, False, None
         if retry_at is not None:
             entry.retry, entry.retry_at = ended_run(run, end), retry_at
         entry.freed_from, entry.freed_at = run.started_at or run.claimed_at, end.ended_at
         self.tell(run.run_id, end.outcome)
         return end
 
-    def _is_lost(self, entry: Entry, run: Run) -> bool:
-        """PID 1 keeps the deadline without us, so we may see what it stopped before we say why."""
+    def _lost(self, entry: Entry, run: Run) -> str | None:
+        """Why PID 1 stopped it. It keeps the deadline without us: we may see that first."""
         cluster = self._world.cluster
         has_lapsed = not cluster.may_act(self._world.clock.boottime_s())
         is_over = has_lapsed or not self._is_of_this_session(entry, run)
-        return entry.is_lost or (cluster.leases(entry) and is_over)
+        return entry.lost or (LEASE if cluster.leases(entry) and is_over else None)
 
     def _is_of_this_session(self, entry: Entry, run: Run) -> bool:
         """Whether our beats keep its claim; where claims are not leased, they need none."""

@@ -26,6 +26,7 @@ from hostagent.policy import gate
 from hostagent.policy.due import Facts, Paused, Settle, Start, Stop, Wait, decide
 from hostagent.policy.words import when
 from hostagent.store.port import (
+    MAX_SKEW,
     Claimed,
     Cursor,
     Decision,
@@ -50,12 +51,25 @@ STILL = timedelta(minutes=1)
 """How often a run is looked at that PID 1 has said nothing about: its word is only a hint."""
 
 
+AGAIN = {
+    Refusal.EARLY: timedelta(milliseconds=250),
+    Refusal.ACTIVE: timedelta(milliseconds=250),
+    Refusal.SKEW: timedelta(seconds=5),
+    Refusal.SESSION: timedelta(seconds=5),
+}
+"""How soon to ask again after a refusal that does not last: a clock behind, a claim in between."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of a start: whether it goes on, and the sentence that says why."""
+    """What came of a start: whether it goes on, and the sentence that says why.
+
+    ``again``: how soon to look at the entry again, for nobody will tell that it may start.
+    """
 
     admitted: bool
     reason: str
+    again: timedelta | None = None
 
 
 class Starts:
@@ -83,11 +97,23 @@ class Starts:
         if not entry.registered:
             self.rearm(entry)
             return Verdict(False, REFUSALS[Refusal.SPEC])
+        verdict = await self._act(entry, now, invocation)
+        if verdict is None and self._turns.is_retry_due(entry, now):
+            verdict = await self._start_again(entry, now, invocation)
+        self.rearm(entry)
+        if verdict is not None and verdict.again is not None:
+            again_at = now + verdict.again
+            self._wakes.set(entry, min(again_at, entry.wake_at or again_at))
+        return verdict or Verdict(False, self._nothing_due(entry))
+
+    async def _act(self, entry: Entry, now: datetime, invocation: str | None) -> Verdict | None:
+        """Carry out what policy says of all that is owed; None: there is nothing to say."""
         entry.waits_elsewhere, verdict = False, None
         for action in decide(self._facts(entry, now, now)):
             match action:
                 case Settle():
-                    await self._settle(entry, action, now)
+                    if not await self._settle(entry, action, now):
+                        return Verdict(False, REFUSALS[Refusal.SKEW], AGAIN[Refusal.SKEW])
                     verdict = verdict or Verdict(False, action.reason)
                 case Start():
                     verdict = await self._start(entry, action, now, invocation)
@@ -97,10 +123,7 @@ class Starts:
                 case Stop() | Wait():
                     entry.waits_elsewhere = entry.elsewhere is not None
                     verdict = Verdict(False, action.reason)
-        if verdict is None and self._turns.is_retry_due(entry, now):
-            verdict = await self._start_again(entry, now, invocation)
-        self.rearm(entry)
-        return verdict or Verdict(False, self._nothing_due(entry))
+        return verdict
 
     async def settle_overlapped(self, entry: Entry, ended_at: datetime) -> None:
         """What fell due while the run went that ends now: overlap = "skip" skips it for good."""
@@ -213,7 +236,17 @@ class Starts:
             quarantined=entry.quarantined,
         )
 
-    async def _settle(self, entry: Entry, action: Settle, now: datetime) -> None:
+    async def _settle(self, entry: Entry, action: Settle, now: datetime) -> bool:
+        """False: nothing is settled, for the store's clock is another than the one it rests on.
+
+        Beats see some seconds later that a clock was set, and nobody could take back a settlement.
+        """
+        store, clock = self._world.store, self._world.clock
+        if self._world.cluster.is_shared:
+            by_store = await store.call(store.it.now)
+            is_near = now - MAX_SKEW <= by_store <= clock.now() + MAX_SKEW
+            if action.last > by_store or not is_near:
+                return False
         settlement = Settlement(
             entry.job.name,
             entry.scope,
@@ -226,11 +259,10 @@ class Starts:
             self._world.host,
             now,
         )
-        store = self._world.store
         (answer,) = await store.call(store.it.settle, [settlement])
         if isinstance(answer, Refused):
             await self._stand(entry)
-            return
+            return True
         entry.high_water = action.last
         name = run_id(entry.job.name, entry.scope, Kind.SCHEDULED, action.last)
         fields = outcome_fields(action.outcome) | {
@@ -240,6 +272,7 @@ class Starts:
         }
         many = f" ({action.count} occurrences)" if action.count > 1 else ""
         self._world.record(f"{name} {action.outcome}{many}: {action.reason}", fields)
+        return True
 
     async def _start(
         self, entry: Entry, action: Start, now: datetime, invocation: str | None
@@ -270,7 +303,7 @@ class Starts:
             raise
         if isinstance(answer, Refused):
             entry.catching_up = entry.catching_up and entry.active is not None
-            return Verdict(False, self._refusal(answer))
+            return Verdict(False, self._refusal(answer), AGAIN.get(answer.refusal))
         entry.high_water, entry.catching_up = action.at, action.missed
         return await self._begin(entry, answer.run, invocation)
 
@@ -293,7 +326,7 @@ class Starts:
         )
         answer = await self._claim(entry, want)
         if isinstance(answer, Refused):
-            return Verdict(False, self._refusal(answer))
+            return Verdict(False, self._refusal(answer), AGAIN.get(answer.refusal))
         entry.retry, entry.retry_at = None, None
         return await self._begin(entry, answer.run, invocation)
 

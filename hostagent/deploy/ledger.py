@@ -20,6 +20,8 @@ _TRIES = 5
 def register(store: Store, facts: Facts, manifest: Manifest, at: datetime) -> list[str]:
     """Make the manifest's jobs the registered ones as of ``at``; return the jobs that changed.
 
+    ``at`` is this host's clock; where others use the store, too, its own clock counts.
+
     When nothing but some schedules changed since the manifest in force, only those are sent: the
     others stand in the store as they are. Of a store that other hosts use, too, only jobs that
     this host had deployed are removed. An agent that claims an occurrence between what is read
@@ -31,6 +33,8 @@ def register(store: Store, facts: Facts, manifest: Manifest, at: datetime) -> li
     changed = _changed(facts, manifest)
     if changed == []:
         return []
+    if store.is_shared:
+        at = store.now()  # a mark in the future of all hosts would stop the job on each of them
     jobs = registrations(manifest, manifest.jobs) if changed is None else changed
     gone: bool | Collection[str] = changed is None
     if gone and store.is_shared:

@@ -21,7 +21,7 @@ SENTENCES = {
     "start-limit-hit": "was started too often",
     "host-lost": "the host went down while it ran",
     "lease-lost": "its host lost its lease",
-    "fenced": "was stopped by its own host, which could not renew its lease in time",
+    "fenced": "was stopped by its own host",
     "start-refused": (
         "could not be set up: PID 1 gave up three starts before the agent was asked "
         "(a user, group, directory or credential that is missing?)"

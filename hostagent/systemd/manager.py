@@ -67,16 +67,17 @@ class Manager:
             self._version = int(found[0]) if found else 0
         return self._version
 
+    def is_stopping(self) -> bool:
+        """See the port."""
+        with refusals("state of the system"):
+            state: bytes = self._bus.get(OBJECT, MANAGER, b"SystemState", b"s")
+        return state == b"stopping"
+
     def booted_at(self) -> datetime:
         """See the port; a time set since boot does not change it."""
         with refusals("time of boot"):
             microseconds = self._bus.get(OBJECT, MANAGER, b"UserspaceTimestamp", b"t")
         return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
-
-    def is_stopping(self) -> bool:
-        """See the port."""
-        with refusals("state of the system"):
-            return bool(self._bus.get(OBJECT, MANAGER, b"SystemState", b"s") == b"stopping")
 
     def reload(self) -> None:
         """daemon-reload; returns when it is done (bounded at 120 s)."""

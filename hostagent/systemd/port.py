@@ -67,7 +67,7 @@ class Systemd(Protocol):
         """When this PID 1 (or this user's manager) began; the same for as long as it lives."""
 
     def is_stopping(self) -> bool:
-        """Whether the host (or the user's session) is shutting down: every unit is stopped."""
+        """Whether the machine (or the user's session) is going down: PID 1 stops everything."""
 
     def reload(self) -> None:
         """daemon-reload; returns when it is done (bounded at 120 s)."""

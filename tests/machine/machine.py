@@ -146,12 +146,12 @@ class Machine(Guest):
         """A power cut: everything dies by SIGKILL in one instant; what was written stays."""
         os.kill(self.leader, signal.SIGKILL)  # the end of PID 1 is the end of its namespace
         self.resume()  # no process of the machine wakes from this, only nspawn does
-        self._await_off()
+        self.wait_until_off()
 
     def shut_down(self, timeout: float = 60) -> None:
         """An orderly shutdown: PID 1 stops all units."""
         self.run("systemctl poweroff")
-        self._await_off(timeout)
+        self.wait_until_off(timeout)
 
     def pause(self) -> None:
         """Freeze every process of the machine, PID 1 included; its clocks and timers go on."""
@@ -305,7 +305,8 @@ class Machine(Guest):
     def _keep(self) -> list[str]:
         return ["nsenter", f"--target={self._keeper.pid}", "--mount", "--"]
 
-    def _await_off(self, timeout: float = 60) -> None:
+    def wait_until_off(self, timeout: float = 60) -> None:
+        """Wait until the machine, which was told to, has powered off."""
         assert self._nspawn
         try:
             self._nspawn.wait(timeout)

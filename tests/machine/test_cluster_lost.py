@@ -22,6 +22,7 @@ command = "/usr/local/bin/work 3600 stubborn"
 calendar = "{at}"
 jitter = 0
 timeout = "2h"
+stop_timeout = "2s"
 quarantine_after = 50
 
 [job.idle]
@@ -103,15 +104,6 @@ def test_a_power_cut(cluster: Cluster) -> None:
     assert running(cluster).host != before.host
 
 
-def test_a_shutdown(cluster: Cluster) -> None:
-    """The agent of a host that goes down for good parks no session: nobody waits ten minutes."""
-    before, at = running(cluster), time.time()
-    cluster[before.host].shut_down()
-    taken_over(cluster, before, at)
-    cluster.boot(before.host)
-    agent.wait_for_agent(cluster[before.host])
-
-
 def test_a_hung_agent(cluster: Cluster) -> None:
     """PID 1 stops the run without it, before another host starts."""
     before, at = running(cluster), time.time()
@@ -172,6 +164,17 @@ def test_an_agent_without_its_session_stops_what_runs_on_it(cluster: Cluster) ->
     last = [line for line in cluster.history() if line.token == before.token][-1]
     assert last.at < new.at
     assert last.at < at + TTL_S / 2, "it was not stopped at once"
+
+
+def test_a_host_that_is_shut_down_hands_over_at_once(cluster: Cluster) -> None:
+    """PID 1 stops the run, the agent sees it to its end, and nobody waits for a lease."""
+    before, at = running(cluster), time.time()
+    cluster[before.host].run("systemctl poweroff")
+    new = taken_over(cluster, before, at)
+    assert new.at - at < TTL_S
+    cluster[before.host].wait_until_off()
+    cluster.boot(before.host)
+    agent.wait_for_agent(cluster[before.host])
 
 
 def test_an_agent_that_is_stopped_for_a_while_loses_nothing(cluster: Cluster) -> None:

@@ -17,10 +17,9 @@ from hostagent.store.sql.claims import opened
 from hostagent.store.sql.engine import SqlStore
 from hostagent.store.sql.rows import interval_us, micros
 
-_CLAIM = f"""
-WITH clock AS MATERIALIZED (SELECT {CLOCK} AS now),
-live AS MATERIALIZED (
-  SELECT s.host, s.boot_id FROM session s, clock
+CLAIM = f"""
+WITH live AS MATERIALIZED (
+  SELECT s.host, s.boot_id, clock.now FROM session s, (SELECT {CLOCK} AS now) clock
   WHERE s.id=? AND s.host=? AND s.boot_id=? AND s.state=0
     AND (s.expires_at IS NULL OR s.expires_at > clock.now)
     AND (?::bigint IS NULL OR abs(clock.now - ?::bigint) <= ?)
@@ -32,10 +31,10 @@ want AS (
   AS w(job, scope, spec_hash, scheduled_for, reason, claimed_at, invocation_id, covers_from, covers)
 ),
 free AS (
-  SELECT w.* FROM cursor c JOIN want w USING (job, scope, spec_hash), clock
+  SELECT w.*, live.host, live.boot_id
+  FROM live, cursor c JOIN want w USING (job, scope, spec_hash)
   WHERE c.retired=0 AND c.active_token IS NULL AND c.retry_token IS NULL
-    AND c.high_water < w.scheduled_for AND w.scheduled_for <= clock.now
-    AND EXISTS (SELECT 1 FROM live)
+    AND c.high_water < w.scheduled_for AND w.scheduled_for <= live.now
     AND NOT EXISTS (SELECT 1 FROM cursor f
       WHERE f.successor=c.job AND f.scope=c.scope AND f.active_token IS NOT NULL)
   ORDER BY c.job, c.scope FOR UPDATE OF c SKIP LOCKED
@@ -43,14 +42,14 @@ free AS (
 taken AS (
   UPDATE cursor k SET token=k.token+1, active_token=k.token+1, active_session=?,
     high_water=f.scheduled_for
-  FROM free f WHERE k.job=f.job AND k.scope=f.scope RETURNING k.job, k.scope, k.token
+  FROM free f WHERE k.job=f.job AND k.scope=f.scope RETURNING f.*, k.token
 )
 INSERT INTO run (job, scope, kind, scheduled_for, attempt, token, host, reason, spec_hash,
   session, boot_id, claimed_at, started_at, invocation_id, covers_from, covers)
-SELECT f.job, f.scope, 'scheduled', f.scheduled_for, 1, t.token, live.host, f.reason, f.spec_hash,
-  ?, live.boot_id, f.claimed_at, CASE WHEN f.invocation_id IS NULL THEN NULL ELSE f.claimed_at END,
-  f.invocation_id, f.covers_from, f.covers
-FROM taken t JOIN free f USING (job, scope), live
+SELECT job, scope, 'scheduled', scheduled_for, 1, token, host, reason, spec_hash,
+  ?, boot_id, claimed_at, CASE WHEN invocation_id IS NULL THEN NULL ELSE claimed_at END,
+  invocation_id, covers_from, covers
+FROM taken
 RETURNING job, scope, token
 """
 """Who is free and due is taken; what another has locked is passed by."""
@@ -92,7 +91,7 @@ class PostgresStore(SqlStore):
         if not asked:
             return {}
         found = self._pg.write(
-            _CLAIM,
+            CLAIM,
             [
                 session.id,
                 session.host,

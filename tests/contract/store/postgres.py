@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the session's own: in memory, on a socket, a schema for each store."""
+"""A PostgreSQL server of the session's own: on a socket, a schema for each store."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import threading
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -47,17 +48,21 @@ needs_postgres = pytest.mark.skipif(
 
 
 class Server:
-    """Started when the first store is asked for."""
+    """Started when the first store is asked for; in memory, unless it is told where."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, parent: Path = Path("/dev/shm"), settings: Mapping[str, str] = SETTINGS
+    ) -> None:
+        self._parent = parent
+        self._settings = settings
         self._place: Path | None = None
 
     @property
     def place(self) -> Path:
         """The directory of its socket."""
         if self._place is None:
-            memory = Path("/dev/shm")
-            self._place = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
+            parent = self._parent if self._parent.is_dir() else None
+            self._place = Path(tempfile.mkdtemp(dir=parent))
             if USER is not None:
                 shutil.chown(self._place, USER)
             self._start()
@@ -94,7 +99,7 @@ class Server:
 
     def start(self) -> None:
         """After ``control("stop")``."""
-        options = " ".join(f"-c {name}='{value}'" for name, value in SETTINGS.items())
+        options = " ".join(f"-c {name}='{value}'" for name, value in self._settings.items())
         self.control("start", "-o", f"-k {self._place} {options}")
 
     def _start(self) -> None:

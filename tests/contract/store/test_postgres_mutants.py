@@ -25,8 +25,8 @@ MUTANTS: dict[str, tuple[str, str, Callable[..., None], tuple[Any, ...]]] = {
         (),
     ),
     "another schedule is claimed": (
-        ", spec_hash), clock",
-        "), clock",
+        " USING (job, scope, spec_hash)",
+        " USING (job, scope)",
         test_claims.test_another_schedule_is_no_claim,
         (),
     ),
@@ -49,7 +49,7 @@ MUTANTS: dict[str, tuple[str, str, Callable[..., None], tuple[Any, ...]]] = {
         (),
     ),
     "an occurrence of the future is claimed": (
-        "w.scheduled_for <= clock.now",
+        "w.scheduled_for <= live.now",
         "TRUE",
         test_claims.test_nothing_is_claimed_before_its_time,
         (),
@@ -97,7 +97,7 @@ def test_a_part_that_is_missing_is_found(
 ) -> None:
     """By the suite's test of that rule, which the sound statement passes."""
     text, instead, finder, more = MUTANTS[name]
-    statement = engine._CLAIM
+    statement = engine.CLAIM
     assert statement.count(text) == 1, "the engine's text has changed: change the mutant"
     with closing(open_store(SERVER.url())) as store:
         store.register([job("a"), job("b")], [], T0)
@@ -106,6 +106,6 @@ def test_a_part_that_is_missing_is_found(
         if not is_changed:
             finder(*given)
             return
-        monkeypatch.setattr(engine, "_CLAIM", statement.replace(text, instead))
+        monkeypatch.setattr(engine, "CLAIM", statement.replace(text, instead))
         with pytest.raises((AssertionError, StoreError)):
             finder(*given)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import select
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from hostagent.systemd.manager import Manager
+from tests.contract.systemd.contract import Rig
 from tests.machine.conftest import any_machine, boot, machine, roots
 from tests.machine.machine import Machine
 
 __all__ = ["any_machine", "boot", "machine", "roots"]
 
 Service = Callable[..., str]
+
+WAIT_S = 20.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -45,3 +51,38 @@ def service(any_machine: Machine, manager: Manager) -> Service:
         return f"{name}.service"
 
     return write
+
+
+class RealRig:
+    """``contract.Rig``: a machine's PID 1."""
+
+    def __init__(self, machine: Machine, manager: Manager) -> None:
+        self.systemd = manager
+        self._machine = machine
+
+    def service(self, name: str, *lines: str) -> str:
+        text = "\n".join(["[Service]", "Type=oneshot", *lines, ""])
+        self._machine.write(f"/run/systemd/system/{name}.service", text)
+        self.systemd.reload()
+        return f"{name}.service"
+
+    def wait_for(self, fact: Callable[[], bool]) -> None:
+        end = time.monotonic() + WAIT_S
+        while not fact():
+            assert time.monotonic() < end, "did not come true"
+            select.select([], [], [], 0.02)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic_s(self) -> float:
+        return time.monotonic()
+
+    def again(self) -> Manager:
+        return Manager()
+
+
+@pytest.fixture
+def rig(any_machine: Machine, manager: Manager) -> Rig:
+    """A real PID 1; ``test_fake.py`` has one of its own."""
+    return RealRig(any_machine, manager)

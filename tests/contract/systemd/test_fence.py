@@ -12,10 +12,8 @@ import pytest
 from hostagent.errors import SystemdError
 from hostagent.systemd import fence
 from hostagent.systemd.manager import Manager
+from tests.contract.systemd.contract import HOUR, PRECISION_S, FenceContract
 from tests.machine.machine import Machine
-
-HOUR = 3600.0
-PRECISION_S = 0.001
 
 
 def in_an_hour() -> float:
@@ -27,6 +25,10 @@ def timers(machine: Machine) -> list[str]:
     """The fence's timers that are loaded, in whatever state."""
     listed = "systemctl list-units --all --plain --no-legend 'hostagentd-fence@*.timer'"
     return [line.split()[0] for line in machine.succeed(listed).splitlines()]
+
+
+class TestFence(FenceContract):
+    """The contract, on a real PID 1."""
 
 
 def test_the_deadline_is_told_as_it_was_given(manager: Manager, any_machine: Machine) -> None:

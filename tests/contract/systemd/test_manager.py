@@ -14,39 +14,11 @@ from hostagent.errors import SystemdError
 from hostagent.systemd.manager import Manager
 from hostagent.systemd.port import ServiceState
 from tests.contract.systemd.conftest import Service
+from tests.contract.systemd.contract import ServiceContract
 from tests.machine import images
 from tests.machine.machine import Machine
 
 WAIT_S = 20.0
-
-ENDS = {
-    "success": ("ExecStart=/bin/true", "inactive", "success", 0, None),
-    "exit": ("ExecStart=/bin/sh -c 'exit 3'", "failed", "exit-code", 3, None),
-    "clean-exit": (
-        "SuccessExitStatus=3\nExecStart=/bin/sh -c 'exit 3'",
-        "inactive",
-        "success",
-        3,
-        None,
-    ),
-    "killed": ("ExecStart=/bin/sh -c 'kill -9 $$$$'", "failed", "signal", None, "KILL"),
-    "timeout": (
-        "TimeoutStartSec=200ms\nExecStart=/bin/sleep 60",
-        "failed",
-        "timeout",
-        None,
-        "TERM",
-    ),
-    "no-such-program": ("ExecStart=/nonexistent", "failed", "exit-code", 203, None),
-}
-NEVER_STARTED = {
-    "refused": (
-        "ExecCondition=/bin/false\nExecStart=/bin/true",
-        "inactive",
-        "exec-condition",
-    ),
-    "no-resources": ("EnvironmentFile=/nonexistent\nExecStart=/bin/true", "failed", "resources"),
-}
 
 
 def wait_for(fact: Callable[[], bool], manager: Manager | None = None, fd: int = -1) -> None:
@@ -66,42 +38,13 @@ def run(manager: Manager, unit: str) -> ServiceState:
     return manager.service(unit)
 
 
+class TestServices(ServiceContract):
+    """The contract, on a real PID 1."""
+
+
 def test_the_version_is_the_major_number(manager: Manager, any_machine: Machine) -> None:
     """``version()`` is what ``systemctl --version`` says first."""
     assert manager.version() == int(any_machine.succeed("systemctl --version").split()[1])
-
-
-@pytest.mark.parametrize("case", ENDS)
-def test_how_the_main_process_ended_is_told(manager: Manager, service: Service, case: str) -> None:
-    """Result, exit code or signal, and both instants, as PID 1 saw them."""
-    lines, active_state, result, exit_code, signal = ENDS[case]
-    before = datetime.now(UTC)
-    state = run(manager, service(f"end-{case}", lines))
-    assert (state.load_state, state.active_state, state.result) == (
-        "loaded",
-        active_state,
-        result,
-    )
-    assert (state.exit_code, state.signal) == (exit_code, signal)
-    assert state.started_at
-    assert state.ended_at
-    assert before <= state.started_at <= state.ended_at <= datetime.now(UTC)
-    assert state.invocation_id
-    assert len(state.invocation_id) == 32
-    assert state.usage.cpu_s is not None
-
-
-@pytest.mark.parametrize("case", NEVER_STARTED)
-def test_a_command_that_was_never_executed_has_no_start(
-    manager: Manager, service: Service, case: str
-) -> None:
-    """An invocation that ended before ExecStart has an end, but neither start nor exit status."""
-    lines, active_state, result = NEVER_STARTED[case]
-    state = run(manager, service(f"never-{case}", lines))
-    assert (state.active_state, state.result) == (active_state, result)
-    assert state.invocation_id
-    assert (state.started_at, state.exit_code, state.signal) == (None, None, None)
-    assert state.ended_at
 
 
 def test_a_condition_leaves_the_last_run_in_place(
@@ -133,13 +76,6 @@ def test_a_running_service_tells_nothing_of_the_run_before(
     assert second.is_running
     assert second.invocation_id != first.invocation_id
     assert (second.ended_at, second.exit_code, second.usage.cpu_s) == (None, None, None)
-
-
-def test_what_does_not_exist_is_not_found(manager: Manager) -> None:
-    """Services and timers without a file are ``not-found``, no error."""
-    state = manager.service("nothing.service")
-    assert (state.load_state, state.invocation_id, state.is_running) == ("not-found", None, False)
-    assert manager.timer("nothing.timer").load_state == "not-found"
 
 
 def test_a_reference_keeps_the_end_of_a_finished_instance(
@@ -204,22 +140,6 @@ def test_elapses_are_told_in_wall_time(manager: Manager, any_machine: Machine) -
     left = manager.timer("mono.timer").next_elapse
     assert left
     assert timedelta(minutes=58) < left - datetime.now(UTC) <= timedelta(hours=1)
-
-
-def test_one_refusal_does_not_hold_up_the_others(manager: Manager, service: Service) -> None:
-    """All units are tried, then one error names those that PID 1 refused."""
-    unit = service("works", "ExecStart=/bin/true")
-    manager.ref(unit)
-    with pytest.raises(SystemdError, match=r"start of nothing\.service: .*not found"):
-        manager.start(["nothing.service", unit])
-    wait_for(lambda: manager.service(unit).exit_code == 0)
-
-
-def test_stopping_and_forgetting_the_unknown_is_no_error(manager: Manager) -> None:
-    """What is not there needs no stop and has no failure."""
-    manager.stop(["nothing.service"])
-    manager.reset_failed(["nothing.service"])
-    manager.unref("nothing.service")
 
 
 def test_a_blocking_start_returns_at_the_end_and_tells_a_failure(
