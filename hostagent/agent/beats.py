@@ -16,7 +16,7 @@ from datetime import timedelta
 from hostagent.agent.copies import Copies
 from hostagent.agent.daemon import Daemon
 from hostagent.agent.shared import Line
-from hostagent.errors import HostagentError
+from hostagent.errors import HostagentError, SystemdError
 from hostagent.policy import lease, skew
 from hostagent.policy.lease import Lapsed, Seen, Watch
 from hostagent.store.port import Over, Presence, Profile, Renewed, Session
@@ -86,13 +86,14 @@ class Beats:
         On a machine that goes down, PID 1 stops the runs, too: they are seen to their end, and
         nothing is parked.
         """
-        cluster, store, systemd = self._world.cluster, self._store, self._world.systemd
+        cluster, store = self._world.cluster, self._store
         if cluster.session is None or self._world.is_cut_off:
             return  # what it holds is not known, or cannot be told: the fence stands as it is
-        is_stopping = await systemd.call(systemd.it.is_stopping)
+        is_stopping = await self._is_going_down()
         if is_stopping:
             await self._daemon.see_off(LAST_RUNS_S)
-        if not self._daemon.holds_leases():
+        if not self._daemon.holds_leases() and not self._world.fence.is_claiming:
+            cluster.deadline_s = None  # callers that are still served claim nothing from here on
             await store.call(store.it.close_session, cluster.session)
             self._world.paths.session.unlink(missing_ok=True)
             await self._world.fence.drop()
@@ -104,6 +105,13 @@ class Beats:
         if isinstance(answer, Renewed):
             cluster.deadline_s = lease.deadline_s(sent_s, lease.PARK)
             await self._world.fence.move(cluster.deadline_s, is_needed=True)
+
+    async def _is_going_down(self) -> bool:
+        systemd = self._world.systemd
+        try:
+            return await systemd.call(systemd.it.is_stopping)
+        except SystemdError:  # the bus went before us
+            return True
 
     async def check(self) -> None:
         """The deadline may have passed: while the store was away, or while this host slept."""

@@ -31,8 +31,8 @@ MAX_STARTS = 3
 PAUSE_S = 5.0
 """How long what was turned away waits: whoever said no (the store, mostly) does so again."""
 
-NOT_STOPPED = {"success", "host-lost", "lease-lost"}
-"""Results that are true of a run whose lease is over; all others are the fence's doing."""
+SHUTDOWN = {"TERM", "KILL"}
+"""How PID 1 ends what runs when the host goes down."""
 
 
 class Endings:
@@ -70,8 +70,10 @@ class Endings:
         """What the journal knows of an invocation that PID 1 has forgotten."""
         assert run.invocation_id
         ended = await asyncio.to_thread(self._world.journal_end, run.invocation_id)
+        lost = _is_of_earlier_boot(run, self._world)
+        if lost and ended is not None and ended.signal in SHUTDOWN:
+            ended = replace(ended, result="host-lost")
         if ended is None:
-            lost = _is_of_earlier_boot(run, self._world)
             return Ended("host-lost" if lost else "unknown", started_at=run.started_at)
         if ended.result == "exec-condition":
             return await self.start(entry, run)
@@ -121,7 +123,7 @@ class Endings:
         world = self._world
         service = entry.unit.service
         report, problem = await asyncio.to_thread(handover.read_report, world.paths, service)
-        if ended.result not in NOT_STOPPED and (lost := self._lost(entry, run)):
+        if ended.result not in TOLD and (lost := self._lost(entry, run)):
             ended = replace(ended, result="fenced", detail=lost)
         end = replace(
             end_of(ended, entry.stopped),

@@ -44,6 +44,11 @@ class Fence:
         finally:
             self._claiming -= 1
 
+    @property
+    def is_claiming(self) -> bool:
+        """Whether a claim is asked for just now."""
+        return self._claiming > 0
+
     async def move(self, deadline_s: float, *, is_needed: bool) -> None:
         """The lease lasts until then; the fence follows where it stands, or is dropped."""
         async with self._order:

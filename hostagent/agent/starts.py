@@ -355,6 +355,8 @@ class Starts:
         async with contextlib.AsyncExitStack() as stack:
             if entry.is_leased:
                 await stack.enter_async_context(self._world.fence.kept_up())
+                if self._turns.no_lease():
+                    return Refused(Refusal.SESSION)
             answer = await self._claims[entry.is_leased].ask(want)
             if isinstance(answer, Claimed):
                 entry.active = answer.run

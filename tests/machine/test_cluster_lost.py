@@ -138,17 +138,6 @@ def test_a_host_cut_off_from_the_store(cluster: Cluster) -> None:
     cluster[before.host].wait_until("hostagent status --cluster | grep -q '^host3'", timeout=30)
 
 
-def test_a_host_that_is_shut_down_hands_over_at_once(cluster: Cluster) -> None:
-    """PID 1 stops the run, the agent sees it to its end, and nobody waits for a lease."""
-    before, at = running(cluster), time.time()
-    cluster[before.host].run("systemctl poweroff")
-    new = taken_over(cluster, before, at)
-    assert new.at - at < TTL_S
-    cluster[before.host].wait_until_off()
-    cluster.boot(before.host)
-    agent.wait_for_agent(cluster[before.host])
-
-
 def test_a_claim_of_the_boot_before_is_not_started(cluster: Cluster) -> None:
     """Others watch the session that it hangs on, and would take it over beside its run."""
     busy = running(cluster).host
@@ -175,6 +164,17 @@ def test_an_agent_without_its_session_stops_what_runs_on_it(cluster: Cluster) ->
     last = [line for line in cluster.history() if line.token == before.token][-1]
     assert last.at < new.at
     assert last.at < at + TTL_S / 2, "it was not stopped at once"
+
+
+def test_a_host_that_is_shut_down_hands_over_at_once(cluster: Cluster) -> None:
+    """PID 1 stops the run, the agent sees it to its end, and nobody waits for a lease."""
+    before, at = running(cluster), time.time()
+    cluster[before.host].run("systemctl poweroff")
+    new = taken_over(cluster, before, at)
+    assert new.at - at < TTL_S
+    cluster[before.host].wait_until_off()
+    cluster.boot(before.host)
+    agent.wait_for_agent(cluster[before.host])
 
 
 def test_an_agent_that_is_stopped_for_a_while_loses_nothing(cluster: Cluster) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -26,10 +27,13 @@ hosts = ["host[12]", "!host2"]
 prefer = ["host3", "!host1"]
 
 [job.long]
-command = "/usr/local/bin/work 5"
-calendar = "*:*:0/10"
+command = "/usr/local/bin/work 3"
+calendar = "*:*:0/5"
 hosts = ["host3"]
 """
+HEARD_S = 4.5
+"""By then the others have heard of what a host said: a beat, and what it takes to look."""
+
 LABELS = {"host1": "disk=slow", "host2": "disk=fast", "host3": "disk=fast"}
 
 
@@ -53,6 +57,14 @@ def hosts_of(cluster: Cluster, job: str, since: float) -> list[str]:
     return [x.host for x in starts(cluster, job) if x.at >= since]
 
 
+def won_by(cluster: Cluster, job: str, since: float) -> str:
+    """The host that most of three occurrences from then on began on: load makes a host late."""
+    time.sleep(max(0.0, since - time.time()) + 3)
+    ((host, count),) = Counter(hosts_of(cluster, job, since)).most_common(1)
+    assert count >= 2
+    return host
+
+
 def starts(cluster: Cluster, job: str) -> list[history.Line]:
     """The starts of ``job`` so far."""
     return [x for x in cluster.history() if (x.what, x.job) == ("start", job)]
@@ -67,27 +79,24 @@ def late_s(line: history.Line) -> float:
 def test_jobs_run_where_they_may(cluster: Cluster) -> None:
     """By labels, by names and globs; everybody else leaves them alone."""
     since = time.time() + 1
-    time.sleep(8)
+    time.sleep(5)
     assert set(hosts_of(cluster, "on-disks", since)) <= {"host2", "host3"}
     assert set(hosts_of(cluster, "on-named", since)) == {"host1"}
     for job in ("on-disks", "on-named", "anywhere"):
-        assert len(hosts_of(cluster, job, since)) >= 5, job
+        assert len(hosts_of(cluster, job, since)) >= 3, job
 
 
 def test_the_preferred_host_wins_while_it_is_there(cluster: Cluster) -> None:
     """When it is gone the next one goes on; the shunned one is the last to be asked."""
-    since = time.time() + 1
-    time.sleep(6)
-    assert set(hosts_of(cluster, "rather", since)) == {"host3"}
-    cluster["host3"].succeed("systemctl stop hostagent.service")
-    gone_at = time.time() + 1
-    time.sleep(6)
-    assert set(hosts_of(cluster, "rather", gone_at)) == {"host2"}
-    cluster["host3"].succeed("systemctl start hostagent.service")
-    agent.wait_for_agent(cluster["host3"])
-    back_at = time.time() + 5  # the others hear of it with their next beat
-    time.sleep(9)
-    assert set(hosts_of(cluster, "rather", back_at)) == {"host3"}
+    assert won_by(cluster, "rather", time.time() + 1) == "host3"
+    cluster["host3"].succeed("hostagent drain --wait")  # else its session is parked, with its runs
+    # The socket, too: an admission that is under way would start the agent again.
+    cluster["host3"].succeed("systemctl stop hostagent.socket hostagent.service")
+    try:
+        assert won_by(cluster, "rather", time.time() + HEARD_S) == "host2"
+    finally:
+        cluster["host3"].succeed("systemctl start hostagent.socket hostagent.service")
+        agent.wait_for_agent(cluster["host3"])
 
 
 def test_a_drained_host_ends_what_runs_and_takes_no_more(cluster: Cluster) -> None:
@@ -103,23 +112,21 @@ def test_a_drained_host_ends_what_runs_and_takes_no_more(cluster: Cluster) -> No
     assert "nothing of it runs here" in told
     (run_id,) = {x.run_id for x in starts(cluster, "long")[before:]}
     assert "end" in {x.what for x in cluster.history() if x.run_id == run_id}
-    time.sleep(5)
+    time.sleep(4)
     assert {x.host for x in cluster.history() if x.at >= drained_at} == {"host1", "host2"}
     taken = [x for job in ("anywhere", "rather") for x in starts(cluster, job)]
     taken = [x for x in taken if x.at >= asked_at + 1]
-    assert len(taken) >= 15
+    assert len(taken) >= 8
     print(f"{len(taken)} runs began {max(map(late_s, taken)):.2f} s late at most")
     assert max(map(late_s, taken)) < 1
     cluster["host3"].succeed("hostagent drain --cancel")
-    back_at = time.time() + 5
-    time.sleep(9)
-    assert set(hosts_of(cluster, "rather", back_at)) == {"host3"}
+    assert won_by(cluster, "rather", time.time() + HEARD_S) == "host3"
 
 
 def test_nothing_was_killed(cluster: Cluster) -> None:
     """All that began has ended as it should."""
     cluster.everywhere(lambda name: cluster[name].succeed(agent.PAUSED))
-    time.sleep(6)
+    cluster["host1"].wait_until("! hostagent runs -n 20 --json | grep -q '\"outcome\": null'")
     rows = [row for row in cluster.runs() if row["attempt"]]
     assert {row["outcome"] for row in rows} == {"succeeded"}
     agent.audit(cluster["host1"])
