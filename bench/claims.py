@@ -77,8 +77,8 @@ NEXT_BATCH = f"""\\set job :client_id * {JOBS} / :clients + :n
 INSERT = f"""INSERT INTO floor_run ({LEDGER}) VALUES (:job, :scope, 'scheduled', :due, 1, 1, 'host',
 :reason, :hash, :client_id, :boot, :due, :due, :invocation, NULL, 1);
 """
-UPDATE = """UPDATE floor_cursor SET token=token+1, active_token=token+1, active_session=:client_id,
-high_water=:due WHERE job=:job AND scope=:scope;
+UPDATE = """UPDATE floor_cursor SET token=token+1, active_token=token+1, high_water=:due
+WHERE job=:job AND scope=:scope;
 """
 
 
@@ -164,7 +164,7 @@ def statement(jobs: str, scopes: str) -> str:
     """The engine's, with pgbench's variables where the engine gives values, in their order."""
     session = [":client_id", "'host-' || :client_id", ":boot", ":clock", ":clock", ":skew"]
     wants = [jobs, scopes, ":hashes", ":dues", ":reasons", ":dues", ":invocations", ":froms"]
-    values = iter([*session, *wants, ":covers", ":client_id", ":client_id"])
+    values = iter([*session, *wants, ":covers", ":client_id"])
     text = re.sub(r"\?", lambda _: next(values), CLAIM)
     assert next(values, None) is None
     return f"{text.strip()};\n"

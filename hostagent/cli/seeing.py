@@ -220,7 +220,8 @@ def _stories_of_job(paths: Paths, store: Ledgers, name: str, at: str | None) -> 
         if not last:
             _unknown(name, jobs)
         return [*stories, story.Story("next", "never", ("the job is no longer deployed",))]
-    cursors = {(c.job, c.scope): c for c in store.cursors()}
+    names = [(name, scope) for scope in job.scopes(host)]
+    cursors = {(c.job, c.scope): c for c in store.cursors(names)}
     applies = {
         (PauseTarget.JOB, name),
         (PauseTarget.LANE, str(job.lane)),

@@ -40,8 +40,7 @@ free AS (
   ORDER BY c.job, c.scope FOR UPDATE OF c SKIP LOCKED
 ),
 taken AS (
-  UPDATE cursor k SET token=k.token+1, active_token=k.token+1, active_session=?,
-    high_water=f.scheduled_for
+  UPDATE cursor k SET token=k.token+1, active_token=k.token+1, high_water=f.scheduled_for
   FROM free f WHERE k.job=f.job AND k.scope=f.scope RETURNING f.*, k.token
 )
 INSERT INTO run (job, scope, kind, scheduled_for, attempt, token, host, reason, spec_hash,
@@ -108,7 +107,6 @@ class PostgresStore(SqlStore):
                 [want.invocation_id or None for want in asked],
                 [micros(want.covers_from) for want in asked],
                 [want.covers for want in asked],
-                session.id,
                 session.id,
             ],
         )

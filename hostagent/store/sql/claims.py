@@ -78,12 +78,10 @@ def claim(db: Transaction, session: Session, want: Want, now: datetime) -> Claim
     run = opened(session, want, cursor["token"] + 1)
     db.execute(INSERT_RUN, run_values(run))
     db.execute(
-        "UPDATE cursor SET token=?, active_token=?, active_session=?, high_water=? "
-        "WHERE job=? AND scope=?",
+        "UPDATE cursor SET token=?, active_token=?, high_water=? WHERE job=? AND scope=?",
         (
             run.token,
             run.token,
-            session.id,
             micros(run.scheduled_for) if opens else cursor["high_water"],
             run.job,
             run.scope,
@@ -118,9 +116,7 @@ def finish(db: Transaction, one: Finish, now: datetime) -> Accepted | Stale:
         repeated = any(_is_same_end(before, one.end) for before in attempts_of(db, *key))
         return Accepted() if repeated else Stale()
     _write_end(db, one, now)
-    db.execute(
-        "UPDATE cursor SET active_token=NULL, active_session=NULL WHERE job=? AND scope=?", key[:2]
-    )
+    db.execute("UPDATE cursor SET active_token=NULL WHERE job=? AND scope=?", key[:2])
     if one.retry_at is not None:
         give_up_retry(db, held, "superseded by another run's retry")
         db.execute(

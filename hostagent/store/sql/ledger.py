@@ -17,6 +17,9 @@ Read = Callable[..., list[Any]]
 
 _ACTIVE = "r.job=c.job AND r.scope=c.scope AND r.token=c.active_token AND r.attempt>0 "
 _ACTIVE += "AND r.outcome IS NULL"
+HELD = "outcome IS NULL AND attempt>0"
+"""A claim is active as long as its run is open: one transaction begins both, and one ends both."""
+
 _WAITING = "r.job=c.job AND r.scope=c.scope AND r.token=c.retry_token AND r.attempt>0"
 _AT_ONCE = 400
 """How many names one statement asks for."""
@@ -72,9 +75,7 @@ def _cursors(read: Read, chosen: str, values: list[str]) -> list[Cursor]:
 
 def held(read: Read, session_id: str) -> list[Run]:
     """The runs whose active claims hang on a session."""
-    found = read(
-        f"SELECT r.* FROM cursor c JOIN run r ON {_ACTIVE} WHERE c.active_session=?", session_id
-    )
+    found = read(f"{SELECT_RUN} WHERE session=? AND {HELD}", session_id)
     return sorted(map(run_of, found), key=lambda run: (run.job, run.scope))
 
 

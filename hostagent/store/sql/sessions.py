@@ -11,17 +11,17 @@ from datetime import datetime, timedelta
 
 from hostagent.store.port import Over, Presence, Profile, Renewed, Session
 from hostagent.store.sql.database import Row, Transaction
+from hostagent.store.sql.ledger import HELD
 from hostagent.store.sql.rows import instant, interval, interval_us, micros
 
 _OPEN = "SELECT * FROM session WHERE id=? AND host=? AND boot_id=? AND state=0"
 _LIVE = "SELECT * FROM session WHERE id=? AND state=0"
 PRESENT = (
-    "SELECT s.*, coalesce(c.claims, 0) AS claims FROM session s LEFT JOIN "
-    "(SELECT active_session, count(*) AS claims FROM cursor "
-    "WHERE active_session IS NOT NULL GROUP BY active_session) c "
-    "ON c.active_session=s.id WHERE s.state=0 OR c.claims>0"
+    "SELECT s.*, coalesce(h.claims, 0) AS claims FROM session s LEFT JOIN "
+    f"(SELECT session, count(*) AS claims FROM run WHERE {HELD} GROUP BY session) h "
+    "ON h.session=s.id WHERE s.state=0 OR h.claims>0"
 )
-"""Rows for ``presence_of``."""
+"""Rows for ``presence_of``. Open runs are few, and indexed; cursors are many."""
 
 
 def open_session(

@@ -167,9 +167,9 @@ MUTANTS = [
     ),
     Mutant(
         "an ended run hangs on its session",
-        claims,
-        '"UPDATE cursor SET active_token=NULL, active_session=NULL WHERE',
-        '"UPDATE cursor SET active_token=NULL WHERE',
+        ledger,
+        'HELD = "outcome IS NULL AND',
+        'HELD = "TRUE OR outcome IS NULL AND',
     ),
     Mutant(
         "a host closes the schedules of the others",

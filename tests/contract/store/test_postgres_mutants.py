@@ -79,8 +79,8 @@ MUTANTS: dict[str, tuple[str, str, Callable[..., None], tuple[Any, ...]]] = {
         (1,),
     ),
     "a claim hangs on nobody": (
-        "active_session=?",
-        "active_session=left(?, 0)",
+        "?, boot_id",
+        "left(?, 0), boot_id",
         test_sessions.test_claims_of_a_revoked_session_end_by_their_tokens,
         (),
     ),

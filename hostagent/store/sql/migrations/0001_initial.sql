@@ -19,7 +19,7 @@ CREATE TABLE job_spec (
 CREATE TABLE cursor (
   job text NOT NULL, scope text NOT NULL, spec_hash text NOT NULL,
   high_water bigint NOT NULL, token bigint NOT NULL DEFAULT 0,
-  active_token bigint, active_session text,  -- the ledger row that holds the claim, and whose
+  active_token bigint,  -- of the ledger row that holds the claim
   retry_token bigint, retry_at bigint,  -- the attempt that is to be followed, and when
   retired smallint NOT NULL DEFAULT 0,  -- 1: the job is gone; token and mark are for its return
   successor text,  -- the name under which a renamed job goes on
@@ -40,6 +40,7 @@ CREATE TABLE run (
 CREATE INDEX run_by_time ON run (scheduled_for, outcome, kind);
 CREATE INDEX run_by_job ON run (job, scheduled_for);
 CREATE INDEX run_by_token ON run (job, scope, token);
+CREATE INDEX run_open ON run (session) WHERE outcome IS NULL;
 CREATE TABLE pause (
   target text NOT NULL, name text NOT NULL, reason text NOT NULL, by_whom text NOT NULL,
   since bigint NOT NULL, until bigint, PRIMARY KEY (target, name)
