@@ -44,7 +44,7 @@ class Again:
         return end, None
 
     async def _facts(self, entry: Entry, run: Run, end: End) -> retry.Facts:
-        store, is_leased = self._world.store, self._world.cluster.leases(entry)
+        store, is_leased = self._world.store_of(entry), self._world.cluster.leases(entry)
         before: Sequence[Run] = ()
         if is_leased and run.attempt > 1:
             attempts = await store.call(store.it.run, run.run_id)
@@ -67,7 +67,7 @@ class Again:
         name = entry.job.pool
         if name is None or not entry.job.retries:
             return None
-        since, store = self._world.clock.now() - HOUR, self._world.store
+        since, store = self._world.clock.now() - HOUR, self._world.store_of(entry)
         rows = await store.call(store.it.runs, RunFilter(since=since))
         mine = [row for row in rows if row.job in entry.pool_mates and row.attempt]
         return retry.PoolHour(name, len(mine), sum(row.attempt > 1 for row in mine))
@@ -76,13 +76,13 @@ class Again:
         """After a crash: whether the job is taken out now, with what is to be known of it."""
         if not is_crash(end.outcome, end.result):
             return False
-        store, now = self._world.store, self._world.clock.now()
+        store, now = self._world.store_of(entry), self._world.clock.now()
         where = RunFilter(
             job=run.job, scope=run.scope, limit=LOOKED_AT * entry.job.quarantine_after
         )
         this = ended_run(run, replace(end, ended_at=end.ended_at or now))
         before = [row for row in await store.call(store.it.runs, where) if row.token != run.token]
-        facts = quarantine.Facts(entry.job, (this, *before), await self._reinstated_at(run))
+        facts = quarantine.Facts(entry.job, (this, *before), await self._reinstated_at(entry, run))
         verdict = quarantine.decide(facts)
         if verdict is None:
             return False
@@ -119,9 +119,9 @@ class Again:
             return error.message
         return "\n".join(lines)
 
-    async def _reinstated_at(self, run: Run) -> datetime | None:
+    async def _reinstated_at(self, entry: Entry, run: Run) -> datetime | None:
         """When a person last put it back: what crashed before is forgiven."""
-        store = self._world.store
+        store = self._world.store_of(entry)
         name = reinstated(run.job, run.scope)
         for event in reversed(await store.call(store.it.audit_log)):
             if (event.action, event.target) == (REINSTATE, name):

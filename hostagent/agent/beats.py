@@ -13,12 +13,13 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 
+from hostagent.agent.copies import Copies
 from hostagent.agent.daemon import Daemon
-from hostagent.agent.offload import Offloaded
+from hostagent.agent.shared import Line
 from hostagent.errors import HostagentError, SystemdError
 from hostagent.policy import lease, skew
 from hostagent.policy.lease import Lapsed, Seen, Watch
-from hostagent.store.port import Over, Presence, Profile, Renewed, Session, Store
+from hostagent.store.port import Over, Presence, Profile, Renewed, Session
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +33,13 @@ AGAIN_S = 1.0
 class Beats:
     """One agent's. ``store`` is a connection of its own: nothing waits before a beat.
 
-    ``profile`` is what this agent tells of itself now; ``renew`` opens another session.
+    ``profile`` is what this agent tells of itself now; ``renew`` opens a session.
     """
 
     def __init__(
         self,
         daemon: Daemon,
-        store: Offloaded[Store],
+        store: Line,
         ttl: timedelta,
         profile: Callable[[], Profile],
         renew: Callable[[], Session],
@@ -52,26 +53,32 @@ class Beats:
         self._watch = Watch()
         self._samples: tuple[skew.Sample, ...] = ()
         self._generation: int | None = None
-        self._is_reached = True
+        self._is_reached: bool | None = None
+        self._copies = Copies(daemon)
+        file = self._world.paths.session
+        self._before = file.read_text().strip() if file.exists() else None
 
     async def first(self) -> None:
-        """The beat before anything is decided: from here on this host may act."""
-        await self._beat()
+        """The beat before anything is decided: from here on this host may act, if it succeeds."""
+        await self._try()
 
     async def run(self) -> None:
         """Beat until cancelled."""
         while True:
-            pause_s = AGAIN_S
-            try:
-                pause_s = await self._beat()
-            except HostagentError as error:
-                self._say_unreached(error.message)
-            except TimeoutError:
-                self._say_unreached(f"no answer within {lease.BEAT_ABORT.total_seconds():g} s")
-            except Exception:
-                log.exception("this is a bug in hostagent; the agent goes on")
-            await self.check()
+            pause_s = await self._try()
             await asyncio.sleep(pause_s)
+
+    async def _try(self) -> float:
+        """A beat, or a try; how many seconds until the next."""
+        pause_s = AGAIN_S
+        try:
+            pause_s = await self._beat()
+        except HostagentError as error:
+            self._say_unreached(error.message)
+        except Exception:
+            log.exception("this is a bug in hostagent; the agent goes on")
+        await self.check()
+        return pause_s
 
     async def stop(self) -> None:
         """The last beat: a session with claims is parked, one without is over at once.
@@ -80,6 +87,8 @@ class Beats:
         nothing is parked.
         """
         cluster, store = self._world.cluster, self._store
+        if cluster.session is None or self._world.is_cut_off:
+            return  # what it holds is not known, or cannot be told: the fence stands as it is
         is_stopping = await self._is_going_down()
         if is_stopping:
             await self._daemon.see_off(LAST_RUNS_S)
@@ -115,9 +124,9 @@ class Beats:
         """One beat and what follows from its answer; how many seconds until the next."""
         await self.check()
         clock, cluster, store = self._world.clock, self._world.cluster, self._store
+        session = cluster.session or await self._open()
         sent_s, sent_at = clock.boottime_s(), clock.now()
-        work = store.call(store.it.beat, cluster.session, ttl=self._ttl, profile=self._profile())
-        answer = await asyncio.wait_for(work, lease.BEAT_ABORT.total_seconds())
+        answer = await store.call(store.it.beat, session, ttl=self._ttl, profile=self._profile())
         if isinstance(answer, Over):
             await self._begin_anew()
             return 0
@@ -130,14 +139,22 @@ class Beats:
         await self._world.fence.move(deadline_s, is_needed=self._daemon.holds_leases())
         cluster.deadline_s = deadline_s
         again_s = await self._observe()
-        await self._daemon.reconcile(await store.call(store.it.held, cluster.session.id))
+        await self._daemon.reconcile(await store.call(store.it.held, session.id))
         is_back = was_barred and self._daemon.starts.barred() is None
         if is_back or answer.generation != self._generation:
             self._generation = answer.generation
             await self._daemon.refresh(everything=is_back)
         else:
             await self._daemon.look_elsewhere()
+        self._copies.look()
         return again_s
+
+    async def _open(self) -> Session:
+        """Go on with the session of the agent before us, or begin one."""
+        session = self._world.cluster.session = await self._store.call(self._renew)
+        if self._before not in {None, session.id}:
+            await self._world.fence.fall()  # what still runs is the claim of a session that is over
+        return session
 
     async def _begin_anew(self) -> None:
         """Others ended this session: its claims are theirs, and nothing of it may go on here."""
@@ -180,13 +197,20 @@ class Beats:
         cluster.skew = verdict
 
     def _say_unreached(self, why: str) -> None:
-        if self._is_reached:
+        self._world.cluster.is_reached = False
+        if self._world.shared is not None:
+            self._world.shared.give_up()
+        if self._is_reached is not False:
             log.warning("this host's lease is not renewed: %s; runs of the cluster wait", why)
-        self._is_reached = False
+            self._is_reached = False
+            self._daemon.on_change()
 
     def _say_reached(self) -> None:
-        if not self._is_reached:
+        self._world.cluster.is_reached = True
+        if self._is_reached is False:
             log.warning("this host's lease is renewed again")
+            self._is_reached = True
+            self._daemon.on_change()
         self._is_reached = True
 
 

@@ -7,12 +7,12 @@ what runs. It is rebuilt from them at every start and reload.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from hostagent.compile.names import service_name
-from hostagent.model import Form, Job, Manifest, Run, Schedule, Unit
+from hostagent.model import Form, Job, Manifest, Run, RunOn, Schedule, Unit
 from hostagent.policy.due import was_missed
 from hostagent.store.port import Cursor, Pause, PauseTarget, Quarantine
 
@@ -30,7 +30,8 @@ class Entry:
     ``retry`` is the attempt that the next one follows from ``retry_at`` on. ``quarantined`` is why
     the job was taken out. ``waits_elsewhere``: it waits for a run on another host, whose end
     nobody tells us. ``lost``: why PID 1 stops the active run (its lease, the shutdown).
-    ``pool_mates`` are the jobs of its pool.
+    ``pool_mates`` are the jobs of its pool. ``is_leased``: it is the cluster's, kept in the store
+    that hosts share; its claims hold only by a live lease.
     """
 
     job: Job
@@ -52,6 +53,7 @@ class Entry:
     quarantined: str | None = None
     waits_elsewhere: bool = False
     lost: str | None = None
+    is_leased: bool = False
     pool_mates: frozenset[str] = frozenset()
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -60,9 +62,10 @@ class Entry:
         """The scope this entry answers for."""
         return self.unit.scope
 
-    def deploy(self, job: Job, unit: Unit) -> None:
+    def deploy(self, job: Job, unit: Unit, *, is_leased: bool) -> None:
         """Take over what the manifest says."""
         self.job, self.unit, self.schedule_hash = job, unit, job.schedule.hash
+        self.is_leased = is_leased
 
     def stands_at(self, cursor: Cursor) -> bool:
         """Whether the cursor says what is known of it."""
@@ -84,63 +87,111 @@ class Entry:
         self.catching_up = self.active is not None and was_missed(self.job, self.active)
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a ledger said when it was read."""
+
+    cursors: Sequence[Cursor] = ()
+    pauses: Sequence[Pause] = ()
+    quarantines: Sequence[Quarantine] = ()
+
+
 class Book:
-    """The entries, found by service, timer or (job, scope)."""
+    """The entries, found by service, timer or (job, scope).
+
+    ``own`` is what this host's own ledger says, ``shared`` the store that hosts share (None: it
+    could not be read, or not yet). ``is_shared``: there is one.
+    """
 
     def __init__(
         self,
         manifest: Manifest | None,
-        cursors: Iterable[Cursor],
         host: str,
+        own: View = View(),
+        shared: View | None = None,
         before: Book | None = None,
+        *,
+        is_shared: bool = False,
     ) -> None:
         """The book of ``manifest``. Entries of ``before`` live on, with what waits for them."""
         self.manifest = manifest
         self.host = host
-        self.pauses: list[Pause] = []
+        self.own = own
+        self.shared: View = shared or (before.shared if before else View())
         self._by_service: dict[str, Entry] = {}
         self._by_name: dict[tuple[str, str], Entry] = {}
-        stands = {(cursor.job, cursor.scope): cursor for cursor in cursors}
         jobs = {job.name: job for job in manifest.jobs} if manifest else {}
         self._pools: dict[str, frozenset[str]] = {}
         for job in jobs.values():
             if job.pool is not None:
                 self._pools[job.pool] = self._pools.get(job.pool, frozenset()) | {job.name}
+        stands = {False: _by_name(own), True: _by_name(shared) if shared else None}
         for unit in manifest.units if manifest else ():
-            self._add(jobs[unit.job], unit, stands.pop((unit.job, unit.scope), None), before)
-        for cursor in stands.values():
-            if cursor.active is not None and cursor.active.host == host:
-                self._add_removed(cursor, cursor.active, before)
+            job = jobs[unit.job]
+            entry = self._add(job, unit, before, is_leased=is_shared and job.run_on is RunOn.ONE)
+            if (known := stands[entry.is_leased]) is not None:
+                entry.stand(known.get((unit.job, unit.scope)), host)
+        for is_leased, known in stands.items():
+            for cursor in (known or {}).values():
+                if cursor.active is not None and cursor.active.host == host:
+                    self._add_removed(cursor, cursor.active, before, is_leased=is_leased)
+        self._take_out()
 
-    def _add(self, job: Job, unit: Unit, cursor: Cursor | None, before: Book | None) -> None:
+    def _add(self, job: Job, unit: Unit, before: Book | None, *, is_leased: bool) -> Entry:
         entry = before.exactly(unit.job, unit.scope) if before else None
-        if entry is None:
+        if entry is None or entry.is_leased != is_leased:
             entry = Entry(job, unit, job.schedule.hash)
-        entry.deploy(job, unit)
+        entry.deploy(job, unit, is_leased=is_leased)
         entry.pool_mates = self._pools.get(job.pool, frozenset()) if job.pool else frozenset()
-        entry.stand(cursor, self.host)
         self._by_service[unit.service] = entry
         self._by_name[unit.job, unit.scope] = entry
+        return entry
 
-    def _add_removed(self, cursor: Cursor, run: Run, before: Book | None) -> None:
+    def _add_removed(
+        self, cursor: Cursor, run: Run, before: Book | None, *, is_leased: bool
+    ) -> None:
         """A job that apply removed, whose last run goes on: its end must be seen."""
+        if self.exactly(cursor.job, cursor.scope) is not None:
+            return
         known = before.exactly(cursor.job, cursor.scope) if before else None
         if known is not None:
-            self._add(known.job, known.unit, cursor, before)
+            job, unit = known.job, known.unit
         else:
             fan_out = bool(run.scope) and run.scope != run.host
             service = service_name(run.job, run.scope, fan_out=fan_out)
             job = Job(run.job, (), Schedule(Form.ON_BOOT, "removed"), timedelta(0))
-            self._add(job, Unit(run.job, run.scope, service, None), cursor, before)
+            unit = Unit(run.job, run.scope, service, None)
+        self._add(job, unit, before, is_leased=is_leased).stand(cursor, self.host)
 
-    def take_out(self, quarantines: Iterable[Quarantine]) -> None:
+    def read_own(self, view: View) -> None:
+        """Take over what people ordered, as this host's own ledger says it now."""
+        self.own = view
+        self._take_out()
+
+    def read_shared(self, view: View) -> None:
+        """Take over what people ordered, as the shared store says it now."""
+        self.shared = view
+        self._take_out()
+
+    def _take_out(self) -> None:
         """Know which jobs are out."""
-        out = {(one.job, one.scope): one.reason for one in quarantines}
+        out = {
+            is_leased: {(one.job, one.scope): one.reason for one in view.quarantines}
+            for is_leased, view in ((False, self.own), (True, self.shared))
+        }
         for name, entry in self._by_name.items():
-            entry.quarantined = out.get(name)
+            entry.quarantined = out[entry.is_leased].get(name)
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._by_service.values())
+
+    def leased(self) -> list[Entry]:
+        """The cluster's."""
+        return [entry for entry in self if entry.is_leased]
+
+    def own_jobs(self) -> list[Entry]:
+        """Those that this host's own ledger keeps."""
+        return [entry for entry in self if not entry.is_leased]
 
     def __len__(self) -> int:
         return len(self._by_service)
@@ -173,10 +224,24 @@ class Book:
             PauseTarget.HOST: host,
             PauseTarget.CLUSTER: "",
         }
+        pauses = self._pauses_for(entry)
         for target, name in names.items():
-            for pause in self.pauses:
+            for pause in pauses:
                 if (pause.target, pause.name) != (target, name):
                     continue
                 if pause.until is None or pause.until > now:
                     return pause
         return None
+
+    def _pauses_for(self, entry: Entry) -> list[Pause]:
+        """Those of its own ledger; a host's hold what the cluster runs there, too, and the
+        cluster's hold all.
+        """
+        own, shared = self.own.pauses, self.shared.pauses
+        if entry.is_leased:
+            return [*shared, *(p for p in own if p.target is PauseTarget.HOST)]
+        return [*own, *(p for p in shared if p.target is PauseTarget.CLUSTER)]
+
+
+def _by_name(view: View) -> dict[tuple[str, str], Cursor]:
+    return {(cursor.job, cursor.scope): cursor for cursor in view.cursors}

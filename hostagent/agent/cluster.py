@@ -1,7 +1,7 @@
 """What this agent knows of the cluster: its session, until when it may act on it, who else is here.
 
 Written by the beat (``beats.py``), read by everything else. Where the store is one host's own,
-nothing of it ever changes, and the session has no deadline.
+nothing of it ever changes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hostagent.agent.book import Entry
-from hostagent.model import RunOn
 from hostagent.policy.place import Host
 from hostagent.policy.skew import Sample, Verdict
 from hostagent.store.port import Presence, Session
@@ -20,13 +19,15 @@ from hostagent.store.port import Presence, Session
 class Cluster:
     """``deadline_s`` is on CLOCK_BOOTTIME; None: there is none (yet, in a shared store).
 
-    ``ttl`` is None where the store is not shared. ``others`` are the live sessions of other
+    ``ttl`` is None where the store is not shared. ``session`` is that of the shared store, None
+    until it was reached once; ``is_reached``: the last beat had an answer, and so had every call
+    since. ``others`` are the live sessions of other
     hosts, ``offset`` is how far this host's clock is from the store's, ``skew`` the verdict on
     it, ``labels`` are this host's own.
     """
 
     host: str
-    session: Session
+    session: Session | None = None
     ttl: timedelta | None = None
     labels: tuple[str, ...] = ()
     deadline_s: float | None = None
@@ -34,6 +35,7 @@ class Cluster:
     skew: Verdict | None = None
     offset: Sample | None = None
     is_draining: bool = False
+    is_reached: bool = False
 
     @property
     def is_shared(self) -> bool:
@@ -42,7 +44,7 @@ class Cluster:
 
     def leases(self, entry: Entry) -> bool:
         """Whether the entry's claims are the cluster's, so that they hold only by a live lease."""
-        return self.is_shared and entry.job.run_on is RunOn.ONE
+        return entry.is_leased
 
     def may_act(self, boottime_s: float) -> bool:
         """Whether claims of this session may be acted on now."""

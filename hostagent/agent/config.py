@@ -89,6 +89,16 @@ def load(paths: Paths) -> AgentConfig:
     )
 
 
+def stores(paths: Paths, settings: AgentConfig) -> tuple[str, str | None]:
+    """The URL of this host's own ledger, and that of the store that it shares with others.
+
+    A SQLite store is one host's; beside any other one, the host keeps a ledger of its own.
+    """
+    if settings.store.startswith("sqlite:"):
+        return settings.store, None
+    return paths.store_url, settings.store
+
+
 def _wrong(key: str, value: Any) -> Iterator[tuple[str, str | None]]:
     """What is wrong with a key or its value, each with a hint."""
     if key not in KEYS:

@@ -9,22 +9,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from hostagent.agent.again import Again
-from hostagent.agent.book import Book, Entry
+from hostagent.agent.book import Book, Entry, View
 from hostagent.agent.endings import Endings
 from hostagent.agent.leases import Leases
+from hostagent.agent.offload import Offloaded
 from hostagent.agent.starts import Starts, Verdict
 from hostagent.agent.wakes import Wakes
 from hostagent.agent.world import World
-from hostagent.errors import HostagentError
+from hostagent.errors import HostagentError, StoreUnavailable
 from hostagent.host.clock import Fired, WallTimer
 from hostagent.model import Kind, Manifest, Outcome, Run, run_id
 from hostagent.policy.outcome import Ended
-from hostagent.store.port import registrations
+from hostagent.store.port import Registration, Store, registrations
 from hostagent.systemd.port import Systemd
 
 log = logging.getLogger(__name__)
@@ -61,11 +62,12 @@ class Daemon:
         self._has_read = False
         self._hints: int | None = None
         self._reloading = asyncio.Lock()
+        self._is_unread = False
         self.wakes = Wakes(timer)
         again = Again(world)
         self.endings = Endings(world, again)
         self._leases = Leases(world, again)
-        self.book = Book(None, (), world.host)
+        self.book = Book(None, world.host)
         self.starts = Starts(world, self.book, self.wakes, self.endings)
         self.on_change: Callable[[], None] = lambda: None
         self.on_step: Callable[[], Awaitable[None]] | None = None
@@ -89,7 +91,7 @@ class Daemon:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def reload(self) -> None:
-        """Rebuild the book from manifest and store, then look at every entry.
+        """Rebuild the book from manifest and ledgers, then look at every entry.
 
         What refuses now is raised, and tried again in some seconds: nobody else would.
         """
@@ -110,25 +112,46 @@ class Daemon:
                 self.world.cluster.labels = manifest.labels
                 await self._register_unknown(manifest)
             await self._rebuild(manifest)
-            for entry in self.book:
-                await self.look(entry)
+            await self.look_all(self.book)
         self.on_change()
 
     async def _rebuild(self, manifest: Manifest | None) -> None:
-        """Nothing is decided about any entry while its ground is exchanged."""
-        store = self.world.store
+        """Nothing is decided about any entry while its ground is exchanged.
+
+        The shared store is asked first: while it hangs, the host's own jobs go on.
+        """
         async with contextlib.AsyncExitStack() as stack:
-            for entry in self.book:
+            for entry in self.book.leased():
                 await stack.enter_async_context(entry.lock)
-            cursors = await store.call(store.it.cursors)
-            pauses = await store.call(store.it.pauses)
-            quarantines = await store.call(store.it.quarantines)
+            shared = await self._read_shared()
+            self._is_unread = shared is None
+            for entry in self.book.own_jobs():
+                await stack.enter_async_context(entry.lock)
+            own = await self._view(self.world.own)
             self.wakes.clear()
-            self.book = Book(manifest, cursors, self.world.host, self.book)
-            self.book.pauses = pauses
-            self.book.take_out(quarantines)
+            is_shared = self.world.shared is not None
+            self.book = Book(manifest, self.world.host, own, shared, self.book, is_shared=is_shared)
             self.starts = Starts(self.world, self.book, self.wakes, self.endings)
-            self._has_read = True
+            self._has_read = self._has_read or shared is not None
+
+    async def _view(self, store: Offloaded[Store]) -> View:
+        return View(
+            await store.call(store.it.cursors),
+            await store.call(store.it.pauses),
+            await store.call(store.it.quarantines),
+        )
+
+    async def _read_shared(self) -> View | None:
+        """What the shared store says; None where it is not reached."""
+        if self.world.shared is None:
+            return View()
+        with contextlib.suppress(StoreUnavailable):
+            return await self._view(self.world.shared)
+        return None
+
+    async def look_all(self, entries: Iterable[Entry]) -> None:
+        """Look at each, at once: none waits for a store that is another's."""
+        await asyncio.gather(*map(self.look, entries))
 
     async def look(self, entry: Entry) -> None:
         """See whether the entry's run has ended, and decide about what it owes.
@@ -139,7 +162,9 @@ class Daemon:
             async with entry.lock:
                 await self._look(entry)
         except HostagentError as error:
-            log.error("%s: %s", entry.unit.service, error.message)  # noqa: TRY400 -- for people
+            is_known = entry.is_leased and self.world.is_cut_off  # and was said once
+            level = logging.DEBUG if is_known else logging.ERROR
+            log.log(level, "%s: %s", entry.unit.service, error.message)
             self.look_later(entry)
 
     def look_later(self, entry: Entry) -> None:
@@ -177,19 +202,30 @@ class Daemon:
 
     async def refresh(self, *, everything: bool = False) -> None:
         """Others changed something: read where all stand, and look at what moved (or at all)."""
-        store = self.world.store
-        cursors = await store.call(store.it.cursors)
-        self.book.pauses = await store.call(store.it.pauses)
-        self.book.take_out(await store.call(store.it.quarantines))
+        if self._is_unread:
+            await self.reload()
+            return
+        if (view := await self._read_shared()) is None:
+            return
+        self.book.read_shared(view)
         moved = []
-        for cursor in cursors:
+        for cursor in view.cursors:
             entry = self.book.exactly(cursor.job, cursor.scope)
-            if entry is None or entry.lock.locked():
+            if entry is None or not entry.is_leased or entry.lock.locked():
                 continue  # who holds it reads for itself
             if everything or not entry.stands_at(cursor):
                 entry.stand(cursor, self.world.host)
                 moved.append(entry)
-        await asyncio.gather(*map(self.look, moved))
+        await self.look_all(moved)
+
+    async def read_shared(self) -> None:
+        """A person changed something in the shared store."""
+        if (view := await self._read_shared()) is not None:
+            self.book.read_shared(view)
+
+    async def read_own(self) -> None:
+        """A person changed something in this host's own ledger."""
+        self.book.read_own(await self._view(self.world.own))
 
     async def look_elsewhere(self) -> None:
         """Nobody tells us when a run on another host ends."""
@@ -197,16 +233,18 @@ class Daemon:
 
     async def reconcile(self, held: Sequence[Run]) -> None:
         """A reply may have been lost: what the store says that we hold, and what we think."""
-        cluster = self.world.cluster
+        session = self.world.cluster.session and self.world.cluster.session.id
         theirs = {(run.job, run.scope): run.token for run in held}
         ours = {
             (e.job.name, e.scope): e.active.token
             for e in self.book
-            if e.active is not None and e.active.session == cluster.session.id
+            if e.active is not None and e.is_leased and e.active.session == session
         }
         for name in theirs.keys() | ours.keys():
             entry = self.book.exactly(*name)
-            if entry is None or entry.lock.locked() or theirs.get(name) == ours.get(name):
+            if entry is None or not entry.is_leased or entry.lock.locked():
+                continue
+            if theirs.get(name) == ours.get(name):
                 continue
             log.warning("%s: settling what is claimed by reading it", entry.unit.service)
             async with entry.lock:
@@ -266,10 +304,18 @@ class Daemon:
 
     async def _register_unknown(self, manifest: Manifest) -> None:
         """Jobs that apply deployed where no store was at hand (an image): due from now on."""
-        store = self.world.store
-        known = {(record.job, record.host) for record in await store.call(store.it.specs)}
         here = registrations(manifest, manifest.jobs)
-        new = [one for one in here if (one.job, one.host) not in known]
+        shared = self.world.shared
+        if shared is None:
+            await self._register(self.world.own, here)
+            return
+        await self._register(self.world.own, [one for one in here if one.host])
+        with contextlib.suppress(StoreUnavailable):
+            await self._register(shared, [one for one in here if not one.host])
+
+    async def _register(self, store: Offloaded[Store], jobs: Sequence[Registration]) -> None:
+        known = {(record.job, record.host) for record in await store.call(store.it.specs)}
+        new = [one for one in jobs if (one.job, one.host) not in known]
         if new:
             now = self.world.clock.now()
             await store.call(
@@ -299,14 +345,17 @@ class Daemon:
             await self.on_step()
         due = list(self.book) if fired is Fired.CLOCK_CHANGED else []
         due += self.wakes.due(self.world.clock.now())
-        await asyncio.gather(*map(self.look, due))
+        await self.look_all(due)
         await self._prune()
         self.on_change()
 
     async def _prune(self) -> None:
-        """Once a day, when something wakes us anyway, drop what the ledger need not keep."""
-        now, store = self.world.clock.now(), self.world.store
+        """Once a day, when something wakes us anyway, drop what the ledgers need not keep."""
+        now, own, shared = self.world.clock.now(), self.world.own, self.world.shared
         if self._pruned_at is None or abs(now - self._pruned_at) > EVERY_DAY:
             self._pruned_at = now
-            until = await store.call(store.it.now) if self.world.cluster.is_shared else now
-            await store.call(store.it.prune, until - self.world.retention)
+            await own.call(own.it.prune, now - self.world.retention)
+            if shared is not None:
+                with contextlib.suppress(StoreUnavailable):  # other hosts do it, too
+                    until = await shared.call(shared.it.now)
+                    await shared.call(shared.it.prune, until - self.world.retention)

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from hostagent.agent import handover
 from hostagent.agent.again import Again, ended_run
@@ -23,9 +24,6 @@ from hostagent.model import End, Outcome, Run
 from hostagent.policy.outcome import Ended, end_of
 from hostagent.store.port import Accepted, Finish, Stale
 from hostagent.systemd.port import ServiceState
-
-TOLD = {"success", "host-lost", "lease-lost"}
-"""Results that say all of it, however the lease stands by now."""
 
 MAX_STARTS = 3
 """How often a prepared claim is started, without the agent being asked, before it has failed."""
@@ -45,7 +43,9 @@ class Endings:
         self._again = again
         self._starts: dict[tuple[str, str, int], int] = {}
         self._asked_s: dict[tuple[str, str, int], float] = {}
-        self._finishes = Batch(self._finish_all)
+        self._finishes = {
+            is_leased: Batch(partial(self._finish_all, is_leased)) for is_leased in (False, True)
+        }
         self._waiters: dict[str, list[asyncio.Future[str]]] = {}
 
     async def look(self, entry: Entry) -> Ended | None:
@@ -95,7 +95,7 @@ class Endings:
         self._starts[key] = self._starts.get(key, 0) + 1
         if self._starts[key] > MAX_STARTS:
             return Ended("start-refused", ended_at=self._world.clock.now())
-        store, systemd = self._world.store, self._world.systemd
+        store, systemd = self._world.store_of(entry), self._world.systemd
         if run.invocation_id:
             at = self._world.clock.now()
             await store.call(store.it.attach, run.job, run.scope, run.token, "", at)
@@ -132,7 +132,8 @@ class Endings:
             report_problem=problem,
         )
         end, retry_at = await self._again.after(entry, run, end)
-        answer = await self._finishes.ask(Finish(run.job, run.scope, run.token, end, retry_at))
+        finish = Finish(run.job, run.scope, run.token, end, retry_at)
+        answer = await self._finishes[entry.is_leased].ask(finish)
         if not isinstance(answer, Accepted):
             end = replace(end, outcome=Outcome.FAILED, reason="its token was stale: not recorded")
             retry_at = None
@@ -159,10 +160,13 @@ class Endings:
     def _is_of_this_session(self, entry: Entry, run: Run) -> bool:
         """Whether our beats keep its claim; where claims are not leased, they need none."""
         cluster = self._world.cluster
-        return not cluster.leases(entry) or run.session == cluster.session.id
+        own = cluster.session and cluster.session.id
+        return not cluster.leases(entry) or run.session == own
 
-    async def _finish_all(self, finishes: Sequence[Finish]) -> list[Accepted | Stale]:
-        store = self._world.store
+    async def _finish_all(
+        self, is_leased: bool, finishes: Sequence[Finish]
+    ) -> list[Accepted | Stale]:
+        store = self._world.ledger(is_leased=is_leased)
         return await store.call(store.it.finish, finishes)
 
     def tell(self, run_id: str, outcome: Outcome) -> None:

@@ -27,7 +27,8 @@ class Admission(TypedDict):
 class Status(TypedDict):
     """What an agent says of itself. ``next_at`` is empty when nothing is due ever again.
 
-    ``barred`` is why it may start nothing of the cluster's just now, else empty.
+    ``barred`` is why it may start nothing of the cluster's just now, else empty. ``store_reached``
+    is false while the store that hosts share is away.
     """
 
     version: str
@@ -39,6 +40,7 @@ class Status(TypedDict):
     next_job: str
     next_at: str
     barred: str
+    store_reached: bool
 
 
 class NotPermitted(TypedVarlinkErrorReply, interface=NAME):

@@ -37,7 +37,7 @@ class Leases:
 
     async def settle(self, entry: Entry) -> None:
         """Settle a doubt by reading where the entry stands; a run that is not ours is stopped."""
-        store, before = self._world.store, entry.active
+        store, before = self._world.store_of(entry), entry.active
         for cursor in await store.call(store.it.cursors, [(entry.job.name, entry.scope)]):
             entry.stand(cursor, self._world.host)
         if before is not None and entry.active is None:
@@ -47,7 +47,7 @@ class Leases:
 
     async def take_over(self, entry: Entry, run: Run, reason: str) -> None:
         """End a run whose host was lost; the next attempt may start at once, anywhere."""
-        store = self._world.store
+        store = self._world.store_of(entry)
         end = end_of(Ended("lease-lost", detail=reason))
         end, retry_at = await self._again.after(entry, run, end)
         finish = Finish(run.job, run.scope, run.token, end, retry_at)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import ParamSpec, TypeVar
 
 from hostagent import __version__
 from hostagent.agent.again import REINSTATE, reinstated
 from hostagent.agent.book import Entry
 from hostagent.agent.daemon import Daemon
 from hostagent.agent.interface import Admission, NotPermitted, NotPossible, Status
+from hostagent.agent.offload import Offloaded
 from hostagent.agent.permission import GROUP, may_ask_admission, may_change
 from hostagent.agent.starts import Verdict
-from hostagent.errors import HostagentError
+from hostagent.errors import HostagentError, StoreUnavailable
 from hostagent.host.peer import Peer
 from hostagent.model import Kind, Overlap, Run, rfc3339, run_id
 from hostagent.policy.words import when
-from hostagent.store.port import AuditEvent, Pause, PauseTarget
+from hostagent.store.port import AuditEvent, Pause, PauseTarget, Store
+
+R = TypeVar("R")
+P = ParamSpec("P")
 
 SLOW_S = 5.0
 """An answer that took longer may have come too late: whether the unit started is looked at."""
@@ -112,7 +117,7 @@ class AgentService:
                 raise NotPossible(reason=f"{error.message}; see: hostagent why {job}") from error
         if isinstance(answer, Verdict):
             raise NotPossible(reason=answer.reason)
-        await self._log(caller, "run", job, answer.run_id)
+        await self._log(caller, "run", job, answer.run_id, self._world.store_of(entry))
         return answer.run_id
 
     async def _run_beside(self, entry: Entry, active: Run, at: datetime) -> str:
@@ -128,7 +133,7 @@ class AgentService:
 
     async def _unused(self, entry: Entry, at: datetime) -> datetime:
         """The next microsecond that names no manual run yet, neither claimed nor queued."""
-        store = self._world.store
+        store = self._world.store_of(entry)
         while at in entry.queued or len(await store.call(store.it.run, _manual_id(entry, at))):
             at += timedelta(microseconds=1)
         return at
@@ -139,11 +144,11 @@ class AgentService:
             queued = [run_id == _manual_id(entry, at) for at in entry.queued]
             if any(queued) or (entry.active is not None and entry.active.run_id == run_id):
                 return await self._daemon.endings.wait(run_id)
-        store = self._world.store
-        attempts = await store.call(store.it.run, run_id)
-        if not attempts or attempts[-1].outcome is None:
-            raise NotPossible(reason=f"there is no run {run_id}")
-        return str(attempts[-1].outcome)
+        for store in self._stores():
+            attempts = await store.call(store.it.run, run_id)
+            if attempts and attempts[-1].outcome is not None:
+                return str(attempts[-1].outcome)
+        raise NotPossible(reason=f"there is no run {run_id}")
 
     async def pause(
         self, caller: Peer, target: str, name: str, until: str | None, reason: str
@@ -152,7 +157,6 @@ class AgentService:
         self._may_change(caller)
         if target == PauseTarget.JOB and not any(e.job.name == name for e in self._daemon.book):
             raise NotPossible(reason=f'there is no job "{name}"')
-        store = self._world.store
         pause = Pause(
             _pause_target(target),
             name,
@@ -161,22 +165,67 @@ class AgentService:
             self._world.clock.now(),
             _instant(until) if until else None,
         )
-        await store.call(store.it.pause, pause)
-        self._daemon.book.pauses = await store.call(store.it.pauses)
+        for store in self._homes(pause.target, name):
+            await self._order(store, store.it.pause, pause)
         limit = f"until {when(pause.until)}" if pause.until else "until resumed"
         await self._log(caller, "pause", f"{target} {name}".strip(), f"{limit}: {reason}")
 
     async def resume(self, caller: Peer, target: str, name: str) -> bool:
         """Lift a pause. What fell due meanwhile was skipped; nothing starts because of this."""
         self._may_change(caller)
-        store = self._world.store
-        for entry in self._daemon.book:
-            async with entry.lock:
-                await self._daemon.starts.evaluate(entry)
-        was_paused = await store.call(store.it.resume, _pause_target(target), name)
-        self._daemon.book.pauses = await store.call(store.it.pauses)
+        await self._skip_what_fell_due()
+        paused = _pause_target(target)
+        was_paused = [
+            await self._order(store, store.it.resume, paused, name)
+            for store in self._homes(paused, name)
+        ]
         await self._log(caller, "resume", f"{target} {name}".strip(), "")
-        return was_paused
+        return any(was_paused)
+
+    async def _skip_what_fell_due(self) -> None:
+        """While the pause still holds. What cannot be settled now is, by the next look, run."""
+        for entry in [*self._daemon.book.own_jobs(), *self._daemon.book.leased()]:
+            try:
+                async with entry.lock:
+                    await self._daemon.starts.evaluate(entry)
+            except StoreUnavailable:
+                self._daemon.look_later(entry)
+
+    async def _order(
+        self, store: Offloaded[Store], change: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Have a ledger changed as a person says, and take it up at once."""
+        world = self._world
+        try:
+            changed = await store.call(change, *args, **kwargs)
+        except StoreUnavailable as error:
+            what = "" if store is world.own else "; jobs of this host alone obey already"
+            raise NotPossible(reason=f"{error.message}{what}; repeat it later") from error
+        if store is world.own:
+            await self._daemon.read_own()
+        else:
+            await self._daemon.read_shared()
+        return changed
+
+    def _homes(self, target: PauseTarget, name: str) -> list[Offloaded[Store]]:
+        """The ledgers that keep a pause: this host's own, so that its jobs obey without the store
+
+        that hosts share; that, for what concerns the cluster.
+        """
+        own, shared = self._world.own, self._world.shared
+        if shared is None or target is PauseTarget.HOST:
+            return [own]
+        if target is PauseTarget.LANE:
+            return [own, shared]
+        is_own = target is PauseTarget.JOB and any(
+            entry.job.name == name for entry in self._daemon.book.own_jobs()
+        )
+        return [own] if is_own else [shared]
+
+    def _stores(self) -> list[Offloaded[Store]]:
+        """The ledgers that can be asked now."""
+        own, shared = self._world.own, self._world.shared
+        return [own] if shared is None or self._world.is_cut_off else [own, shared]
 
     async def reload(self, caller: Peer) -> None:
         """Take up the manifest in force."""
@@ -194,7 +243,7 @@ class AgentService:
             )
         cluster.is_draining = drains
         await self._log(caller, "drain" if drains else "undrain", f"host {self._world.host}", "")
-        if not drains:
+        if not drains and not self._world.is_cut_off:
             await self._daemon.refresh()
         book = self._daemon.book
         return [e.active.run_id for e in book if e.active is not None and cluster.leases(e)]
@@ -202,12 +251,15 @@ class AgentService:
     async def reinstate(self, caller: Peer, job: str, scope: str) -> bool:
         """What fell due in quarantine stays quarantined; the next occurrence runs."""
         self._may_change(caller)
-        store = self._world.store
-        was_out = await store.call(store.it.reinstate, job, scope)
-        if was_out:
-            await self._log(caller, REINSTATE, reinstated(job, scope), "")
-            await self._daemon.refresh()
-        return was_out
+        entry = self._daemon.book.exactly(job, scope)
+        stores = [self._world.store_of(entry)] if entry else self._stores()
+        for store in stores:
+            if await self._order(store, store.it.reinstate, job, scope):
+                await self._log(caller, REINSTATE, reinstated(job, scope), "", store)
+                if entry is not None:
+                    await self._daemon.look(entry)
+                return True
+        return False
 
     async def status(self) -> Status:
         """What this agent sees."""
@@ -225,6 +277,7 @@ class AgentService:
             next_job=next_job,
             next_at=rfc3339(next_at) if next_at else "",
             barred=self._daemon.starts.barred() or "",
+            store_reached=not self._world.is_cut_off,
         )
 
     async def holds(self, job: str, scope: str, token: int) -> bool:
@@ -251,8 +304,15 @@ class AgentService:
             )
         return entry
 
-    async def _log(self, caller: Peer, action: str, target: str, detail: str) -> None:
-        now, store = self._world.clock.now(), self._world.store
+    async def _log(
+        self,
+        caller: Peer,
+        action: str,
+        target: str,
+        detail: str,
+        store: Offloaded[Store] | None = None,
+    ) -> None:
+        now, store = self._world.clock.now(), store or self._world.own
         event = AuditEvent(now, caller.uid, self._world.host, action, target, detail)
         await store.call(store.it.log, event)
 

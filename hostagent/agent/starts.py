@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from hostagent.agent import handover
 from hostagent.agent.batch import Batch
@@ -18,7 +19,7 @@ from hostagent.agent.book import Book, Entry
 from hostagent.agent.endings import Endings
 from hostagent.agent.messages import SECOND_CLOCK, TURNED_AWAY, fields_of, outcome_fields
 from hostagent.agent.owed import next_due, owed
-from hostagent.agent.turns import SOON, Turns
+from hostagent.agent.turns import SOON, NotNow, Turns
 from hostagent.agent.wakes import Wakes
 from hostagent.agent.world import World
 from hostagent.model import Kind, Overlap, Run, run_id
@@ -81,19 +82,18 @@ class Starts:
         self._wakes = wakes
         self._endings = endings
         self._turns = Turns(world, book)
-        self._claims = Batch(self._claim_all)
-        self._stands = Batch(self._stands_of)
+        both = (False, True)  # is_leased: each ledger is asked by itself
+        self._claims = {which: Batch(partial(self._claim_all, which)) for which in both}
+        self._stands = {which: Batch(partial(self._stands_of, which)) for which in both}
         self.held: dict[tuple[str, str], str] = {}
 
     async def evaluate(self, entry: Entry, invocation: str | None = None) -> Verdict:
         """Decide about all that ``entry`` owes now. ``invocation``: PID 1 is starting the unit."""
         now = self._world.clock.now()
         self.held.pop((entry.job.name, entry.scope), None)
-        if self._world.cluster.leases(entry):
-            await self._stand(entry)  # others may have been faster
-            if not_now := self._turns.not_now(entry, now):
-                self._wakes.set(entry, not_now.until)
-                return Verdict(False, not_now.reason)
+        if entry.is_leased and (not_now := await self._not_now(entry, now)):
+            self._wakes.set(entry, not_now.until)
+            return Verdict(False, not_now.reason)
         if not entry.registered:
             self.rearm(entry)
             return Verdict(False, REFUSALS[Refusal.SPEC])
@@ -124,6 +124,12 @@ class Starts:
                     entry.waits_elsewhere = entry.elsewhere is not None
                     verdict = Verdict(False, action.reason)
         return verdict
+
+    async def _not_now(self, entry: Entry, now: datetime) -> NotNow | None:
+        """Why this host may not ask for it now."""
+        if not self._world.is_cut_off:
+            await self._stand(entry)  # others may have been faster
+        return self._turns.not_now(entry, now)
 
     async def settle_overlapped(self, entry: Entry, ended_at: datetime) -> None:
         """What fell due while the run went that ends now: overlap = "skip" skips it for good."""
@@ -165,7 +171,7 @@ class Starts:
         """PID 1 starts the unit for a claim that was prepared."""
         if self._world.cluster.leases(entry) and (why := self._turns.no_lease()):
             return Verdict(False, why)
-        store, at = self._world.store, self._world.clock.now()
+        store, at = self._world.store_of(entry), self._world.clock.now()
         if not await store.call(store.it.attach, run.job, run.scope, run.token, invocation, at):
             entry.active = None
             return Verdict(False, REFUSALS[Refusal.PASSED])
@@ -199,7 +205,7 @@ class Starts:
         In a cluster every host but one turns an occurrence away: that is said to the journal of
         each alone, and the ledger says who ran it.
         """
-        now, store = self._world.clock.now(), self._world.store
+        now, store = self._world.clock.now(), self._world.own
         is_leased = self._world.cluster.leases(entry)
         if not is_leased:
             decision = Decision(entry.job.name, entry.scope, now, "hold", verdict.reason)
@@ -241,8 +247,8 @@ class Starts:
 
         Beats see some seconds later that a clock was set, and nobody could take back a settlement.
         """
-        store, clock = self._world.store, self._world.clock
-        if self._world.cluster.is_shared:
+        store, clock = self._world.store_of(entry), self._world.clock
+        if self._world.cluster.leases(entry):
             by_store = await store.call(store.it.now)
             is_near = now - MAX_SKEW <= by_store <= clock.now() + MAX_SKEW
             if action.last > by_store or not is_near:
@@ -346,13 +352,12 @@ class Starts:
         return Verdict(True, run.reason)
 
     async def _claim(self, entry: Entry, want: Want) -> Claimed | Refused:
-        cluster = self._world.cluster
         async with contextlib.AsyncExitStack() as stack:
-            if cluster.leases(entry):
+            if entry.is_leased:
                 await stack.enter_async_context(self._world.fence.kept_up())
                 if self._turns.no_lease():
                     return Refused(Refusal.SESSION)
-            answer = await self._claims.ask(want)
+            answer = await self._claims[entry.is_leased].ask(want)
             if isinstance(answer, Claimed):
                 entry.active = answer.run
                 return answer
@@ -360,18 +365,21 @@ class Starts:
         return answer
 
     async def _stand(self, entry: Entry) -> None:
-        """Settle a doubt by reading where the entry stands in the store."""
-        cursor = await self._stands.ask((entry.job.name, entry.scope))
+        """Settle a doubt by reading where the entry stands in its ledger."""
+        cursor = await self._stands[entry.is_leased].ask((entry.job.name, entry.scope))
         if cursor is not None:
             entry.stand(cursor, self._world.host)
 
-    async def _claim_all(self, wants: Sequence[Want]) -> list[Claimed | Refused]:
-        store, cluster = self._world.store, self._world.cluster
-        clock = self._world.clock.now() if cluster.is_shared else None
-        return await store.call(store.it.claim, cluster.session, wants, clock)
+    async def _claim_all(self, is_leased: bool, wants: Sequence[Want]) -> list[Claimed | Refused]:
+        store = self._world.ledger(is_leased=is_leased)
+        session = self._world.session_in(is_leased=is_leased)
+        clock = self._world.clock.now() if is_leased else None
+        return await store.call(store.it.claim, session, wants, clock)
 
-    async def _stands_of(self, names: Sequence[tuple[str, str]]) -> list[Cursor | None]:
-        store = self._world.store
+    async def _stands_of(
+        self, is_leased: bool, names: Sequence[tuple[str, str]]
+    ) -> list[Cursor | None]:
+        store = self._world.ledger(is_leased=is_leased)
         found = await store.call(store.it.cursors, set(names))
         stands = {(cursor.job, cursor.scope): cursor for cursor in found}
         return [stands.get(name) for name in names]

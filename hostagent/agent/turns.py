@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from hostagent.agent import owed
 from hostagent.agent.book import Book, Entry
+from hostagent.agent.shared import UNREACHED
 from hostagent.agent.world import World
 from hostagent.policy import place
 from hostagent.policy.skew import Skew, here
@@ -61,6 +62,8 @@ class Turns:
     def no_lease(self) -> str | None:
         """Why this host may start nothing of the cluster's, or None."""
         cluster = self._world.cluster
+        if self._world.is_cut_off:
+            return UNREACHED
         if not cluster.may_act(self._world.clock.boottime_s()):
             return "the store is not reached, and this host's lease has run out"
         if cluster.skew is not None and cluster.skew.skew is Skew.FENCED:

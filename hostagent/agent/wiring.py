@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from hostagent.agent.messages import READY
 from hostagent.agent.offload import Offloaded
 from hostagent.agent.server import Server, listening_socket
 from hostagent.agent.service import AgentService
+from hostagent.agent.shared import Line, Shared, lazily
 from hostagent.agent.world import World
 from hostagent.errors import HostagentError, RefusedError
 from hostagent.host import identity
@@ -34,8 +35,9 @@ from hostagent.host.clock import Clock, WallTimer
 from hostagent.host.files import write_atomically
 from hostagent.host.paths import Paths
 from hostagent.model import Manifest, content_hash, from_json
+from hostagent.policy import lease
 from hostagent.policy.outcome import Ended
-from hostagent.store.open import open_store
+from hostagent.store.open import open_store, opener
 from hostagent.store.port import Profile, Session, Store
 from hostagent.systemd.journal import Journal, send
 from hostagent.systemd.manager import Manager
@@ -57,14 +59,12 @@ async def _run(paths: Paths) -> None:
     settings = config.load(paths)
     for place in (paths.runtime, paths.env_files, paths.reports, paths.ready.parent):
         place.mkdir(parents=True, exist_ok=True)
-    engine = open_store(settings.store)
-    store = Offloaded[Store](engine, "store")
-    before = _last_session(paths)
-    cluster = Cluster(
-        settings.host,
-        _open_session(engine, paths, settings),
-        settings.lease_ttl if engine.is_shared else None,
-    )
+    mine, ours = config.stores(paths, settings)
+    ledger = open_store(mine)
+    own = Offloaded[Store](ledger, "ledger")
+    cluster = Cluster(settings.host, ttl=settings.lease_ttl if ours else None)
+    shared = Shared(lazily(opener(ours, may_make=False), "store"), cluster) if ours else None
+    session_file = paths.own_session if ours else paths.session
     manager, signals = Manager(user=paths.user), Manager(user=paths.user)
     systemd = Offloaded[Systemd](manager, "systemd")
     journal, clock = Journal(paths.user), Clock()
@@ -77,41 +77,41 @@ async def _run(paths: Paths) -> None:
             cores=len(os.sched_getaffinity(0)),
             retention=settings.retention,
             clock=clock,
-            store=store,
+            own=own,
+            shared=shared,
+            session=_open_session(ledger, settings.host, session_file),
             systemd=systemd,
             cluster=cluster,
-            fence=Fence(systemd, clock, is_kept=engine.is_shared and not paths.user),
+            fence=Fence(systemd, clock, is_kept=ours is not None and not paths.user),
             record=_record,
             journal_end=partial(_journal_end, journal),
             journal_tail=partial(_journal_tail, journal),
         )
         daemon = Daemon(world, signals, timer, partial(read_manifest, paths))
-        if before not in {None, cluster.session.id}:
-            await world.fence.fall()  # what still runs is the claim of a session that is over
         async with _beating(daemon, settings):
             await _serve(daemon)
     systemd.close()
-    store.close()
+    if shared is not None:
+        shared.close()
+    own.close()
     manager.close()
     signals.close()
-    store.it.close()
+    ledger.close()
 
 
 @contextlib.asynccontextmanager
 async def _beating(daemon: Daemon, settings: AgentConfig) -> AsyncIterator[None]:
     """In a shared store: renew the session for as long as the block goes, and park it then."""
-    world = daemon.world
-    if not world.cluster.is_shared:
+    paths, (_, url) = daemon.world.paths, config.stores(daemon.world.paths, settings)
+    if url is None:
         yield
         return
-    store = Offloaded[Store](open_store(settings.store), "beats")
-    beats = Beats(
-        daemon,
-        store,
+    line, ttl = (
+        Line(lazily(opener(url, may_make=False), "beats"), lease.BEAT_ABORT),
         settings.lease_ttl,
-        partial(_profile, daemon),
-        partial(_open_session, store.it, world.paths, settings),
     )
+    renew = partial(_open_session, line.it, settings.host, paths.session, ttl=ttl)
+    beats = Beats(daemon, line, ttl, partial(_profile, daemon), renew)
     await beats.first()
     daemon.on_step = beats.check
     work = asyncio.create_task(beats.run())
@@ -124,8 +124,7 @@ async def _beating(daemon: Daemon, settings: AgentConfig) -> AsyncIterator[None]
             await beats.stop()
         except HostagentError as error:
             log.error("the session could not be parked: %s", error.message)  # noqa: TRY400 -- for people
-        store.close()
-        store.it.close()
+        line.close()
 
 
 def _profile(daemon: Daemon) -> Profile:
@@ -199,21 +198,19 @@ def _status(daemon: Daemon) -> str:
     at, name = book.next_due()
     then = f"; next {name} at {at:%Y-%m-%d %H:%M:%S}Z" if at is not None else ""
     held = f", {len(daemon.starts.held)} held" if daemon.starts.held else ""
-    return f"{len(book)} jobs, {running} running{held}{then}"
+    away = "; the store is not reached" if daemon.world.is_cut_off else ""
+    return f"{len(book)} jobs, {running} running{held}{then}{away}"
 
 
-def _open_session(store: Store, paths: Paths, settings: AgentConfig) -> Session:
-    """Go on with the session of the agent before us, if it was of this boot."""
-    resume = _last_session(paths)
-    ttl = settings.lease_ttl if store.is_shared else None
-    session = store.open_session(settings.host, identity.boot_id(), resume, ttl=ttl)
-    write_atomically(paths.session, session.id.encode(), 0o600, sync=False)
+def _open_session(store: Store, host: str, file: Path, *, ttl: timedelta | None = None) -> Session:
+    """Go on with the session of the agent before us, if it was of this boot and not closed.
+
+    ``file`` remembers its id.
+    """
+    resume = file.read_text().strip() if file.exists() else None
+    session = store.open_session(host, identity.boot_id(), resume, ttl=ttl)
+    write_atomically(file, session.id.encode(), 0o600, sync=False)
     return session
-
-
-def _last_session(paths: Paths) -> str | None:
-    """That of the agent before us, if it was of this boot and did not close it."""
-    return paths.session.read_text().strip() if paths.session.exists() else None
 
 
 def read_manifest(paths: Paths) -> Manifest | None:

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from hostagent.agent.book import Entry
 from hostagent.agent.cluster import Cluster
 from hostagent.agent.fence import Fence
 from hostagent.agent.offload import Offloaded
+from hostagent.agent.shared import UNREACHED, Shared
+from hostagent.errors import StoreUnavailable
 from hostagent.host.clock import Clock
 from hostagent.host.paths import Paths
 from hostagent.policy.outcome import Ended
-from hostagent.store.port import Store
+from hostagent.store.port import Session, Store
 from hostagent.systemd.port import Systemd
 
 
@@ -24,6 +27,9 @@ class World:
     invocation ended (None: it does not say), ``journal_tail`` for the last lines that an invocation
     of a unit printed since then. ``booted_at`` is when PID 1 began,
     ``retention`` how long the ledger keeps what has ended.
+
+    ``own`` is this host's own ledger: of all its jobs, or, where hosts share a store (``shared``),
+    of those that run on each. ``session`` is the one in ``own``; it has no lease.
     """
 
     paths: Paths
@@ -33,10 +39,37 @@ class World:
     cores: int
     retention: timedelta
     clock: Clock
-    store: Offloaded[Store]
+    own: Offloaded[Store]
+    shared: Shared | None
+    session: Session
     systemd: Offloaded[Systemd]
     cluster: Cluster
     fence: Fence
     record: Callable[[str, dict[str, str]], None]
     journal_end: Callable[[str], Ended | None]
     journal_tail: Callable[[str, str, datetime | None], list[str]]
+
+    def store_of(self, entry: Entry) -> Offloaded[Store]:
+        """The ledger in which the entry is kept."""
+        return self.ledger(is_leased=entry.is_leased)
+
+    def ledger(self, *, is_leased: bool) -> Offloaded[Store]:
+        """The ledger of the cluster's jobs, or of this host's own."""
+        return self.shared if is_leased and self.shared is not None else self.own
+
+    def session_in(self, *, is_leased: bool) -> Session:
+        """The session in that ledger.
+
+        Raises:
+            StoreUnavailable: the shared store was not reached yet.
+        """
+        if not is_leased:
+            return self.session
+        if self.cluster.session is None:
+            raise StoreUnavailable(UNREACHED)
+        return self.cluster.session
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether there is a shared store, and it is not reached."""
+        return self.shared is not None and not self.cluster.is_reached

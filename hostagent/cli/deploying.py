@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -134,7 +134,7 @@ def rollback(
 @contextmanager
 def _site(paths: Paths, *, writing: bool = False) -> Iterator[Site]:
     """The host to deploy to, with PID 1 and, for writing, the store; or an image."""
-    from hostagent.agent.config import load
+    from hostagent.agent.config import load, stores
     from hostagent.deploy.apply import Site
     from hostagent.errors import RefusedError
     from hostagent.host.labels import gather
@@ -150,20 +150,21 @@ def _site(paths: Paths, *, writing: bool = False) -> Iterator[Site]:
     from hostagent.systemd.manager import Manager
 
     manager = Manager(user=paths.user)
-    store = open_store(settings.store) if writing else None
-    try:
+    mine, ours = stores(paths, settings)
+    with ExitStack() as opened:
+        opened.callback(manager.close)
+        # The shared one first: where it is away, nothing is changed.
+        shared = opened.enter_context(closing(open_store(ours))) if writing and ours else None
+        own = opened.enter_context(closing(open_store(mine))) if writing else None
         yield Site(
             paths,
             settings.host,
             manager,
-            store,
+            own,
             lambda: _tell_agent(paths),
             labels=labels.labels,
+            shared=shared,
         )
-    finally:
-        manager.close()
-        if store is not None:
-            store.close()
 
 
 def _tell_agent(paths: Paths) -> None:

@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from hostagent.host.paths import Paths
-    from hostagent.store.port import Store
+    from hostagent.report.ledgers import Ledgers
 
 File = Annotated[
     Path | None,
@@ -40,9 +40,28 @@ def paths_of(*, user: bool, root: Path | None = None) -> Paths:
     return paths.user() if user else paths.system(root or "/")
 
 
-def open_ledger(paths: Paths) -> Store:
-    """The store, to read only."""
-    from hostagent.agent.config import load
+def open_ledger(paths: Paths) -> Ledgers:
+    """What this host can read of its own ledger and of the store that hosts share.
+
+    Where that store is away, the own ledger is all, and people are told.
+    """
+    import sys
+
+    from hostagent.agent.config import load, stores
+    from hostagent.errors import StoreUnavailable
+    from hostagent.report.ledgers import Ledgers
     from hostagent.store.open import open_store
 
-    return open_store(load(paths).store, read_only=True)
+    settings = load(paths)
+    mine, ours = stores(paths, settings)
+    shared, away = None, None
+    if ours is not None:
+        try:
+            shared = open_store(ours, read_only=True)
+        except StoreUnavailable as error:
+            away = error
+            print(
+                f"the store is not reached: {error.message}; this is what this host knows itself",
+                file=sys.stderr,
+            )
+    return Ledgers(open_store(mine, read_only=True), settings.host, shared, away)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from hostagent.host.paths import Paths
     from hostagent.model import Job as JobModel
     from hostagent.model import Run
+    from hostagent.report.ledgers import Ledgers
     from hostagent.report.why import Story
-    from hostagent.store.port import Store
 
 JOURNAL_LAG = timedelta(seconds=2)
 """How much later than a run's end journald may stamp its last lines."""
@@ -198,7 +198,7 @@ def why(
             print(f"  {sentence}")
 
 
-def _stories_of_job(paths: Paths, store: Store, name: str, at: str | None) -> list[Story]:
+def _stories_of_job(paths: Paths, store: Ledgers, name: str, at: str | None) -> list[Story]:
     from hostagent.report import why as story
     from hostagent.report.upcoming import of_job
     from hostagent.store.port import PauseTarget, RunFilter
@@ -227,7 +227,7 @@ def _stories_of_job(paths: Paths, store: Store, name: str, at: str | None) -> li
         (PauseTarget.HOST, host),
         (PauseTarget.CLUSTER, ""),
     }
-    in_force = [p for p in store.pauses() if p.until is None or p.until > moment_at]
+    in_force = [p for p in store.pauses(job.run_on) if p.until is None or p.until > moment_at]
     pauses = [p for p in in_force if (p.target, p.name) in applies]
     for scope in job.scopes(host):
         due = next(of_job(job, scope, moment_at), None)

@@ -43,7 +43,8 @@ class Site:
 
     ``name`` and ``labels`` are the host's. ``systemd`` and ``store`` are None for an image
     (``--root``): files and links are made and nobody is asked or told. ``notify_agent`` tells a
-    running agent that there is a new manifest; it must not raise when there is none.
+    running agent that there is a new manifest; it must not raise when there is none. ``shared``
+    is the store that hosts share, where they do: ``store`` then keeps the host's own jobs alone.
     """
 
     paths: Paths
@@ -53,6 +54,7 @@ class Site:
     notify_agent: Callable[[], None] = lambda: None
     clock: Callable[[], datetime] = _now
     labels: tuple[str, ...] = ()
+    shared: Store | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,4 +255,4 @@ def _register(site: Site, facts: Facts, manifest: Manifest, at: datetime) -> lis
     # An apply that changes nothing needs no calendar.
     from hostagent.deploy.ledger import register  # noqa: PLC0415
 
-    return register(site.store, facts, manifest, at)
+    return register(site.store, facts, manifest, at, shared=site.shared)

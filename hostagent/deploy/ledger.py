@@ -10,17 +10,20 @@ from datetime import datetime
 from hostagent.deploy.actions import Facts
 from hostagent.deploy.owed import closing
 from hostagent.errors import StoreConflict
-from hostagent.model import Manifest
+from hostagent.model import Manifest, RunOn
 from hostagent.store.port import Registration, Store, registrations
 
 _FEW = 20
 _TRIES = 5
 
 
-def register(store: Store, facts: Facts, manifest: Manifest, at: datetime) -> list[str]:
+def register(
+    store: Store, facts: Facts, manifest: Manifest, at: datetime, *, shared: Store | None = None
+) -> list[str]:
     """Make the manifest's jobs the registered ones as of ``at``; return the jobs that changed.
 
-    ``at`` is this host's clock; where others use the store, too, its own clock counts.
+    ``at`` is this host's clock; where hosts share a store (``shared``), its own clock counts there.
+    That gets the cluster's jobs, and ``store`` this host's own, first.
 
     When nothing but some schedules changed since the manifest in force, only those are sent: the
     others stand in the store as they are. Of a store that other hosts use, too, only jobs that
@@ -29,21 +32,43 @@ def register(store: Store, facts: Facts, manifest: Manifest, at: datetime) -> li
 
     Raises:
         StoreConflict: it came in between each of five times. Nothing was registered.
+        StoreUnavailable: the next apply registers what this one did not.
     """
     changed = _changed(facts, manifest)
     if changed == []:
         return []
-    if store.is_shared:
-        at = store.now()  # a mark in the future of all hosts would stop the job on each of them
     jobs = registrations(manifest, manifest.jobs) if changed is None else changed
-    gone: bool | Collection[str] = changed is None
-    if gone and store.is_shared:
-        gone = {job.name for known in facts.known for job in known.jobs}
+    if shared is None:
+        return _register(store, jobs, manifest.host, at, changed is None)
+    own = [job for job in jobs if job.host]
+    ours = [job for job in jobs if not job.host]
+    gone: Collection[str] = {
+        job.name
+        for known in facts.known
+        for job in known.jobs
+        if changed is None and job.run_on is RunOn.ONE
+    }
+    names = _register(store, own, manifest.host, at, changed is None)
+    if ours or gone:
+        # Not by this host's clock: a mark in the future of all would stop the job on each of them.
+        names += _register(shared, ours, "", shared.now(), gone, manifest.host)
+    return list(dict.fromkeys(names))
+
+
+def _register(
+    store: Store,
+    jobs: list[Registration],
+    host: str,
+    at: datetime,
+    gone: bool | Collection[str],
+    by: str | None = None,
+) -> list[str]:
+    """``host`` empty: what is the cluster's, and nobody else's; ``by`` is who says so."""
     for _ in range(_TRIES - 1):
         with suppress(StoreConflict):
-            return _attempt(store, jobs, manifest.host, at, gone)
+            return _attempt(store, jobs, host, at, gone, by)
         at = store.now()
-    return _attempt(store, jobs, manifest.host, at, gone)
+    return _attempt(store, jobs, host, at, gone, by)
 
 
 def _attempt(
@@ -52,12 +77,13 @@ def _attempt(
     host: str,
     at: datetime,
     gone: bool | Collection[str],
+    by: str | None,
 ) -> list[str]:
     if gone or len(jobs) > _FEW:
         specs = store.specs()
     else:
         specs = [spec for job in jobs for spec in store.specs(job.job)]
-    ends = closing(specs, store.cursors(), jobs, host, at, gone) if specs else []
+    ends = closing(specs, store.cursors(), jobs, host, at, gone, by=by) if specs else []
     return store.register(jobs, ends, at, remove_others=gone, host=host)
 
 

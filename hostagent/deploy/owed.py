@@ -18,13 +18,16 @@ def closing(
     host: str,
     at: datetime,
     gone: bool | Collection[str] = True,
+    *,
+    by: str | None = None,
 ) -> list[Settlement]:
     """How everything ends that was due by ``at`` under schedules that do not go on.
 
     A schedule goes on when the job, under its name or a new one, is registered with the same
     hash. Of a job that goes on without a scope, that scope is closed as removed. ``gone``: which of
     the jobs that are not named end, all or these. What is another host's alone is left alone.
-    Where a clock was set back, a job's mark can lie above ``at``: then it changes at its mark.
+    ``by`` is who says so, if not ``host``. Where a clock was set back, a job's mark can lie above
+    ``at``: then it changes at its mark.
     """
     cursors, until = list(cursors), dict[str, datetime]()
     for cursor in cursors:
@@ -67,7 +70,7 @@ def closing(
                 count=span.count,
                 outcome=outcome,
                 reason=f"{reason} {rfc3339(at.replace(microsecond=0))}",
-                host=host,
+                host=host if by is None else by,
                 at=at,
             )
         )

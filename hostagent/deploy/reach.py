@@ -23,11 +23,10 @@ IPAddressDeny=
 """
 
 _DIRECTORY = """\
-[Unit]
-RequiresMountsFor={place}
-
 [Service]
-ReadWritePaths="{place}"
+# Nothing waits for it: this host's own jobs go on while it is away, and what is mounted later is
+# seen then.
+ReadWritePaths="-{place}"
 """
 
 

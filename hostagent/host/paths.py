@@ -61,6 +61,11 @@ class Paths:
         return self.runtime / "session"
 
     @property
+    def own_session(self) -> Path:
+        """That in this host's own ledger, where it shares another store."""
+        return self.runtime / "own-session"
+
+    @property
     def socket(self) -> Path:
         """The agent's Varlink socket."""
         return self.runtime / "io.hostagent.Agent"

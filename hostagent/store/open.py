@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -21,15 +23,27 @@ def open_store(url: str, *, read_only: bool = False) -> Store:
         InputError: the URL names no engine of this release.
         StoreError: the store cannot be used.
     """
+    return opener(url, read_only=read_only)()
+
+
+def opener(url: str, *, read_only: bool = False, may_make: bool = True) -> Callable[[], Store]:
+    """What opens the store at ``url``.
+
+    Without ``may_make`` a store that hosts share is only opened, never made: an empty mount point
+    is none.
+
+    Raises:
+        InputError: the URL names no engine of this release.
+    """
     if url.startswith("postgresql://"):
-        return _postgres(url, read_only=read_only)
+        return partial(_postgres, url, read_only=read_only)
     scheme, path = _place(url)
     if scheme == "sqlite" and path is not None:
-        return SqliteStore(path, read_only=read_only)
+        return partial(SqliteStore, path, read_only=read_only)
     if scheme == "dir" and path is not None:
         from hostagent.store.directory.engine import DirectoryStore  # noqa: PLC0415 -- few ask
 
-        return DirectoryStore(path, read_only=read_only)
+        return partial(DirectoryStore, path, read_only=read_only, may_make=may_make)
     raise InputError(
         f'"{_shown(url)}" is not the URL of a store',
         "write sqlite:///var/lib/hostagent/state.db, postgresql://HOST/DATABASE, or "

@@ -293,6 +293,17 @@ class Quarantine:
     report: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far a host's own ledger was copied for one of its (job, scope); see ``Store.record``."""
+
+    job: str
+    scope: str
+    spec_hash: str
+    high_water: datetime
+    token: int
+
+
 class PauseTarget(StrEnum):
     """What a pause applies to."""
 
@@ -343,7 +354,10 @@ class AuditEvent:
 
 @dataclass(frozen=True, slots=True)
 class RunFilter:
-    """Which ledger rows to read; None or empty: any. Newest first, ``limit`` at most."""
+    """Which ledger rows to read; None or empty: any. Newest first, ``limit`` at most.
+
+    ``token_above``: of a greater token. ``oldest_first``: in the opposite order.
+    """
 
     job: str | None = None
     scope: str | None = None
@@ -354,6 +368,8 @@ class RunFilter:
     since: datetime | None = None
     until: datetime | None = None
     limit: int | None = None
+    token_above: int | None = None
+    oldest_first: bool = False
 
 
 class Store(Protocol):
@@ -505,6 +521,24 @@ class Store(Protocol):
 
     def retained_since(self) -> datetime | None:
         """From when on the ledger is complete (the latest ``prune``), None: from its beginning."""
+
+    # What hosts keep themselves
+    def record(
+        self,
+        host: str,
+        specs: Sequence[SpecRecord] | None,
+        runs: Sequence[Run],
+        marks: Sequence[Mark],
+    ) -> None:
+        """Take over, for others to see, what ``host`` keeps of its own jobs in its own ledger.
+
+        ``specs`` (None: they stand) replace all records that are this host's, and are numbered
+        anew; of a job that none of them names any more, as it was renamed or pruned, the ended
+        rows of ``host`` in its own scopes go, too, and its cursors. ``runs``, of ``host`` and
+        ended, replace ended rows of the same identity. ``marks`` make, or raise, the cursors: they
+        never go back. What is the cluster's, or another host's, is left alone, and what is this
+        host's is claimed by nobody here. Idempotent.
+        """
 
     # What people ordered
     def pause(self, pause: Pause) -> None:

@@ -11,6 +11,9 @@ from tests.machine import agent
 from tests.machine.machine import Machine
 
 SHORT = """
+[defaults]
+quarantine_after = 1000                # they are killed on purpose
+
 [job.five]
 command = "/usr/local/bin/work 5"
 calendar = "*:*:0/6"

@@ -20,16 +20,19 @@ from hostagent.agent.cluster import Cluster
 from hostagent.agent.daemon import Daemon
 from hostagent.agent.fence import Fence
 from hostagent.agent.service import AgentService
+from hostagent.agent.shared import Line, Shared
 from hostagent.agent.world import World
 from hostagent.errors import HostagentError
 from hostagent.host.peer import Peer
 from hostagent.model import content_hash
+from hostagent.policy import lease
 from hostagent.store.port import Profile, Session, Store
 from hostagent.systemd.port import Systemd
 from tests.simulation.clocks import FakeWallTimer
 from tests.simulation.loop import Process
 from tests.simulation.pid1 import Connection
-from tests.simulation.store import Line, at_once
+from tests.simulation.store import Line as Wire
+from tests.simulation.store import at_once
 
 if TYPE_CHECKING:
     from tests.simulation.host import Host
@@ -60,7 +63,7 @@ class Agent:
         self._around = around
         self._stopping = asyncio.Event()
         self._connections: list[Connection] = []
-        self._lines: list[Line[Store]] = []
+        self._lines: list[Wire[Store]] = []
 
     def start(self, on_exit: Callable[[BaseException | None], None]) -> None:
         """Run; ``on_exit`` is told how it ended, unless it is killed."""
@@ -91,9 +94,11 @@ class Agent:
     async def _run(self) -> None:
         host, around = self.host, self._around
         try:
-            store, beating = self._line(), self._line()
-            session = await store.call(self._open_session)
-            systemd = Line[Systemd](
+            cluster = Cluster(host.name, ttl=around.ttl)
+            shared, beating = Shared(self._line(), cluster), Line(self._line(), lease.BEAT_ABORT)
+            own = Wire[Store](host.ledger, host.loop, self.process, at_once(around.rnd))
+            session = await own.call(self._open_own_session)
+            systemd = Wire[Systemd](
                 self._connect(0.0), host.loop, self.process, at_once(around.rnd)
             )
             world = World(
@@ -104,9 +109,11 @@ class Agent:
                 cores=4,
                 retention=RETENTION,
                 clock=host.clock,
-                store=store,
+                own=own,
+                shared=shared,
+                session=session,
                 systemd=systemd,
-                cluster=Cluster(host.name, session, around.ttl),
+                cluster=cluster,
                 fence=Fence(systemd, host.clock, is_kept=True),
                 record=around.record,
                 journal_end=host.journal.get,
@@ -120,7 +127,7 @@ class Agent:
         finally:
             self._hang_up()
 
-    async def _beating(self, daemon: Daemon, store: Line[Store]) -> None:
+    async def _beating(self, daemon: Daemon, store: Line) -> None:
         beats = Beats(
             daemon, store, self._around.ttl, lambda: self._profile(daemon), self._open_session
         )
@@ -151,9 +158,9 @@ class Agent:
         self.host.hang_up()
         await daemon.stop()
 
-    def _line(self) -> Line[Store]:
+    def _line(self) -> Wire[Store]:
         host = self.host
-        line = Line(self._around.store, host.loop, self.process, host.link.fate)
+        line = Wire(self._around.store, host.loop, self.process, host.link.fate)
         self._lines.append(line)
         return line
 
@@ -174,6 +181,13 @@ class Agent:
         session = self._around.store.open_session(
             host.name, host.boot_id, resume, ttl=self._around.ttl
         )
+        file.write_text(session.id)
+        return session
+
+    def _open_own_session(self) -> Session:
+        file = self.host.paths.runtime / "own-session"
+        resume = file.read_text() if file.exists() else None
+        session = self.host.ledger.open_session(self.host.name, self.host.boot_id, resume)
         file.write_text(session.id)
         return session
 

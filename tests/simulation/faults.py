@@ -55,6 +55,7 @@ class Nemesis:
             "park": self._park,
             "freeze agent": self._freeze_agent,
             "power cut": self._power_cut,
+            "reboot": self._reboot,
             "freeze": self._freeze,
             "suspend": self._suspend,
             "cut": self._cut,
@@ -167,6 +168,14 @@ class Nemesis:
         self.restarted.append((host.name, self._now_s))
         host.power_cut()
         await self._pass(1, self._rnd.choice((BOOT_S, 60, 600)))
+        host.boot()
+        await self._pass(3, 5)
+
+    async def _reboot(self, host: Host) -> None:
+        host.shut_down()
+        await self._pass(16, 20)
+        host.power_cut()
+        await self._pass(1, self._rnd.choice((BOOT_S, 60)))
         host.boot()
         await self._pass(3, 5)
 

@@ -17,7 +17,7 @@ from tests.simulation.clocks import HostClock
 from tests.simulation.history import History
 from tests.simulation.loop import Process, VirtualLoop
 from tests.simulation.pid1 import Behaviour, Pid1, UnitFile
-from tests.simulation.store import Link
+from tests.simulation.store import Link, OwnLedger
 
 RESTART_S = 0.5
 BOOT_S = 10.0
@@ -41,6 +41,8 @@ class Host:
         self.paths = paths.system(place / name)
         self.clock = HostClock(loop, offset)
         self.link = Link(rnd)
+        self.paths.state.mkdir(parents=True)
+        self.ledger = OwnLedger(self.paths.state / "own.db", self.clock.now, rnd)
         self.journal: dict[str, Ended] = {}
         self.manifest: Manifest | None = None
         self.agent: Agent | None = None
@@ -82,6 +84,11 @@ class Host:
         )
         self.pid1.deploy(self._files)
         self.kernel.later(self._rnd.uniform(0.2, 2), self.start_agent)
+
+    def shut_down(self) -> None:
+        """PID 1 stops everything, the agent too; the power goes some seconds later."""
+        self.pid1.shut_down()
+        self.stop_agent()
 
     def power_cut(self) -> None:
         """Everything is gone at once."""
@@ -196,16 +203,15 @@ class Host:
         return future
 
     def serve(self) -> None:
-        """The agent takes up who waits."""
+        """The agent takes up who waits; the kernel hands over what a client asked that has gone."""
         agent = self.agent
         if agent is None or agent.service is None:
             return
         waiting, self._queue = self._queue, []
         for unit, invocation, future in waiting:
-            if not future.done():
-                self._answers.add(future)
-                future.add_done_callback(self._answers.discard)
-                agent.process.spawn(self._answer(agent, unit, invocation, future))
+            self._answers.add(future)
+            future.add_done_callback(self._answers.discard)
+            agent.process.spawn(self._answer(agent, unit, invocation, future))
 
     async def _answer(
         self, agent: Agent, unit: str, invocation: str, future: asyncio.Future[bool]

@@ -131,7 +131,9 @@ def _wrong_ends(one: Simulation, runs: list[Run]) -> Iterator[Violation]:
         if is_told and key not in one.history.crashed:
             # What the agent knew of the fence is gone with it: a new one sees the signal alone.
             since = lasts.get(key, 0.0)
-            if any(h == run.host and since <= at <= since + 700 for h, at in one.nemesis.restarted):
+            if any(
+                h == run.host and since - 60 <= at <= since + 700 for h, at in one.nemesis.restarted
+            ):
                 continue
             what = f"is told as killed by {run.signal}, but the job did not crash"
             yield Violation(Breach.UNEXPLAINED, f"{run.run_id} attempt {run.attempt}", what)

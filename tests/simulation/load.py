@@ -45,11 +45,16 @@ def normal(until: datetime) -> Load:
     minutes = (5, 10, 15, 20, 30, 30, 60, 60, 60, 60)
     lasts = (20.0, 60.0, 2.0, 300.0, 120.0, 5.0, 900.0, 60.0, 1.0, 30.0)
     jobs = tuple(
-        _job(f"job{n}", n, m * MINUTE, timedelta(seconds=30 * (n % 2)), until)
+        one_job(f"job{n}", n, m * MINUTE, timedelta(seconds=30 * (n % 2)), until)
         for n, m in enumerate(minutes)
     )
     bounds = {job.name: (0.2, most) for job, most in zip(jobs, lasts, strict=True)}
     return Load(jobs, bounds, frozenset())
+
+
+def single(job: Job, lasts_s: float) -> Load:
+    """One job that always takes so long."""
+    return Load((job,), {job.name: (lasts_s, lasts_s)}, frozenset())
 
 
 def busy(rnd: Random, until: datetime) -> Load:
@@ -58,7 +63,7 @@ def busy(rnd: Random, until: datetime) -> Load:
     for number in range(10):
         period = timedelta(seconds=rnd.choice((30, 60, 60, 120, 300, 600)))
         jitter = timedelta(seconds=rnd.choice((0, 0, 1, 5, 15)))
-        job = _job(f"job{number}", number, period, jitter, until)
+        job = one_job(f"job{number}", number, period, jitter, until)
         jobs.append(job)
         most = period.total_seconds() * rnd.choice((0.05, 0.3, 0.8, 1.3))
         bounds[job.name] = (0.1, most)
@@ -66,7 +71,8 @@ def busy(rnd: Random, until: datetime) -> Load:
     return Load(tuple(jobs), bounds, stubborn)
 
 
-def _job(name: str, number: int, period: timedelta, jitter: timedelta, until: datetime) -> Job:
+def one_job(name: str, number: int, period: timedelta, jitter: timedelta, until: datetime) -> Job:
+    """The policies go with the number."""
     return Job(
         name=name,
         command=("/usr/bin/work", name),

@@ -42,7 +42,10 @@ def _from_the_answer(sent_s: float, ttl: timedelta) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One bug. ``kinds`` are the faults under which it shows, ``seeds`` how many may be needed."""
+    """One bug.
+
+    ``kinds`` are the faults under which it shows; ``seeds`` and ``hours``, how many may be needed.
+    """
 
     name: str
     target: object
@@ -50,6 +53,7 @@ class Mutant:
     instead: object
     kinds: tuple[str, ...]
     seeds: int = 4
+    hours: float = 0.4
 
     @contextlib.contextmanager
     def planted(self) -> Iterator[None]:
@@ -68,7 +72,7 @@ MUTANTS = [
         ("store step",),
     ),
     Mutant("a lapsed lease is acted on", Cluster, "may_act", ALWAYS, ("suspend",), seeds=8),
-    Mutant("nobody takes over", Beats, "_take_over", _nothing, ("power cut",)),
+    Mutant("nobody takes over", Beats, "_take_over", _nothing, ("power cut",), hours=1.0),
     Mutant("a lost lease stops nothing", Leases, "lose", _nothing, ("suspend",)),
     Mutant("an end is never final", claims, "_write_end", lambda *_: None, ("kill agent",)),
     Mutant("the deadline is too late", lease, "deadline_s", _from_the_answer, ("cut",)),

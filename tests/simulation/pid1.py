@@ -139,6 +139,7 @@ class Pid1:
     stamps: dict[str, datetime] = field(default_factory=dict)
     journal: dict[str, Ended] = field(default_factory=dict)
     began_at: datetime | None = None
+    is_stopping: bool = False
     loses: float = MISSED_ELAPSE
     say: Callable[[str], None] = lambda _: None
     _services: dict[str, _Service] = field(default_factory=dict)
@@ -230,12 +231,22 @@ class Pid1:
         service = self._services.get(name)
         if service is None:
             raise SystemdError(f"start of {name}: Unit {name} not found.")
+        if self.is_stopping:
+            raise SystemdError(f"start of {name}: the transaction is destructive.")
         if service.active_state == "deactivating":
             service.job_pending = service.starts_after_stop = True
             self.program.is_queued(name)
         elif not service.is_up and not service.job_pending:
             service.job_pending = True
             self.kernel.later(self.rnd.uniform(0.001, 0.02), self._begin, service)
+
+    def shut_down(self) -> None:
+        """Everything is stopped, and nothing starts any more."""
+        self.is_stopping = True
+        for timer in self._timers.values():
+            self._disarm(timer)
+        for name in list(self._services):
+            self.stop(name)
 
     def _begin(self, service: _Service) -> None:
         if not service.job_pending or service.is_up:
@@ -337,13 +348,14 @@ class Pid1:
 
     def _is_down(self, service: _Service) -> None:
         for timer in self._timers.values():
-            if timer.service == service.file.name and timer.is_running:
+            if timer.service == service.file.name and timer.is_running and not self.is_stopping:
                 self._wait(timer)
         self._hint(service.file.name)
         self._collect(service)
         if service.starts_after_stop:
             service.starts_after_stop = service.job_pending = False
-            self.start(service.file.name)
+            if not self.is_stopping:
+                self.start(service.file.name)
 
     def _collect(self, service: _Service) -> None:
         """PID 1 forgets a unit that is down, and that nothing refers to."""
@@ -517,7 +529,7 @@ class Connection:
 
     def __init__(self, pid1: Pid1, loses: float = 0.0) -> None:
         self._pid1 = pid1
-        self._loses = loses
+        self.loses = loses
         self._prefix: str | None = None
         self._callback: Callable[[str], None] = lambda _: None
         self._descriptor = pid1.loop.descriptor()
@@ -535,8 +547,8 @@ class Connection:
         return self._pid1.began_at
 
     def is_stopping(self) -> bool:
-        """See the port; machines here are cut off from their power."""
-        return False
+        """See the port."""
+        return self._pid1.is_stopping
 
     def reload(self) -> None:
         """See the port."""
@@ -620,7 +632,7 @@ class Connection:
         """A unit may have changed."""
         if self._prefix is None or not unit.startswith(self._prefix):
             return
-        if self._loses and self._pid1.rnd.random() < self._loses:
+        if self.loses and self._pid1.rnd.random() < self.loses:
             return
         self._hints.append(unit)
         self._pid1.loop.make_readable(self._descriptor)

@@ -7,7 +7,7 @@ import logging
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +26,7 @@ from tests.simulation.faults import Nemesis, tried
 from tests.simulation.history import Broken, Bugs, History
 from tests.simulation.host import Host
 from tests.simulation.judge import judge
+from tests.simulation.load import Load
 from tests.simulation.loop import MICROS, VirtualLoop, current
 from tests.simulation.store import SharedStore, StoreClock
 
@@ -38,6 +39,9 @@ CALM_US = 4_500_000
 """After anything happened, so much time is played before idle time is skipped."""
 
 LANDING_US = 200_000
+
+
+Script = Callable[["Simulation"], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +92,18 @@ class Result:
 class Simulation:
     """A cluster in one process."""
 
-    def __init__(self, plan: Plan, place: Path) -> None:
+    def __init__(
+        self, plan: Plan, place: Path, script: Script | None = None, one_load: Load | None = None
+    ) -> None:
         self.plan = plan
+        self._script = script
         self.rnd = Random(plan.seed)
         self.until = BEGIN + timedelta(days=plan.days)
         self.loop = VirtualLoop(micros(BEGIN))  # type: ignore[abstract]
         self.clock = StoreClock(self.loop)
         self.store = SharedStore(place / "state.db", self.clock, self.rnd)
-        self.load = load.busy(self.rnd, self.until) if plan.is_busy else load.normal(self.until)
+        normal = load.busy(self.rnd, self.until) if plan.is_busy else load.normal(self.until)
+        self.load = one_load or normal
         self.jobs: tuple[Job, ...] = self.load.jobs
         self.history = History(
             self.loop,
@@ -121,7 +129,7 @@ class Simulation:
         ]
         self.nemesis = Nemesis(self)
         self._generation = 0
-        self.loop.leap = self._leap if plan.leaps else lambda gap: 0
+        self.loop.leap = self._leap if plan.leaps and script is None else lambda gap: 0
 
     def run(self) -> None:
         """From the first apply until everything has settled."""
@@ -135,13 +143,16 @@ class Simulation:
         for host in self.hosts:
             host.boot()
             self.apply(host)
+        if self._script is not None:
+            await self._script(self)
         await self.nemesis.rage(micros(self.until) - 2 * MICROS)
         self.nemesis.heal()
         await self.loop.sleep_until(micros(self.until + SETTLE))
 
     def apply(self, host: Host) -> bool:
-        """``hostagent apply`` on one host; False: the store was away."""
-        if not host.link.is_fair and self._generation:
+        """``hostagent apply`` on one host; False: the store was away, or its clock is wrong."""
+        is_off = abs(self.clock.offset) > MICROS  # what it registers now would hold from then on
+        if self._generation and (is_off or not host.link.is_fair):
             return False
         self._generation += 1
         at = host.clock.now()
@@ -181,11 +192,11 @@ class Simulation:
         return by
 
 
-def simulate(plan: Plan) -> Result:
-    """Run and judge."""
+def simulate(plan: Plan, script: Script | None = None, one_load: Load | None = None) -> Result:
+    """Run and judge. ``script`` is played first, with ``one_load`` instead of the plan's."""
     began, cpu = time.monotonic(), time.process_time()
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as name:
-        one = Simulation(plan, Path(name))
+        one = Simulation(plan, Path(name), script, one_load)
         with _listening(one):
             problems: list[str] = []
             try:
@@ -194,6 +205,8 @@ def simulate(plan: Plan) -> Result:
                 problems.append(str(error))
         report = judge(one)
         one.store.close()
+        for host in one.hosts:
+            host.ledger.close()
     found = [*dict.fromkeys([*problems, *one.history.problems])]
     if not found:
         found += [f"{v.breach}: {v.about}: {v.what}" for v in report.violations]

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from random import Random
@@ -66,10 +67,7 @@ class SharedStore(SqliteStore):
         super().__init__(path, clock=lambda: instant(clock.micros))
         self._new_id = lambda: f"{rnd.getrandbits(128):032x}"
         self.early: list[str] = []
-        connection = self._db
-        assert isinstance(connection, Connection)
-        for setting in ("locking_mode=EXCLUSIVE", "journal_mode=MEMORY", "synchronous=OFF"):
-            connection._db.execute(f"PRAGMA {setting}")
+        _hasten(self)
 
     def settle(self, settlements: Sequence[Settlement]) -> list[Accepted | Refused]:
         """See the port. Whatever is settled must have been due."""
@@ -83,6 +81,22 @@ class SharedStore(SqliteStore):
         """Idle time was skipped: every session was renewed as before."""
         sql = "UPDATE session SET expires_at=expires_at+? WHERE state=0"
         self._db.change(lambda db: db.execute(sql, (by,)))
+
+
+class OwnLedger(SqliteStore):
+    """A host's own."""
+
+    def __init__(self, path: Path, clock: Callable[[], datetime], rnd: Random) -> None:
+        super().__init__(path, clock=clock)
+        self._new_id = lambda: f"{rnd.getrandbits(128):032x}"
+        _hasten(self)
+
+
+def _hasten(store: SqliteStore) -> None:
+    connection = store._db
+    assert isinstance(connection, Connection)
+    for setting in ("locking_mode=EXCLUSIVE", "journal_mode=MEMORY", "synchronous=OFF"):
+        connection._db.execute(f"PRAGMA {setting}")
 
 
 class Weather(Enum):
@@ -153,6 +167,7 @@ class Line(Offloaded[T], Generic[T]):
         self, it: T, loop: VirtualLoop, process: Process, fate: Callable[[], Fate]
     ) -> None:
         self.it = it
+        self.calls = 0
         self._loop = loop
         self._process = process
         self._fate = fate
@@ -162,14 +177,16 @@ class Line(Offloaded[T], Generic[T]):
 
     async def call(self, method: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """See ``Offloaded``."""
+        self.calls += 1
         future: asyncio.Future[R] = self._loop.create_future()
         self._waiting.append(_Call(lambda: method(*args, **kwargs), future))
         if not self._is_busy:
             self._send()
         return await future
 
-    def close(self) -> None:
+    def close(self) -> bool:
         """There is no thread to end."""
+        return True
 
     @property
     def is_idle(self) -> bool:

@@ -32,25 +32,25 @@ def kept(plan: Plan) -> Result:
     return result
 
 
-def test_a_day_without_faults_is_as_the_calendar_says() -> None:
+def test_a_time_without_faults_is_as_the_calendar_says() -> None:
     """Nothing fails but what the jobs do themselves, and idle time is skipped."""
-    result = kept(Plan(seed=3, days=0.5))
-    assert result.report.due > 350
-    assert result.beats < 12 * 3600 / 3.75 * 4 / 3
+    result = kept(Plan(seed=3, days=0.25))
+    assert result.report.due > 175
+    assert result.beats < 6 * 3600 / 3.75 * 4 / 3
     assert not result.report.takeovers
 
 
 @pytest.mark.parametrize("seed", FOUND.values(), ids=FOUND)
 def test_what_was_found_once_stays_mended(seed: int) -> None:
     """The seeds of bugs; later changes of the dice make them seeds like others."""
-    kept(Plan(seed, days=0.5 * HOUR, faults=60, is_busy=True))
+    kept(Plan(seed, days=0.4 * HOUR, faults=60, is_busy=True))
 
 
 def test_a_new_seed_keeps_every_promise() -> None:
     """A fresh one each time; it is printed where it fails."""
     seed = random.SystemRandom().randrange(10**9)
     print(f"SEED={seed}")
-    kept(Plan(seed, days=HOUR, faults=60, is_busy=True))
+    kept(Plan(seed, days=0.6 * HOUR, faults=60, is_busy=True))
 
 
 def test_the_same_seed_is_the_same_simulation() -> None:
@@ -63,7 +63,7 @@ def test_the_same_seed_is_the_same_simulation() -> None:
 def test_a_planted_bug_is_found(mutant: Mutant) -> None:
     """Within a few seeds, under the faults that it needs."""
     for seed in range(mutant.seeds):
-        plan = Plan(seed, days=HOUR, faults=90, kinds=mutant.kinds, is_busy=True)
+        plan = Plan(seed, days=mutant.hours * HOUR, faults=90, kinds=mutant.kinds, is_busy=True)
         with mutant.planted():
             result = simulate(plan)
         if not result.is_kept:

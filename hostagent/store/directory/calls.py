@@ -12,12 +12,14 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import ClassVar, Protocol, TypeVar
 
+from hostagent.model import Run
 from hostagent.store.port import (
     Accepted,
     AuditEvent,
     Claimed,
     Decision,
     Finish,
+    Mark,
     Over,
     Pause,
     PauseTarget,
@@ -28,6 +30,7 @@ from hostagent.store.port import (
     Renewed,
     Session,
     Settlement,
+    SpecRecord,
     Stale,
     Store,
     Want,
@@ -180,6 +183,21 @@ class Prune:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordOwn:
+    """What a host keeps itself. No ``specs``: they stand."""
+
+    name: ClassVar[str] = "record"
+    host: str
+    specs: tuple[SpecRecord, ...] | None
+    runs: tuple[Run, ...]
+    marks: tuple[Mark, ...]
+
+    def on(self, store: Store) -> None:
+        """Make it."""
+        store.record(self.host, self.specs, self.runs, self.marks)
+
+
+@dataclass(frozen=True, slots=True)
 class SetPause:
     """See the port."""
 
@@ -276,6 +294,7 @@ class Record:
     finish: FinishAll | None = None
     settle: Settle | None = None
     prune: Prune | None = None
+    record: RecordOwn | None = None
     pause: SetPause | None = None
     resume: Resume | None = None
     quarantine: SetQuarantine | None = None

@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from hostagent.errors import StoreError
 from hostagent.model import Run
 from hostagent.store.directory import calls
 from hostagent.store.directory.clock import Clock
@@ -25,6 +24,7 @@ from hostagent.store.port import (
     Cursor,
     Decision,
     Finish,
+    Mark,
     Over,
     Pause,
     PauseTarget,
@@ -48,22 +48,22 @@ class DirectoryStore:
     """See ``port.Store``. One thread at a time.
 
     ``read_only`` writes nothing at all, not even a file to ask for the time: ``now`` is then this
-    host's clock.
+    host's clock. Without ``may_make`` an empty directory is no store: it may be a mount point.
 
     Raises:
-        StoreUnavailable: the directory is not there.
+        StoreUnavailable: the directory is not there, or it is empty.
         StoreError: it cannot be trusted, or its file system cannot carry a store.
     """
 
     is_shared = True
 
-    def __init__(self, root: Path, *, read_only: bool = False) -> None:
+    def __init__(self, root: Path, *, read_only: bool = False, may_make: bool = True) -> None:
         self._place, self._clock = Place(root), Clock()
         self._read_only = read_only
+        if read_only or not may_make:
+            self._place.require()
         if not read_only:
             self._place.set_up()
-        elif not self._place.is_set_up():
-            raise StoreError(f"{root} is not set up yet", "run: hostagent apply")
         by = os.uname().nodename
         self._history = History(self._place, self._clock, by, read_only=read_only)
         self._members = Members(self._place, self._clock, self._history)
@@ -181,6 +181,19 @@ class DirectoryStore:
     def retained_since(self) -> datetime | None:
         """See the port."""
         return self._history.read(lambda replica: replica.retained_since())
+
+    # What hosts keep themselves
+
+    def record(
+        self,
+        host: str,
+        specs: Sequence[SpecRecord] | None,
+        runs: Sequence[Run],
+        marks: Sequence[Mark],
+    ) -> None:
+        """See the port."""
+        told = None if specs is None else tuple(specs)
+        self._history.write(calls.RecordOwn(host, told, tuple(runs), tuple(marks)))
 
     # What people ordered
 

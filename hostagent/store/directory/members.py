@@ -53,6 +53,7 @@ class Members:
                 return Over()
             beat = self._beats.beat(session.id, lambda old: old if ttl is None else ttl)
             if isinstance(beat, Over):
+                self._place.require()  # else it says nothing about the session
                 return beat
             generation = self._history.read(lambda replica: replica.generation())
             return Renewed(self._clock.at(beat.at), generation)

@@ -104,6 +104,17 @@ class Place:
         """Whether a writer has been here."""
         return self.log.is_dir()
 
+    def require(self) -> None:
+        """Tell an empty mount point from a store.
+
+        Raises:
+            StoreUnavailable: no writer has been here.
+        """
+        if not self.is_set_up():
+            raise StoreUnavailable(
+                f"{self.root} is not set up yet", "mount it, or run: hostagent apply"
+            )
+
     def now(self) -> datetime:
         """The file server's clock, by a file just created: it needs no block of the volume."""
         with errors(self.root), drafted(self.root) as draft:

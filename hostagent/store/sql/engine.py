@@ -15,6 +15,7 @@ from hostagent.store.port import (
     Cursor,
     Decision,
     Finish,
+    Mark,
     Over,
     Pause,
     PauseTarget,
@@ -32,7 +33,7 @@ from hostagent.store.port import (
     Stale,
     Want,
 )
-from hostagent.store.sql import claims, ledger, orders, registry, rows, sessions
+from hostagent.store.sql import claims, copies, ledger, orders, registry, rows, sessions
 from hostagent.store.sql.database import Database, Transaction
 from hostagent.store.sql.rows import instant, micros
 
@@ -198,6 +199,18 @@ class SqlStore:
         """See the port."""
         found = self._db.read("SELECT v FROM meta WHERE k='retained_since'")
         return instant(int(found[0]["v"])) if found else None
+
+    # What hosts keep themselves
+
+    def record(
+        self,
+        host: str,
+        specs: Sequence[SpecRecord] | None,
+        runs: Sequence[Run],
+        marks: Sequence[Mark],
+    ) -> None:
+        """See the port."""
+        self._db.change(lambda db: copies.record(db, host, specs, runs, marks), is_long=True)
 
     # What people ordered
 

@@ -87,6 +87,7 @@ def runs(read: Read, where: RunFilter) -> list[Run]:
         ("host=?", where.host),
         ("scheduled_for>=?", micros(where.since)),
         ("scheduled_for<=?", micros(where.until)),
+        ("token>?", where.token_above),
     ]
     chosen = [(term, value) for term, value in terms if value is not None]
     sql, values = [term for term, _ in chosen], [value for _, value in chosen]
@@ -96,7 +97,8 @@ def runs(read: Read, where: RunFilter) -> list[Run]:
     if where.open_only:
         sql.append("outcome IS NULL")
     condition = f" WHERE {' AND '.join(sql)}" if sql else ""
-    order = " ORDER BY scheduled_for DESC, token DESC"
+    way = "ASC" if where.oldest_first else "DESC"
+    order = f" ORDER BY scheduled_for {way}, token {way}"
     if where.limit is not None:
         order += " LIMIT ?"
         values.append(where.limit)

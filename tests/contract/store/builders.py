@@ -115,6 +115,47 @@ def out(name: str = "a", scope: str = "", reason: str = "crashed twice") -> Quar
     return Quarantine(name, scope, t(5), "one", reason, ("SIGSEGV", "OOM"), "its last line", "{}")
 
 
+def kept_spec(
+    name: str = "a", host: str = "one", spec: str = HASH, *, seq: int = 1, until: float = 0
+) -> SpecRecord:
+    """A schedule of a host's own: up to ``until``, or since then where that is 0."""
+    since, to = (t(0), t(until)) if until else (t(1), None)
+    return SpecRecord(name, seq, spec, f'{{"text":"{spec}"}}', (host,), since, to, host)
+
+
+def kept_run(
+    name: str = "a",
+    host: str = "one",
+    at: float | datetime = 1,
+    token: int = 1,
+    kind: Kind = Kind.SCHEDULED,
+    *,
+    reason: str = "exit 0",
+) -> Run:
+    """A row of a host's own ledger."""
+    when = at if isinstance(at, datetime) else t(at)
+    return Run(
+        name,
+        host,
+        kind,
+        when,
+        1,
+        token,
+        host,
+        "due",
+        HASH,
+        "its own",
+        "boot-1",
+        when,
+        when,
+        when,
+        Outcome.SUCCEEDED,
+        reason,
+        "success",
+        0,
+    )
+
+
 def in_force(store: Store) -> dict[str, SpecRecord]:
     """The schedules in force, by job."""
     return {spec.job: spec for spec in store.specs() if spec.valid_to is None}

@@ -18,6 +18,7 @@ from hostagent.store.port import (
     Claimed,
     Cursor,
     Finish,
+    Mark,
     Presence,
     Quarantine,
     Refusal,
@@ -366,6 +367,63 @@ class Memory:
         if (one.job, one.scope) in self.stands:
             self._give_up((one.job, one.scope))
         self.quarantines[one.job, one.scope] = one
+
+    # What hosts keep themselves
+
+    def record(
+        self,
+        host: str,
+        specs: Sequence[SpecRecord] | None,
+        runs: Sequence[Run],
+        marks: Sequence[Mark],
+    ) -> None:
+        """What a host says of its own jobs."""
+        if specs is not None:
+            self._respecify(host, specs)
+        for run in [run for run in runs if run.host == host]:
+            before = next((r for r in self.rows if _identity(r) == _identity(run)), None)
+            if before is None:
+                self.rows.append(run)
+            elif before.host == host and before.outcome is not None:
+                self.rows[self.rows.index(before)] = run
+        for mark in marks:
+            stand = self.stands.setdefault(
+                (mark.job, mark.scope), Stand(mark.spec_hash, mark.high_water, host=host)
+            )
+            if stand.host == host or (stand.is_gone and stand.active is None):
+                stand.hash, stand.host, stand.is_gone, stand.heir = (
+                    mark.spec_hash,
+                    host,
+                    False,
+                    None,
+                )
+                stand.high_water = max(stand.high_water, mark.high_water)
+                stand.token = max(stand.token, mark.token)
+
+    def _respecify(self, host: str, specs: Sequence[SpecRecord]) -> None:
+        def plain(some: Sequence[SpecRecord]) -> list[SpecRecord]:
+            ours = sorted((s for s in some if s.host == host), key=lambda s: (s.job, s.seq))
+            return [replace(spec, seq=0) for spec in ours]
+
+        before, after = plain(self.specs), plain(specs)
+        if before == after:
+            return
+        self.specs = [spec for spec in self.specs if spec.host != host]
+        for spec in after:
+            seq = 1 + max((s.seq for s in self.specs if s.job == spec.job), default=0)
+            self.specs.append(replace(spec, seq=seq))
+        named = {spec.job for spec in after}
+        gone = [(s.job, scope) for s in before if s.job not in named for scope in s.scopes]
+        for name in gone:
+            stand = self.stands.get(name)
+            if stand is not None and stand.host == host and not stand.is_gone:
+                self._give_up(name)
+                stand.is_gone = True
+        self.rows = [
+            row
+            for row in self.rows
+            if row.outcome is None or row.host != host or (row.job, row.scope) not in gone
+        ]
 
     # The ledger
 

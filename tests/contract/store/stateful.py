@@ -20,6 +20,7 @@ from hostagent.store.port import (
     Claimed,
     Cursor,
     Finish,
+    Mark,
     Refusal,
     Refused,
     Registration,
@@ -36,6 +37,8 @@ from tests.contract.store.builders import (
     each,
     end,
     job,
+    kept_run,
+    kept_spec,
     settlement,
     t,
     want,
@@ -61,6 +64,9 @@ HUNT = settings(
 
 NAMES = st.sampled_from("aabc")
 SCOPES = st.sampled_from(["", "", "eu", "one"])
+KEPT = "xy"
+"""Jobs that hosts keep themselves: nobody claims them here."""
+
 HOSTS = st.sampled_from([("one",), ("two",), ("one", "two")])
 CLOCKS = st.sampled_from([None, None, None, 0, 0.5, -0.5, 1.5, -1.5])
 """By how many seconds the host's clock is ahead of the store's as it asks; None: it is not told."""
@@ -191,7 +197,7 @@ class Machine(SessionRules):
     )
     def run(self, which: int, how: End, retry: datetime | None, ahead: float | None) -> None:
         """What is asked for most: the next occurrence, and often its end, with a retry."""
-        live = [c for c in self.memory.cursors() if c.active is None]
+        live = [c for c in self.memory.cursors() if c.active is None and c.job not in KEPT]
         if live:
             c = live[which % len(live)]
             at = c.high_water + timedelta(seconds=1)
@@ -202,7 +208,7 @@ class Machine(SessionRules):
     @rule(which=st.integers(0, 3))
     def ask_early(self, which: int) -> None:
         """An occurrence of the future, by a claim that would be given if it were due."""
-        live = [c for c in self.memory.cursors() if c.active is None]
+        live = [c for c in self.memory.cursors() if c.active is None and c.job not in KEPT]
         if live:
             c = live[which % len(live)]
             self._claim(self.asker, [want(FUTURE, c.job, c.scope, spec=c.spec_hash)])
@@ -281,6 +287,36 @@ class Machine(SessionRules):
         mark = int(((stand.high_water if stand else T0) - T0).total_seconds())
         one = settlement(mark + above, mark + above + more, name, scope, count=2, spec=spec)
         assert self.store.settle([one]) == [self.memory.settle(one)]
+
+    @rule(
+        host=st.sampled_from(["one", "two"]),
+        named=st.none() | st.sets(st.sampled_from(KEPT)),
+        ran=st.lists(st.tuples(st.sampled_from(KEPT), ABOVE, KINDS), max_size=2),
+        spec=HASHES,
+        token=st.integers(1, 3),
+    )
+    def record(
+        self,
+        host: str,
+        named: set[str] | None,
+        ran: list[tuple[str, int, Kind]],
+        spec: str,
+        token: int,
+    ) -> None:
+        """What a host keeps itself, whatever it said before."""
+        specs = None
+        if named is not None:
+            specs = [
+                kept_spec(name, host, spec, until=at) for name in sorted(named) for at in (1, 0)
+            ]
+        runs, marks = [], []
+        for name, above, kind in ran:
+            stand = self.memory.stands.get((name, host))
+            at = (stand.high_water if stand else T0) + timedelta(seconds=above)
+            runs.append(kept_run(name, host, at, token, kind))
+            marks.append(Mark(name, host, spec, at, token))
+        self.store.record(host, specs, runs, marks)
+        self.memory.record(host, specs, runs, marks)
 
     @rule(at=st.integers(-2, 6), often=st.integers(0, 1))
     def prune(self, at: int, often: int) -> None:

@@ -415,7 +415,7 @@ def test_reading_what_is_not_there_yet(place: Path) -> None:
     """The error says what to do; nothing is made."""
     with pytest.raises(StoreError) as raised:
         DirectoryStore(place, read_only=True)
-    assert raised.value.hint == "run: hostagent apply"
+    assert raised.value.hint == "mount it, or run: hostagent apply"
     assert list(place.iterdir()) == []
 
 

@@ -1,0 +1,155 @@
+"""What seeds have found once, each as the shortest story that shows it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from hostagent.model import Job, Outcome
+from hostagent.store.port import RunFilter
+from tests.simulation import load
+from tests.simulation.faults import Disturbance
+from tests.simulation.host import Host
+from tests.simulation.load import Load
+from tests.simulation.loop import MICROS
+from tests.simulation.simulation import BEGIN, Plan, Result, Script, Simulation, simulate
+
+UNTIL = BEGIN + timedelta(minutes=30)
+PLAN = Plan(seed=1, days=30 / 24 / 60)
+TEN = timedelta(minutes=10)
+NO_JITTER = timedelta(0)
+
+LATEST, EACH, SKIP = 0, 1, 3
+"""Numbers of jobs with ``missed`` so."""
+
+
+def job(number: int = LATEST) -> Job:
+    """Every ten minutes, to the second."""
+    return load.one_job("job", number, TEN, NO_JITTER, UNTIL)
+
+
+def lasting(seconds: float, number: int = LATEST) -> Load:
+    """One job, which takes so long."""
+    return load.single(job(number), seconds)
+
+
+def play(script: Script, one_load: Load) -> Result:
+    """The story, told to its end; nothing but what it tells goes wrong."""
+
+    async def calm(one: Simulation) -> None:
+        one.history.failing = 0.0
+        one.nemesis.disturbances.append(Disturbance(None, "story", 0.0))
+        for host in one.hosts:
+            host.pid1.loses = 0.0
+        await script(one)
+
+    result = simulate(PLAN, calm, one_load)
+    assert result.is_kept, str(result) + "\n" + "\n".join(result.trace)
+    return result
+
+
+async def at(minutes: float) -> None:
+    """Wait until then. The clock of a story begins at its first word."""
+    await asyncio.sleep(max(0.0, minutes * 60 - asyncio.get_running_loop().time()))
+
+
+def holder(one: Simulation) -> Host:
+    """The host on which the job runs."""
+    (line,) = one.history.live()
+    return next(host for host in one.hosts if host.name == line.host)
+
+
+def test_an_agent_restarted_again_and_again_keeps_its_run() -> None:
+    """The fence moves on with each of them, also before they know what runs (promise 6)."""
+
+    async def story(one: Simulation) -> None:
+        await at(10.2)
+        host = holder(one)
+        for _ in range(12):
+            host.kill_agent()
+            await asyncio.sleep(1.4)
+        assert one.history.live()
+
+    result = play(story, lasting(120))
+    assert set(result.report.outcomes) == {"succeeded"}
+
+
+def test_an_admission_that_was_given_up_starts_no_manual_run() -> None:
+    """Agents that stood still for a minute answer clients that have gone."""
+
+    async def story(one: Simulation) -> None:
+        await at(9.98)
+        agents = [host.agent for host in one.hosts if host.agent is not None]
+        for agent in agents:
+            agent.process.freeze()
+        await at(11)
+        for agent in agents:
+            agent.process.thaw()
+
+    result = play(story, lasting(5))
+    assert result.report.starts == result.report.due
+
+
+def test_a_clock_a_day_ahead_skips_nothing() -> None:
+    """What falls due later is settled by nobody now, whatever one host's clock says."""
+
+    async def story(one: Simulation) -> None:
+        await at(5)
+        one.hosts[0].clock.step(86400 * MICROS)
+        await at(6)
+        one.hosts[0].clock.step(0)
+
+    for number in (LATEST, EACH, SKIP):
+        result = play(story, lasting(5, number))
+        assert set(result.report.outcomes) == {"succeeded"}
+
+
+def test_a_taken_over_run_starts_at_once_whatever_the_clock_of_who_took_it() -> None:
+    """``retry_at`` is told by the store's clock."""
+
+    async def story(one: Simulation) -> None:
+        await at(10.5)
+        lost = holder(one)
+        for host in one.hosts:
+            host.clock.step((host is not lost) * 40 * 60 * MICROS)
+        lost.power_cut()
+        await at(10.9)
+        assert not one.history.live()
+        for host in one.hosts:
+            host.clock.step(0)
+        await at(11.1)
+        assert one.history.live()
+        lost.boot()
+
+    play(story, lasting(240, EACH))
+
+
+def test_a_run_ends_though_nobody_signals_it() -> None:
+    """PID 1's word is a hint: a minute later the agent looks by itself."""
+
+    async def story(one: Simulation) -> None:
+        await at(1)
+        for host in one.hosts:
+            for connection in host.pid1.connections:
+                connection.loses = 1.0
+        await at(12)
+        rows = one.store.runs(RunFilter())
+        assert [row.outcome for row in rows] == [Outcome.SUCCEEDED] * len(rows)
+
+    play(story, lasting(5))
+
+
+def test_a_reload_that_the_store_refused_comes_later() -> None:
+    """An apply tells the agents while the store is away: they take it up when it is back."""
+
+    async def story(one: Simulation) -> None:
+        await at(5)
+        one.jobs = (load.one_job("job", LATEST, TEN / 2, NO_JITTER, UNTIL),)
+        for host in one.hosts:
+            one.apply(host)
+            host.link.is_store_down = True
+        await at(6)
+        for host in one.hosts:
+            host.link.is_store_down = False
+
+    assert play(story, lasting(5)).report.starts == 4
