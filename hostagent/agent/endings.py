@@ -25,6 +25,9 @@ from hostagent.policy.outcome import Ended, end_of
 from hostagent.store.port import Accepted, Finish, Stale
 from hostagent.systemd.port import ServiceState
 
+TOLD = {"success", "host-lost", "lease-lost"}
+"""Results that say all of it, however the lease stands by now."""
+
 MAX_STARTS = 3
 """How often a prepared claim is started, without the agent being asked, before it has failed."""
 
