@@ -27,7 +27,7 @@ BEATS_S = 5.0
 
 HOSTS = ("host1", "host2", "host3")
 JOBS = [
-    *(job for job in ordeal.work(8, random.Random(3)) if job.lasts_s < job.period_s),
+    *(job for job in ordeal.work(7, random.Random(3)) if job.lasts_s < job.period_s),
     ordeal.Work("long", 10, 15, is_stubborn=True),
     *(ordeal.Work(f"of-{name}", 2, 0.3, hosts=(name,)) for name in HOSTS),
 ]
