@@ -7,7 +7,7 @@ a store.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from hostagent.errors import StoreUnavailable
@@ -55,14 +55,14 @@ class Ledgers:
         others = self._shared.specs() if self._shared is not None else []
         return mine + [spec for spec in others if spec.host != self._host]
 
-    def cursors(self) -> list[Cursor]:
-        """Where each (job, scope) stands."""
+    def cursors(self, names: Collection[tuple[str, str]] | None = None) -> list[Cursor]:
+        """Where each (job, scope) stands, or these."""
         if self._is_alone:
-            return self._own.cursors()
+            return self._own.cursors(names)
         specs = [spec for spec in self._own.specs() if spec.host == self._host]
         mine = {(spec.job, scope) for spec in specs for scope in spec.scopes}
-        found = [c for c in self._own.cursors() if (c.job, c.scope) in mine]
-        others = self._shared.cursors() if self._shared is not None else []
+        found = [c for c in self._own.cursors(names) if (c.job, c.scope) in mine]
+        others = self._shared.cursors(names) if self._shared is not None else []
         return found + [c for c in others if (c.job, c.scope) not in mine]
 
     def runs(self, where: RunFilter) -> list[Run]:
