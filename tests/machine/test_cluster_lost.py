@@ -135,7 +135,8 @@ def test_a_host_cut_off_from_the_store(cluster: Cluster) -> None:
     cluster.cut_store(before.host)
     taken_over(cluster, before, at)
     cluster.heal(before.host)
-    cluster[before.host].wait_until("hostagent status --cluster | grep -q '^host3'", timeout=30)
+    is_back = f"hostagent status --cluster | grep -q '^{before.host} *live'"
+    cluster[before.host].wait_until(is_back, timeout=30)
 
 
 def test_a_claim_of_the_boot_before_is_not_started(cluster: Cluster) -> None:
