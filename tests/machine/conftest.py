@@ -8,16 +8,17 @@ import pytest
 
 from tests.machine.fixtures import Boot, Roots, any_machine, boot, machine, new_cluster, roots
 
-CLUSTERS = {"cluster", "new_cluster", "at_work"}
+ALONE = {"cluster", "new_cluster", "at_work", "fenced"}
+"""Fixtures of tests that need both cores: several machines, or instants that must be met."""
 
 __all__ = ["Boot", "Roots", "any_machine", "boot", "machine", "new_cluster", "roots"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests in this directory boot machines, some of them several at once."""
+    """All tests in this directory boot machines."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.machine)
-            if CLUSTERS & set(getattr(item, "fixturenames", ())):
-                item.add_marker(pytest.mark.cluster)
+            if ALONE & set(getattr(item, "fixturenames", ())):
+                item.add_marker(pytest.mark.alone)
