@@ -7,6 +7,7 @@ what was flushed and a full disk is soon had. Nothing starts the server but ``st
 from __future__ import annotations
 
 import secrets
+import time
 from typing import Literal
 
 from tests.machine.machine import Machine
@@ -16,6 +17,9 @@ Stop = Literal["fast", "immediate"]
 
 DATA = "/var/lib/postgresql"
 SIZE = "320m"
+
+FOLLOW_S = 10.0
+SYNCHRONOUS = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
 
 _SETTINGS = """
 listen_addresses = '{address}'
@@ -130,12 +134,16 @@ class Postgres:
         self.start()
 
     def require_replica(self, *, required: bool) -> None:
-        """Whether a commit waits until the replica has it on disk, too."""
+        """Whether a commit waits until the replica has it on disk, too. It does on return."""
         names = "*" if required else ""
         self.psql(
             f"ALTER SYSTEM SET synchronous_standby_names = '{names}';SELECT pg_reload_conf()",
             database="postgres",
         )
+        end = time.monotonic() + FOLLOW_S
+        while required and self.psql(SYNCHRONOUS, database="postgres") != "1\n":
+            assert time.monotonic() < end, "the replica does not follow"
+            time.sleep(0.1)
 
     def promote(self) -> None:
         """Make a replica the primary; commits wait for nobody then."""

@@ -30,6 +30,8 @@ command = "/usr/local/bin/work 60"
 calendar = "2099-01-01"
 """
 
+LIVE = "hostagent status --cluster | grep -q '^{} *live'"
+
 CLAIM = f"""{VENV}/bin/python3 -c '
 from datetime import UTC, datetime
 from hostagent.agent import config
@@ -83,7 +85,9 @@ def taken_over(cluster: Cluster, before: history.Line, lost_at: float) -> histor
 
 
 def running(cluster: Cluster) -> history.Line:
-    """The last start, which must be alive."""
+    """The last start, which must be alive, once all hosts are back from the test before."""
+    for host in cluster.hosts:
+        cluster[host].wait_until(LIVE.format(host), timeout=30)
     newest = starts(cluster, 1, 0)[-1]
     end = time.monotonic() + 5
     while [line for line in cluster.history() if line.token == newest.token][-1].at < (
@@ -135,8 +139,6 @@ def test_a_host_cut_off_from_the_store(cluster: Cluster) -> None:
     cluster.cut_store(before.host)
     taken_over(cluster, before, at)
     cluster.heal(before.host)
-    is_back = f"hostagent status --cluster | grep -q '^{before.host} *live'"
-    cluster[before.host].wait_until(is_back, timeout=30)
 
 
 def test_a_claim_of_the_boot_before_is_not_started(cluster: Cluster) -> None:
