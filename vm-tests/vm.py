@@ -85,15 +85,20 @@ class VM(Guest):
         self.close()
 
     # Power
-    def boot(self, clock: datetime | None = None) -> None:
+    def boot(self, target: str | None = None, *, clock: datetime | None = None) -> None:
         """Power on and wait until PID 1 has finished starting (degraded or not).
 
+        ``target``: what to wait for instead. PID 1 finishes when its queue is empty, and a job
+        that runs keeps it from being so.
         ``clock``: what the hardware's clock says then (aware); else it is the host's.
         """
         base = "utc" if clock is None else clock.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
         self._power_on("-rtc", f"base={base}")
         try:
-            self.run("systemctl is-system-running --wait", timeout=BOOT_TIMEOUT_S)
+            if target is None:
+                self.run("systemctl is-system-running --wait", timeout=BOOT_TIMEOUT_S)
+            else:
+                self.wait_until(f"systemctl is-active {target}", BOOT_TIMEOUT_S)
         except MachineError as error:
             last = self._console_tail(40)
             self._off()

@@ -76,11 +76,14 @@ class Entry:
         )
 
     def stand(self, cursor: Cursor | None, host: str) -> None:
-        """Take over what the store says; ``host`` is this one."""
+        """Take over what the store says; ``host`` is this one.
+
+        All that its own ledger holds is this host's, whatever it was called then.
+        """
         self.registered = cursor is not None and cursor.spec_hash == self.schedule_hash
         self.high_water = cursor.high_water if cursor else None
         run = cursor.active if cursor else None
-        is_here = run is not None and run.host == host
+        is_here = run is not None and (run.host == host or not self.is_leased)
         self.active, self.elsewhere = (run, None) if is_here else (None, run)
         self.retry = cursor.retry if cursor else None
         self.retry_at = cursor.retry_at if cursor else None
@@ -133,8 +136,9 @@ class Book:
                 entry.stand(known.get((unit.job, unit.scope)), host)
         for is_leased, known in stands.items():
             for cursor in (known or {}).values():
-                if cursor.active is not None and cursor.active.host == host:
-                    self._add_removed(cursor, cursor.active, before, is_leased=is_leased)
+                run = cursor.active
+                if run is not None and (run.host == host or not is_leased):
+                    self._add_removed(cursor, run, before, is_leased=is_leased)
         self._take_out()
 
     def _add(self, job: Job, unit: Unit, before: Book | None, *, is_leased: bool) -> Entry:

@@ -174,3 +174,26 @@ def test_the_agent_goes_on_through_every_disturbance(machine: Machine) -> None:
     check(machine)
     rows = agent.runs(machine)
     assert not [row for row in rows if row["outcome"] == "failed" and row["job"] != "fails"]
+
+
+def test_a_renamed_host_knows_what_it_ran(machine: Machine) -> None:
+    """Its own ledger has no other host's runs, whatever it was called when they began."""
+    agent.with_agent(machine, IDLE.format("short", "3") + IDLE.format("long", "60"))
+    machine.succeed("hostagent run short; hostagent run long")
+    rename(machine, "second")
+    (short,) = agent.wait_for_runs(machine, "short", agent.ended(1))
+    assert short["outcome"] == "succeeded"
+    machine.crash()
+    rename(machine, "third")
+    (long,) = agent.wait_for_runs(machine, "long", agent.ended(1))
+    assert long["reason"].startswith("the host went down while it ran"), long
+    machine.succeed("hostagent run long")
+
+
+def rename(machine: Machine, name: str) -> None:
+    """Have the agent start under another name, with the machine if that is off."""
+    if not machine.is_up:
+        machine.boot()
+    machine.write("/etc/hostagent/agent.toml", f'host = "{name}"\n')
+    machine.succeed("systemctl restart hostagent.service")
+    agent.wait_for_agent(machine)
