@@ -87,7 +87,7 @@ def refused() -> str:
     """The directives that ``[job.NAME.systemd.*]`` does not take, and why."""
     lines = []
     for section, rules in passthrough._REFUSED.items():  # noqa: SLF001 -- the docs are its mirror
-        own = passthrough._OWN[section]  # noqa: SLF001
+        own = passthrough._OWN[section]  # noqa: SLF001 -- as above
         lines += [f"`[job.NAME.systemd.{section}]`", ""]
         lines += [wrapped(f"- {_directives(pattern)}: {why}.", "  ") for pattern, why in rules]
         written = ", ".join(f"`{name}=` (`{key}`)" for name, key in own.items())

@@ -82,7 +82,8 @@ class Again:
         )
         this = ended_run(run, replace(end, ended_at=end.ended_at or now))
         before = [row for row in await store.call(store.it.runs, where) if row.token != run.token]
-        facts = quarantine.Facts(entry.job, (this, *before), await self._reinstated_at(entry, run))
+        attempts = (this, *before)
+        facts = quarantine.Facts(entry.job, attempts, await self._reinstated_at(entry, attempts))
         verdict = quarantine.decide(facts)
         if verdict is None:
             return False
@@ -119,11 +120,12 @@ class Again:
             return error.message
         return "\n".join(lines)
 
-    async def _reinstated_at(self, entry: Entry, run: Run) -> datetime | None:
-        """When a person last put it back: what crashed before is forgiven."""
+    async def _reinstated_at(self, entry: Entry, attempts: Sequence[Run]) -> datetime | None:
+        """When a person put it back after the first of these: crashes before are forgiven."""
         store = self._world.store_of(entry)
-        name = reinstated(run.job, run.scope)
-        for event in reversed(await store.call(store.it.audit_log)):
+        name = reinstated(entry.job.name, entry.scope)
+        since = min(run.claimed_at or run.scheduled_for for run in attempts)
+        for event in reversed(await store.call(store.it.audit_log, since)):
             if (event.action, event.target) == (REINSTATE, name):
                 return event.at
         return None

@@ -29,9 +29,9 @@ class Entry:
 
     ``retry`` is the attempt that the next one follows from ``retry_at`` on. ``quarantined`` is why
     the job was taken out. ``waits_elsewhere``: it waits for a run on another host, whose end
-    nobody tells us. ``lost``: why PID 1 stops the active run (its lease, the shutdown).
-    ``pool_mates`` are the jobs of its pool. ``is_leased``: it is the cluster's, kept in the store
-    that hosts share; its claims hold only by a live lease.
+    nobody tells us. ``lost``: the result of the active run if PID 1 stops it (``fenced``,
+    ``host-stopped``). ``pool_mates`` are the jobs of its pool. ``is_leased``: it is the cluster's,
+    kept in the store that hosts share; its claims hold only by a live lease.
     """
 
     job: Job

@@ -265,7 +265,7 @@ class Daemon:
         """The machine goes down: write down how its runs end, as far as they do in time."""
         going = [e for e in self.book if e.active is not None and self.world.cluster.leases(e)]
         for entry in going:
-            entry.lost = "the host went down"
+            entry.lost = "host-stopped"
         for _ in range(int(within_s / SEE_OFF_EVERY_S)):
             going = [entry for entry in going if entry.active is not None]
             if not going:

@@ -16,7 +16,6 @@ from hostagent.agent import handover
 from hostagent.agent.again import Again, ended_run
 from hostagent.agent.batch import Batch
 from hostagent.agent.book import Entry
-from hostagent.agent.leases import LEASE
 from hostagent.agent.messages import fields_of, outcome_fields
 from hostagent.agent.world import World
 from hostagent.errors import SystemdError
@@ -25,7 +24,7 @@ from hostagent.policy.outcome import Ended, end_of
 from hostagent.store.port import Accepted, Finish, Stale
 from hostagent.systemd.port import ServiceState
 
-TOLD = {"success", "host-lost", "lease-lost"}
+TOLD = {"success", "host-lost", "host-stopped", "lease-lost"}
 """Results that say all of it, however the lease stands by now."""
 
 MAX_STARTS = 3
@@ -75,7 +74,7 @@ class Endings:
         ended = await asyncio.to_thread(self._world.journal_end, run.invocation_id)
         lost = _is_of_earlier_boot(run, self._world)
         if lost and ended is not None and ended.signal in SHUTDOWN:
-            ended = replace(ended, result="host-lost")
+            ended = replace(ended, result="host-stopped")
         if ended is None:
             return Ended("host-lost" if lost else "unknown", started_at=run.started_at)
         if ended.result == "exec-condition":
@@ -127,7 +126,7 @@ class Endings:
         service = entry.unit.service
         report, problem = await asyncio.to_thread(handover.read_report, world.paths, service)
         if ended.result not in TOLD and (lost := self._lost(entry, run)):
-            ended = replace(ended, result="fenced", detail=lost)
+            ended = replace(ended, result=lost)
         end = replace(
             end_of(ended, entry.stopped),
             ended_at=ended.ended_at or world.clock.now(),
@@ -154,11 +153,13 @@ class Endings:
         return end
 
     def _lost(self, entry: Entry, run: Run) -> str | None:
-        """Why PID 1 stopped it. It keeps the deadline without us: we may see that first."""
+        """The result of a run that PID 1 stopped. It keeps the deadline without us: we may see
+        that first.
+        """
         cluster = self._world.cluster
         has_lapsed = not cluster.may_act(self._world.clock.boottime_s())
         is_over = has_lapsed or not self._is_of_this_session(entry, run)
-        return entry.lost or (LEASE if cluster.leases(entry) and is_over else None)
+        return entry.lost or ("fenced" if cluster.leases(entry) and is_over else None)
 
     def _is_of_this_session(self, entry: Entry, run: Run) -> bool:
         """Whether our beats keep its claim; where claims are not leased, they need none."""

@@ -12,8 +12,6 @@ from hostagent.model import Run
 from hostagent.policy.outcome import Ended, end_of
 from hostagent.store.port import Finish
 
-LEASE = "its lease was not renewed in time"
-
 log = logging.getLogger(__name__)
 
 
@@ -28,7 +26,7 @@ class Leases:
         """This host's lease is over: PID 1 stops what runs on it, if it has not yet."""
         lost = [e for e in entries if e.active is not None and self._world.cluster.leases(e)]
         for entry in lost:
-            entry.lost = LEASE
+            entry.lost = "fenced"
         if not lost:
             return
         names = ", ".join(entry.active.run_id for entry in lost if entry.active is not None)

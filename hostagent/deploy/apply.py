@@ -253,6 +253,6 @@ def _register(site: Site, facts: Facts, manifest: Manifest, at: datetime) -> lis
     if site.store is None:
         return []
     # An apply that changes nothing needs no calendar.
-    from hostagent.deploy.ledger import register  # noqa: PLC0415
+    from hostagent.deploy.ledger import register  # noqa: PLC0415 -- see above
 
     return register(site.store, facts, manifest, at, shared=site.shared)

@@ -20,8 +20,9 @@ SENTENCES = {
     "protocol": "did not follow the start protocol",
     "start-limit-hit": "was started too often",
     "host-lost": "the host went down while it ran",
+    "host-stopped": "its host was shut down while it ran",
     "lease-lost": "its host lost its lease",
-    "fenced": "was stopped by its own host",
+    "fenced": "was stopped by its own host: its lease was not renewed in time",
     "start-refused": (
         "could not be set up: PID 1 gave up three starts before the agent was asked "
         "(a user, group, directory or credential that is missing?)"
@@ -54,13 +55,15 @@ CLASSES = {
     "lease-lost": ErrorClass.LEASE_LOST,
     "fenced": ErrorClass.LEASE_LOST,
     "host-lost": ErrorClass.HOST_LOST,
+    "host-stopped": ErrorClass.HOST_LOST,
     "resources": ErrorClass.START_FAILED,
     "protocol": ErrorClass.START_FAILED,
     "start-limit-hit": ErrorClass.START_FAILED,
     "start-refused": ErrorClass.START_FAILED,
 }
 """The class of each result. ``lease-lost`` is what others say of a host that went silent,
-``fenced`` what it says of itself when it is back before they have taken over."""
+``fenced`` what it says of itself when it is back before they have taken over. ``host-stopped`` is
+an orderly shutdown, ``host-lost`` any other end of the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +116,9 @@ def is_crash(outcome: Outcome | None, result: str | None) -> bool:
     """The job was torn down instead of ending: killed, out of memory, hung, or its host with it.
 
     To others, a host that a job has brought down is one that lost its lease. A job that its own
-    host had to stop because the store was away (``fenced``) has crashed nothing.
+    host had to stop, because the store was away or the machine shut down, has crashed nothing.
     """
-    if result == "fenced":
+    if result in {"fenced", "host-stopped"}:
         return False
     return error_class(outcome, result) in _CRASHES
 

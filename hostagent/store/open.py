@@ -73,7 +73,7 @@ def schema(url: str) -> int:
     if url.startswith("postgresql://"):
         _need_driver()
         from hostagent.store.postgres.connection import Connection  # noqa: PLC0415 -- needs psycopg
-        from hostagent.store.postgres.setup import installed  # noqa: PLC0415
+        from hostagent.store.postgres.setup import installed  # noqa: PLC0415 -- needs psycopg
 
         with contextlib.closing(Connection(url, read_only=True)) as db:
             return installed(db)

@@ -27,7 +27,7 @@ LEASE_S = 10.0
 GRACE_S = 3.0
 CLOCK_S = 0.25
 
-LOST = {"host-lost", "lease-lost", "fenced"}
+LOST = {"host-lost", "host-stopped", "lease-lost", "fenced"}
 """The results of attempts whose host went down or lost its lease."""
 
 

@@ -142,6 +142,7 @@ def test_an_orderly_reboot_loses_no_occurrence(machine: Machine) -> None:
         machine.reboot()
     time.sleep(3)
     check_after_signals(machine)
+    assert "host-lost" not in {row["result"] for row in agent.runs(machine)}
 
 
 def check_after_signals(machine: Machine) -> None:

@@ -19,7 +19,7 @@ from tests.simulation.history import GRACE_S, LEASE_S
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
 
-LOST = {"lease-lost", "host-lost", "fenced"}
+LOST = {"lease-lost", "host-lost", "host-stopped", "fenced"}
 BOUND_S = 5.0
 """A takeover takes the TTL and this, at most."""
 

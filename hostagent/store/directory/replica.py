@@ -146,7 +146,7 @@ class Replica(SqlStore):
         db = self._private.raw
         with self.trying():
             db.execute(f"DELETE FROM {table.name}")  # noqa: S608 -- our schema's names
-            db.executemany(f"INSERT INTO {table.name} VALUES ({marks})", rows)  # noqa: S608
+            db.executemany(f"INSERT INTO {table.name} VALUES ({marks})", rows)  # noqa: S608 -- as above
             db.execute("COMMIT")
 
 

@@ -33,6 +33,7 @@ RESULTS = {
     "host-lost": (ErrorClass.HOST_LOST, True),
     "lease-lost": (ErrorClass.LEASE_LOST, True),
     "fenced": (ErrorClass.LEASE_LOST, False),
+    "host-stopped": (ErrorClass.HOST_LOST, False),
     "resources": (ErrorClass.START_FAILED, False),
     "protocol": (ErrorClass.START_FAILED, False),
     "start-limit-hit": (ErrorClass.START_FAILED, False),
