@@ -260,8 +260,9 @@ def audit(
     first = min((s.valid_from for s in specs), default=until)
     kept = max(first, store.retained_since() or first)
     since = max(parse_time(start), kept) if start else kept
+    cursors = store.cursors()  # before the runs: what is claimed in between is not missed then
     ledger = store.runs(RunFilter(since=since - timedelta(days=40), until=None))
-    result = compare(specs, ledger, store.cursors(), since, until)
+    result = compare(specs, ledger, cursors, since, until)
     if as_json:
         emit_json(audit_json(result))
     else:
