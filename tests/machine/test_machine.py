@@ -142,9 +142,10 @@ def test_a_killed_test_process_leaves_nothing_behind(roots: Roots, end: str) -> 
     """However the process that booted a machine ends, the machine goes with it."""
     name = f"orphan-{end.lower()}"
     script = f"""
-        import time
+        import signal, time
         from pathlib import Path
         from tests.machine.machine import Machine
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job may ignore it
         machine = Machine({name!r}, [Path(p) for p in {list(map(str, roots["bookworm"]))!r}])
         machine.succeed("systemd-run --unit=job sleep 100")
         print("up", flush=True)
