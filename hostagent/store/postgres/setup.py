@@ -72,7 +72,9 @@ def _checked(tables: set[str], said: Mapping[str, str], place: object) -> int:
 
 def _migrate(db: Transaction, place: object) -> None:
     tables = {row["name"] for row in db.execute(_TABLES).fetchall()}
-    rows = db.execute(_META + db.for_update).fetchall() if "meta" in tables else []
+    if "meta" in tables:  # one at a time
+        db.execute("SELECT v FROM meta WHERE k='schema'" + db.for_update)
+    rows = db.execute(_META).fetchall() if "meta" in tables else []
     said = {row["k"]: row["v"] for row in rows}
     before = _checked(tables, said, place)
     if before:  # a table that is waited for is closed to everybody: no lease may run out by it

@@ -126,8 +126,8 @@ def change(db: Transaction) -> None:
 def generation(db: Transaction) -> int:
     """How often something changed.
 
-    Read last, with the session's row or the generation locked: so a migration, which locks both,
-    either sees this session or is seen here.
+    Read last, with the session's row or the generation locked: so a migration that leaves agents
+    behind, which locks both, either sees this session or is seen here.
 
     Raises:
         StoreError: the store is for newer agents by now.
@@ -139,12 +139,15 @@ def generation(db: Transaction) -> int:
 
 
 def refuse_leaving(db: Transaction, place: object, oldest: int) -> None:
-    """Inside a migration, with ``meta`` locked: nobody at work may know less than ``oldest``.
+    """Inside a migration, at its end: nobody at work may know less than ``oldest``.
+
+    Sessions are locked before the generation, as they are by everybody.
 
     Raises:
         StoreError: somebody does.
     """
     db.execute("SELECT id FROM session WHERE state=0" + db.for_update)
+    db.execute("SELECT v FROM meta WHERE k='generation'" + db.for_update)
     rows, now = db.execute(PRESENT).fetchall(), db.now()
     schema.refuse_leaving(place, (presence_of(row, now) for row in rows), oldest)
 
