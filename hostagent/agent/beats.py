@@ -74,7 +74,7 @@ class Beats:
         try:
             pause_s = await self._beat()
         except HostagentError as error:
-            self._say_unreached(error.message)
+            self._say_unreached(f"{error.message} ({error.hint})" if error.hint else error.message)
         except Exception:
             log.exception("this is a bug in hostagent; the agent goes on")
         await self.check()

@@ -230,7 +230,10 @@ class AgentService:
     async def reload(self, caller: Peer) -> None:
         """Take up the manifest in force."""
         self._may_change(caller)
-        await self._daemon.reload()
+        try:
+            await self._daemon.reload()
+        except HostagentError as error:
+            raise NotPossible(reason=f"the agent goes on as before: {error.message}") from error
 
     async def drain(self, caller: Peer, drains: bool) -> list[str]:
         """Other hosts take what falls due from now on; what runs here ends here."""

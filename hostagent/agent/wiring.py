@@ -39,6 +39,7 @@ from hostagent.policy import lease
 from hostagent.policy.outcome import Ended
 from hostagent.store.open import open_store, opener
 from hostagent.store.port import Profile, Session, Store
+from hostagent.store.sql import schema
 from hostagent.systemd.journal import Journal, send
 from hostagent.systemd.manager import Manager
 from hostagent.systemd.port import Systemd
@@ -131,7 +132,7 @@ def _profile(daemon: Daemon) -> Profile:
     """What this agent tells the others of itself."""
     cluster, manifest = daemon.world.cluster, daemon.book.manifest
     spec = content_hash([digest for _, digest in manifest.sources]) if manifest else ""
-    return Profile(__version__, spec, cluster.labels, cluster.is_draining)
+    return Profile(__version__, spec, cluster.labels, cluster.is_draining, schema.VERSION)
 
 
 async def _serve(daemon: Daemon) -> None:
@@ -224,7 +225,11 @@ def read_manifest(paths: Paths) -> Manifest | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise RefusedError(f"{paths.manifest}: {error}", "run: hostagent apply") from error
+        raise RefusedError(
+            f"{paths.manifest} cannot be read by hostagent {__version__} ({error}); if a newer one "
+            "wrote it: systemctl restart hostagent",
+            "run: hostagent apply",
+        ) from error
 
 
 def _record(message: str, fields: dict[str, str]) -> None:

@@ -26,34 +26,35 @@ Url = Annotated[
 def init(url: Url = None, *, user: User = False) -> None:
     """Set a store up. Not needed where the agent may make tables: it does so by itself."""
     from hostagent.store.open import describe, open_store, schema
-    from hostagent.store.sql.schema import VERSION
 
     place = url or _configured(user=user)
     before = schema(place)
     open_store(place).close()
-    done = "is set up already" if before == VERSION else "is set up now"
-    print(f"{describe(place)} {done}, with schema {VERSION}.")
+    done = "is set up already" if before else "is set up now"
+    print(f"{describe(place)} {done}, with schema {schema(place)}.")
 
 
 @store.command("migrate")
 def migrate(url: Url = None, *, user: User = False) -> None:
-    """Bring a store's tables up to date with this hostagent.
+    """Bring a store up to date with this hostagent.
 
-    Agents of the version before go on with it.
+    Agents that could not go on with it are named, and nothing is changed. In a database, those of
+    the version before go on; in a shared directory, none does that knows less.
     """
     from hostagent.errors import StoreError
-    from hostagent.store.open import describe, open_store, schema
-    from hostagent.store.sql.schema import VERSION
+    from hostagent.store.open import describe, schema
+    from hostagent.store.open import migrate as bring
 
     place = url or _configured(user=user)
     before = schema(place)
     if before == 0:
         raise StoreError(f"{describe(place)} is not set up yet", "run: hostagent store init")
-    open_store(place).close()
-    if before == VERSION:
-        print(f"{describe(place)} is up to date, with schema {VERSION}.")
+    bring(place)
+    after = schema(place)
+    if before == after:
+        print(f"{describe(place)} is up to date, with schema {after}.")
     else:
-        print(f"{describe(place)} went from schema {before} to {VERSION}.")
+        print(f"{describe(place)} went from schema {before} to {after}.")
 
 
 @store.command("status")

@@ -154,4 +154,6 @@ def _decode(data: Any, number: int) -> Manifest:
     try:
         return from_json(Manifest, data)
     except ValueError as error:
-        raise RefusedError(f"generation {number}: manifest.json is damaged: {error}") from None
+        raise RefusedError(
+            f"generation {number}: manifest.json is damaged, or of a newer hostagent: {error}"
+        ) from None

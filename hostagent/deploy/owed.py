@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
-from hostagent.model import Outcome, Schedule, from_json, rfc3339
+from hostagent.model import Outcome, rfc3339
 from hostagent.schedule.occurrences import latest
-from hostagent.store.port import Cursor, Registration, Settlement, SpecRecord
+from hostagent.store.port import Cursor, Registration, Settlement, SpecRecord, schedule_of
 
 
 def closing(
@@ -51,9 +50,7 @@ def closing(
         is_kept = new is not None and cursor.scope in new.scopes
         if new is not None and is_kept and new.hash == spec.hash:
             continue
-        span = latest(
-            from_json(Schedule, json.loads(spec.schedule)), cursor.high_water, until[cursor.job]
-        )
+        span = latest(schedule_of(spec), cursor.high_water, until[cursor.job])
         if span is None:
             continue
         if is_kept:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from hostagent.model import Form, Kind, Run, Schedule, from_json, rfc3339
+from hostagent.model import Form, Kind, Run, Schedule, rfc3339
 from hostagent.schedule.occurrences import between
-from hostagent.store.port import Cursor, SpecRecord
+from hostagent.store.port import Cursor, SpecRecord, schedule_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ def audit(
         if run.kind is Kind.SCHEDULED and run.attempt <= 1:
             rows.setdefault((run.job, run.scope), []).append(run)
     for spec in specs:
-        schedule = from_json(Schedule, json.loads(spec.schedule))
+        schedule = schedule_of(spec)
         for scope in spec.scopes:
             mine = [run for run in rows.get((spec.job, scope), []) if run.spec_hash == spec.hash]
             mark = marks.get((spec.job, scope, spec.hash))

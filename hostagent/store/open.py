@@ -7,13 +7,16 @@ import importlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote, urlsplit
 
-from hostagent.errors import InputError, StoreError
+from hostagent.errors import InputError, StoreError, StoreUnavailable
 from hostagent.store.port import Store
-from hostagent.store.sql.schema import VERSION
 from hostagent.store.sqlite import connection as sqlite
 from hostagent.store.sqlite.engine import SqliteStore
+
+if TYPE_CHECKING:
+    from hostagent.store.directory.engine import DirectoryStore
 
 
 def open_store(url: str, *, read_only: bool = False) -> Store:
@@ -65,7 +68,8 @@ def schema(url: str) -> int:
     """The version of the store's schema; 0: nothing is there yet.
 
     Raises:
-        InputError, StoreError: as ``open_store``.
+        InputError: the URL names no engine of this release.
+        StoreError: the store cannot be used, unless because it waits for ``migrate``.
     """
     scheme, path = _place(url)
     if scheme == "sqlite" and path is not None:
@@ -77,9 +81,32 @@ def schema(url: str) -> int:
 
         with contextlib.closing(Connection(url, read_only=True)) as db:
             return installed(db)
-    with contextlib.suppress(StoreError), contextlib.closing(open_store(url, read_only=True)):
-        return VERSION
+    with (
+        contextlib.suppress(StoreUnavailable),
+        contextlib.closing(open_store(url, read_only=True)) as store,
+    ):
+        return cast("DirectoryStore", store).schema()
     return 0
+
+
+def migrate(url: str) -> None:
+    """Bring the store up to date with this hostagent, while agents that can go on with it do.
+
+    Raises:
+        InputError: the URL names no engine of this release.
+        StoreError: the store cannot be used, or an agent at work could not go on with it.
+    """
+    if url.startswith("postgresql://"):
+        _need_driver()
+        from hostagent.store.postgres import setup  # noqa: PLC0415 -- needs psycopg
+        from hostagent.store.postgres.connection import Connection  # noqa: PLC0415
+
+        with contextlib.closing(Connection(url, read_only=False)) as db:
+            setup.migrate(db)
+        return
+    with contextlib.closing(opener(url, may_make=False)()) as store:
+        if store.is_shared:
+            cast("DirectoryStore", store).migrate()
 
 
 def _place(url: str) -> tuple[str, Path | None]:

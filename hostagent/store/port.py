@@ -28,13 +28,26 @@ for a write to a store that was opened to read only. A "no" is a return value, n
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from hostagent.model import End, Job, Kind, Manifest, Outcome, Run, RunOn, content_json
+from hostagent.errors import StoreError
+from hostagent.model import (
+    End,
+    Job,
+    Kind,
+    Manifest,
+    Outcome,
+    Run,
+    RunOn,
+    Schedule,
+    content_json,
+    from_json,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +66,15 @@ class Session:
 class Profile:
     """What an agent tells the others of itself: for ranking, and for ``status --cluster``.
 
-    ``spec`` is the digest of what is deployed on its host, ``labels`` are the host's.
+    ``spec`` is the digest of what is deployed on its host, ``labels`` are the host's, ``schema`` is
+    the newest store that it knows (``sql.schema.VERSION``).
     """
 
     version: str = ""
     spec: str = ""
     labels: tuple[str, ...] = ()
     draining: bool = False
+    schema: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +128,21 @@ class SpecRecord:
     valid_from: datetime
     valid_to: datetime | None = None
     host: str = ""
+
+
+def schedule_of(record: SpecRecord) -> Schedule:
+    """The schedule that a record holds.
+
+    Raises:
+        StoreError: it says what only a newer hostagent knows.
+    """
+    try:
+        return from_json(Schedule, json.loads(record.schedule))
+    except ValueError as error:
+        raise StoreError(
+            f"the schedule of {record.job} was applied by a newer hostagent ({error})",
+            "upgrade hostagent on this host",
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

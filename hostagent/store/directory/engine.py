@@ -42,6 +42,7 @@ from hostagent.store.port import (
     Stale,
     Want,
 )
+from hostagent.store.sql import schema
 
 
 class DirectoryStore:
@@ -75,6 +76,34 @@ class DirectoryStore:
     def now(self) -> datetime:
         """The file server's clock."""
         return datetime.now(UTC) if self._read_only else self._clock.at(self._place.now())
+
+    def schema(self) -> int:
+        """The version in which the log is said.
+
+        Raises:
+            StoreError: it is newer than ours.
+        """
+        return self._history.read(lambda replica: replica.format)
+
+    def migrate(self) -> None:
+        """Say the log in our version from now on, if it is not. Who knows less reads no further.
+
+        Raises:
+            StoreError: an agent at work knows less.
+        """
+        before = self.schema()
+        if before == schema.VERSION:
+            return
+        schema.refuse_leaving(self._place.root, self.sessions(), schema.VERSION)
+        event = AuditEvent(
+            self.now(),
+            os.getuid(),
+            os.uname().nodename,
+            "store migrate",
+            "",
+            f"the shared directory went from schema {before} to {schema.VERSION}",
+        )
+        self._history.write(calls.LogEvent(event), number=schema.VERSION)
 
     # What is due
 

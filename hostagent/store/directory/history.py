@@ -59,11 +59,18 @@ class History:
             self._catch_up()
             return question(self._replica)
 
-    def write(self, call: Call[R], refuse: Callable[[datetime], R | None] = lambda _: None) -> R:
+    def write(
+        self,
+        call: Call[R],
+        refuse: Callable[[datetime], R | None] = lambda _: None,
+        *,
+        number: int = 0,
+    ) -> R:
         """Make the call, in its place among those of all hosts.
 
         ``refuse`` is asked first, at the time of the call, for an answer that makes it
-        needless. A call that would change nothing leaves no record.
+        needless. A call that would change nothing leaves no record. It is said in version
+        ``number``, and so is all that follows, unless others were at a later one already.
 
         Raises:
             StoreUnavailable: the others were faster all the time, or there is no room, or whether
@@ -83,8 +90,9 @@ class History:
                     if not trial.changed:
                         return answer
                     told = record(seq, replica.nonce, draft.nonce, at, self._by, call)
-                    if self._log.publish(draft, seq, text_of(told)):
-                        trial.keep(draft.nonce)
+                    said_in = max(number, replica.format)
+                    if self._log.publish(draft, seq, text_of(told, said_in)):
+                        trial.keep(draft.nonce, said_in)
                         break
                 self._apply(seq)  # by its name: a listing may be older than the lost race
             else:
@@ -126,7 +134,7 @@ class History:
 
     def _apply(self, seq: int) -> None:
         path = self._log.name(seq)
-        self._replica.apply(value_of(Record, self._log.read(seq), path), path)
+        self._replica.apply(*value_of(Record, self._log.read(seq), path), path)
 
     def _load(self) -> None:
         """Go on from a snapshot: the records that follow ours are gone."""
@@ -187,6 +195,7 @@ def shorten(place: Place, replica: Replica) -> None:
 
 def _is_old(log: Log, seq: int, now: datetime) -> bool:
     try:
-        return value_of(Record, log.read(seq), log.name(seq)).at < now - KEPT_AGE
+        told, _ = value_of(Record, log.read(seq), log.name(seq))
     except Pruned:
         return True  # the rest of a directory that somebody began to drop
+    return told.at < now - KEPT_AGE

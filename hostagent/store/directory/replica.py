@@ -19,10 +19,9 @@ from hostagent.errors import StoreConflict, StoreError
 from hostagent.store.directory.calls import Call, OpenSession, Record
 from hostagent.store.directory.strict import malformed
 from hostagent.store.port import Profile, Session
-from hostagent.store.sql import sessions
+from hostagent.store.sql import schema, sessions
 from hostagent.store.sql.database import Transaction
 from hostagent.store.sql.engine import SqlStore
-from hostagent.store.sql.schema import TABLES, migrations
 
 R = TypeVar("R")
 Value = str | int | None
@@ -49,17 +48,22 @@ class Table:
 
 
 class Replica(SqlStore):
-    """The state after record ``seq``, whose nonce is ``nonce``; 0 and empty before the first."""
+    """The state after record ``seq``, whose nonce is ``nonce``; 0 and empty before the first.
 
-    def __init__(self, *, seq: int = 0, nonce: str = "") -> None:
+    ``format`` is the version in which that record is said, and in which the next one is to be; it
+    never goes back. The tables are of our own version all the while: what it adds stays empty.
+    """
+
+    def __init__(self, *, seq: int = 0, nonce: str = "", number: int | None = None) -> None:
         self.seq, self.nonce = seq, nonce
+        self.format = schema.VERSION if number is None else number
         self._private = _Private()
         super().__init__(self._private)
         self._id = ""
         self._new_id = lambda: self._id
 
-    def apply(self, record: Record, path: Path) -> None:
-        """Replay the next record, found at ``path``.
+    def apply(self, record: Record, number: int, path: Path) -> None:
+        """Replay the next record, found at ``path``, said in version ``number``.
 
         Raises:
             StoreError: it is not the next one, or nothing that could be done.
@@ -71,12 +75,14 @@ class Replica(SqlStore):
             )
         if len(record.calls) != 1:
             raise malformed(path, "not one call")
+        if self.seq and number < self.format:
+            raise malformed(path, "of an older version than the record before it")
         with self.trying() as trial:
             try:
                 trial.make(record.calls[0], record.at)
             except (StoreConflict, *UNSOUND):
                 raise malformed(path, f"its {record.calls[0].name} cannot be") from None
-            trial.keep(record.nonce)
+            trial.keep(record.nonce, number)
 
     @contextlib.contextmanager
     def trying(self) -> Iterator[Trial]:
@@ -97,10 +103,10 @@ class Replica(SqlStore):
         """What the next call takes for the time, and for the id of a new session."""
         self._private.at, self._id = at, new_id
 
-    def keep(self, nonce: str) -> None:
+    def keep(self, nonce: str, number: int) -> None:
         """What the trial wrote stands, as the next record's result."""
         self._private.raw.execute("COMMIT")
-        self.seq, self.nonce = self.seq + 1, nonce
+        self.seq, self.nonce, self.format = self.seq + 1, nonce, number
 
     def open_profile(self, session: Session) -> Profile | None:
         """What an open session tells of itself; None when it is not open."""
@@ -119,34 +125,35 @@ class Replica(SqlStore):
 
     def copy(self) -> Replica:
         """Another one of the same state; it may be used by another thread."""
-        other = Replica(seq=self.seq, nonce=self.nonce)
+        other = Replica(seq=self.seq, nonce=self.nonce, number=self.format)
         self._private.raw.backup(other._private.raw)
         return other
 
     def tables(self) -> list[Table]:
-        """All of the schema."""
-        db = self._private.raw
+        """All of the schema of ``format``."""
         tables = []
-        for name in TABLES:
-            columns = db.execute(f"PRAGMA table_info({name})").fetchall()
-            names = tuple(c["name"] for c in columns)
-            types = tuple(_types(c["type"], is_needed=c["notnull"] or c["pk"]) for c in columns)
-            tables.append(Table(name, names, types))
+        with contextlib.closing(_Private(self.format)) as plain:
+            for name in schema.TABLES:
+                columns = plain.read(f"PRAGMA table_info({name})")
+                names = tuple(c["name"] for c in columns)
+                types = tuple(_types(c["type"], is_needed=c["notnull"] or c["pk"]) for c in columns)
+                tables += [Table(name, names, types)] if columns else []
         return tables
 
     def rows(self, table: Table) -> Iterator[list[Value]]:
         """All of a table's, ordered by all that they say."""
-        order = ", ".join(table.columns)
-        sql = f"SELECT * FROM {table.name} ORDER BY {order}"  # noqa: S608 -- our schema's names
+        names = ", ".join(table.columns)
+        sql = f"SELECT {names} FROM {table.name} ORDER BY {names}"  # noqa: S608 -- our schema's names
         return map(list, self._private.raw.execute(sql))
 
     def fill(self, table: Table, rows: Iterable[list[Value]]) -> None:
         """Write rows that ``table`` holds, in place of what is there."""
-        marks = ", ".join("?" * len(table.columns))
+        names, marks = ", ".join(table.columns), ", ".join("?" * len(table.columns))
+        insert = f"INSERT INTO {table.name} ({names}) VALUES ({marks})"  # noqa: S608 -- as above
         db = self._private.raw
         with self.trying():
             db.execute(f"DELETE FROM {table.name}")  # noqa: S608 -- our schema's names
-            db.executemany(f"INSERT INTO {table.name} VALUES ({marks})", rows)  # noqa: S608 -- as above
+            db.executemany(insert, rows)
             db.execute("COMMIT")
 
 
@@ -166,9 +173,9 @@ class Trial:
         """Whether there is anything to keep."""
         return self._replica.has_changed(self._changes)
 
-    def keep(self, nonce: str) -> None:
-        """It stands, as record ``nonce``."""
-        self._replica.keep(nonce)
+    def keep(self, nonce: str, number: int) -> None:
+        """It stands, as record ``nonce``, said in version ``number``."""
+        self._replica.keep(nonce, number)
 
 
 def _types(declared: str, *, is_needed: bool) -> tuple[type, ...]:
@@ -177,17 +184,19 @@ def _types(declared: str, *, is_needed: bool) -> tuple[type, ...]:
 
 
 class _Private:
-    """A ``sql.database.Database`` that nobody else can open. ``at`` is its time."""
+    """A ``sql.database.Database`` that nobody else can open, with the schema of version ``number``
+    or ours. ``at`` is its time.
+    """
 
     for_update = for_share = ""
 
-    def __init__(self) -> None:
+    def __init__(self, number: int | None = None) -> None:
         self.at = datetime.min.replace(tzinfo=UTC)
         self.raw = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self.raw.row_factory = sqlite3.Row
         self.raw.execute("PRAGMA journal_mode=MEMORY")
         self.raw.execute("PRAGMA synchronous=OFF")
-        for _, text in migrations(0):
+        for _, text in schema.migrations(0, number):
             self.raw.executescript(text)
 
     def close(self) -> None:

@@ -21,6 +21,9 @@ from hostagent.store.directory.place import drafted, linked, names, numbers, rea
 from hostagent.store.directory.strict import text_of, value_of
 from hostagent.store.port import Over
 
+_FORMAT = 1
+"""The version since which beats say what they do; those of any later one can be read."""
+
 _DIGITS = 12
 _TRIES = 100
 _MOST = 1024 * 1024
@@ -158,7 +161,7 @@ def _read(directory: Path, number: int) -> Beat | None:
         content = read(path, _MOST)
     except FileNotFoundError:
         return None
-    terms = value_of(Terms, content.data, path)
+    terms, _ = value_of(Terms, content.data, path)
     if not terms.revoked:
         return Beat(number, content.linked_at, terms.ttl)
     before = _read(directory, number - 1) if number else None
@@ -172,7 +175,7 @@ def _file(directory: Path, terms: Terms, same: Path | None = None) -> Iterator[P
         yield same
         return
     with drafted(directory) as draft:
-        draft.fill([text_of(terms)])
+        draft.fill([text_of(terms, _FORMAT)])
         yield draft.path
 
 

@@ -2,7 +2,8 @@
 
 Rows, not a database file: what lies in the shared directory may be anybody's, and SQLite would run
 what another's schema says. Every row is compared with our own schema before it is written into a
-replica of our own. All who stand at one record would write the same snapshot to the byte.
+replica of our own. A snapshot is of its record's version, with the tables and columns of that: all
+who stand at one record, agents of another age too, would write the same to the byte.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ from typing import IO, Any
 from hostagent.errors import StoreError
 from hostagent.store.directory.place import drafted, linked, numbers, opened
 from hostagent.store.directory.replica import UNSOUND, Replica, Table, Value
-from hostagent.store.directory.strict import FORMAT, malformed
-from hostagent.store.sql.schema import VERSION
+from hostagent.store.directory.strict import known, malformed
 
 LONGEST = 16 * 1024 * 1024
 """Bytes of one row."""
@@ -69,7 +69,7 @@ class Snapshots:
 def _lines(replica: Replica) -> Iterator[bytes]:
     """The head; for each table its name and columns, then its rows; the number of lines."""
     count = 1
-    yield _line({"format": FORMAT, "schema": VERSION, "seq": replica.seq, "nonce": replica.nonce})
+    yield _line({"format": replica.format, "seq": replica.seq, "nonce": replica.nonce})
     for table in replica.tables():
         yield _line({"table": table.name, "columns": table.columns})
         count += 1
@@ -88,13 +88,10 @@ def _loaded(path: Path, seq: int) -> Replica:
         lines = _Lines(path, file)
         try:
             head = lines.take()
-            version = (head["format"], head["schema"])
-            if version > (FORMAT, VERSION):
-                raise StoreError(f"{path} is of a newer hostagent", "upgrade hostagent here")
-            nonce = head["nonce"]
-            if version != (FORMAT, VERSION) or head["seq"] != seq or not isinstance(nonce, str):
+            number, nonce = known(head["format"], path), head["nonce"]
+            if head["seq"] != seq or not isinstance(nonce, str):
                 raise malformed(path, "its first line is another's")
-            replica = Replica(seq=seq, nonce=nonce)
+            replica = Replica(seq=seq, nonce=nonce, number=number)
             for table in replica.tables():
                 if lines.take() != {"table": table.name, "columns": list(table.columns)}:
                     raise malformed(path, f"no table {table.name}")

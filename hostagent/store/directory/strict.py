@@ -13,16 +13,14 @@ from typing import Any, NoReturn, TypeVar
 
 from hostagent.errors import StoreError
 from hostagent.model import content_json, from_json, to_json
+from hostagent.store.sql.schema import refuse_newer
 
 T = TypeVar("T")
 
-FORMAT = 1
-"""Of all that lies in the directory. Raised, too, when the same calls come to another state."""
 
-
-def text_of(value: object) -> bytes:
-    """A model value with the format's version."""
-    return content_json({"format": FORMAT, "value": to_json(value)}).encode()
+def text_of(value: object, number: int) -> bytes:
+    """A model value with the version in which it is said."""
+    return content_json({"format": number, "value": to_json(value)}).encode()
 
 
 def plain(value: T) -> T:
@@ -30,26 +28,33 @@ def plain(value: T) -> T:
     return from_json(type(value), to_json(value))
 
 
-def value_of(kind: type[T], text: bytes, path: Path) -> T:
+def value_of(kind: type[T], text: bytes, path: Path) -> tuple[T, int]:
     """The inverse of ``text_of``. ``path`` is where the text was found.
 
     Raises:
         StoreError: the text is of a newer version, or nothing that we would write.
     """
     data = _parsed(text, path)
-    number = data.get("format")
-    if type(number) is int and number > FORMAT:
-        raise StoreError(
-            f"{path} is of a newer hostagent (format {number}, known is {FORMAT})",
-            "upgrade hostagent on this host",
-        )
+    number = known(data.get("format"), path)
     try:
         value = from_json(kind, data.get("value"))
-        if text_of(value) == text:
-            return value
+        if text_of(value, number) == text:
+            return value, number
     except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError):
         pass
     raise malformed(path, f"no {kind.__name__}")
+
+
+def known(number: object, path: Path) -> int:
+    """The version that a file names, if it can be read.
+
+    Raises:
+        StoreError: it is newer, or none.
+    """
+    if type(number) is not int or number < 1:
+        raise malformed(path, "no version")
+    refuse_newer(path, number, number)
+    return number
 
 
 def malformed(path: Path, why: str) -> StoreError:

@@ -10,6 +10,7 @@ import json
 from datetime import datetime, timedelta
 
 from hostagent.store.port import Over, Presence, Profile, Renewed, Session
+from hostagent.store.sql import schema
 from hostagent.store.sql.database import Row, Transaction
 from hostagent.store.sql.ledger import HELD
 from hostagent.store.sql.rows import instant, interval, interval_us, micros
@@ -31,17 +32,22 @@ def open_session(
     ttl: timedelta | None,
     profile: Profile | None,
 ) -> Session:
-    """Go on with ``session`` if it is open, else open ``new_id`` of its host and boot."""
+    """Go on with ``session`` if it is open, else open ``new_id`` of its host and boot.
+
+    Raises:
+        StoreError: the store is for newer agents by now.
+    """
     told = profile or Profile()
     row, now = _if_open(db, session, db.for_update), db.now()
     if row is not None:
         _renew(db, row, now, ttl, told)
+        generation(db)
         return session
     db.execute("UPDATE session SET state=1 WHERE host=? AND state=0", (session.host,))
     new = Session(new_id, session.host, session.boot_id)
     db.execute(
         "INSERT INTO session (id, host, boot_id, opened_at, ttl, expires_at, version, spec, "
-        "labels, draining) VALUES (?,?,?,?,?,?,?,?,?,?)",
+        "labels, draining, schema) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
         (
             new.id,
             new.host,
@@ -53,6 +59,7 @@ def open_session(
         ),
     )
     change(db)
+    generation(db)
     return new
 
 
@@ -62,7 +69,11 @@ def beat(
     ttl: timedelta | None,
     profile: Profile | None,
 ) -> Renewed | Over:
-    """Move the deadline of an open session."""
+    """Move the deadline of an open session.
+
+    Raises:
+        StoreError: the store is for newer agents by now.
+    """
     row, now = _if_open(db, session, db.for_update), db.now()
     if row is None:
         return Over()
@@ -113,8 +124,32 @@ def change(db: Transaction) -> None:
 
 
 def generation(db: Transaction) -> int:
-    """How often something changed."""
-    return int(db.execute("SELECT v FROM meta WHERE k='generation'").fetchone()["v"])
+    """How often something changed.
+
+    Read last, with the session's row or the generation locked: so a migration that leaves agents
+    behind, which locks both, either sees this session or is seen here.
+
+    Raises:
+        StoreError: the store is for newer agents by now.
+    """
+    rows = db.execute("SELECT k, v FROM meta WHERE k IN ('generation', 'oldest', 'schema')")
+    said = {row["k"]: int(row["v"]) for row in rows.fetchall()}
+    schema.refuse_newer("the store", said.get("schema", 0), said["oldest"])
+    return said["generation"]
+
+
+def refuse_leaving(db: Transaction, place: object, oldest: int) -> None:
+    """Inside a migration, at its end: nobody at work may know less than ``oldest``.
+
+    Sessions are locked before the generation, as they are by everybody.
+
+    Raises:
+        StoreError: somebody does.
+    """
+    db.execute("SELECT id FROM session WHERE state=0" + db.for_update)
+    db.execute("SELECT v FROM meta WHERE k='generation'" + db.for_update)
+    rows, now = db.execute(PRESENT).fetchall(), db.now()
+    schema.refuse_leaving(place, (presence_of(row, now) for row in rows), oldest)
 
 
 def _if_open(db: Transaction, session: Session, lock: str) -> Row | None:
@@ -137,7 +172,7 @@ def _renew(
 ) -> None:
     db.execute(
         "UPDATE session SET beat=beat+1, ttl=?, expires_at=?, version=?, spec=?, labels=?, "
-        "draining=? WHERE id=?",
+        "draining=?, schema=? WHERE id=?",
         (
             interval_us(ttl),
             micros(now + ttl) if ttl is not None else None,
@@ -154,10 +189,11 @@ def _end(db: Transaction, session_id: str, state: int) -> None:
     change(db)
 
 
-def _columns(profile: Profile) -> tuple[str, str, str, int]:
-    return profile.version, profile.spec, json.dumps(profile.labels), int(profile.draining)
+def _columns(profile: Profile) -> tuple[str, str, str, int, int]:
+    labels, draining = json.dumps(profile.labels), int(profile.draining)
+    return profile.version, profile.spec, labels, draining, profile.schema
 
 
 def _profile_of(row: Row) -> Profile:
     labels = tuple(json.loads(row["labels"]))
-    return Profile(row["version"], row["spec"], labels, bool(row["draining"]))
+    return Profile(row["version"], row["spec"], labels, bool(row["draining"]), row["schema"])

@@ -14,8 +14,8 @@ from typing import TypeVar
 
 from hostagent.errors import StoreError, StoreUnavailable
 from hostagent.store.port import DEFAULT_BUSY
+from hostagent.store.sql import schema
 from hostagent.store.sql.database import Transaction
-from hostagent.store.sql.schema import VERSION, migrations
 from hostagent.store.sqlite.gate import Gate
 
 T = TypeVar("T")
@@ -58,16 +58,19 @@ def installed(path: Path) -> int:
     """The schema's version; 0: no file, or an empty one.
 
     Raises:
-        StoreError: it is another program's or a newer hostagent's, or may not be read.
+        StoreError: it is another program's or for newer agents, or may not be read.
     """
     if not path.exists() or path.stat().st_size == 0:
         return 0
-    with contextlib.closing(Connection(path, read_only=True)):
-        return VERSION
+    with contextlib.closing(Connection(path, read_only=True)) as db:
+        return db.schema()
 
 
 class Connection:
-    """An open database. ``read_only`` connections write nothing, not even a schema."""
+    """An open database. ``read_only`` connections write nothing, not even a schema.
+
+    One that writes brings the schema up to date: its host's agent and commands are its only users.
+    """
 
     def __init__(
         self,
@@ -100,6 +103,18 @@ class Connection:
         """This host's clock: there is no other."""
         return self.clock()
 
+    def schema(self) -> int:
+        """The schema's version.
+
+        Raises:
+            StoreError: it is for newer agents.
+        """
+        (number,) = self._db.execute("PRAGMA user_version").fetchone()
+        if number > schema.VERSION:
+            (oldest,) = self._db.execute("SELECT v FROM meta WHERE k='oldest'").fetchone()
+            schema.refuse_newer(self.path, number, int(oldest))
+        return int(number)
+
     def read(self, sql: str, /, *values: object) -> list[sqlite3.Row]:
         """All rows of one SELECT."""
         with self._errors():
@@ -129,6 +144,7 @@ class Connection:
         with self._gate.passed(_BUSY_S), self._errors():
             self._db.execute("BEGIN IMMEDIATE")
             try:
+                self.schema()  # a newer hostagent may have been here since
                 yield self._db
                 self._db.execute("COMMIT")
             finally:
@@ -142,7 +158,7 @@ class Connection:
             raise StoreError(f"{self.path} does not exist yet", "run: hostagent apply") from error
         self._connect_reading()
         self._refuse_foreign()
-        if self._version() < VERSION:
+        if not self.schema():
             raise StoreError(f"{self.path} is not set up yet", "run: hostagent apply")
 
     def _connect_reading(self) -> None:
@@ -155,7 +171,7 @@ class Connection:
         self._unwritten, now = None, self._look()
         self._connect()
         try:
-            self._version()
+            self.schema()
         except sqlite3.OperationalError as error:
             refused = error.sqlite_errorcode & 0xFF in REFUSING
             has_log, *_ = now
@@ -191,7 +207,7 @@ class Connection:
         self._refuse_foreign()
         self._gate = Gate(self.path.with_name(self.path.name + ".gate"))
         with self._gate.passed(_BUSY_S):
-            self._version()
+            self.schema()
             (mode,) = self._db.execute("PRAGMA journal_mode=WAL").fetchone()
             if mode != "wal":
                 raise StoreError(f"{self.path}: this file system cannot carry SQLite's WAL")
@@ -219,17 +235,8 @@ class Connection:
         if application != APPLICATION and (has_tables or application):
             raise StoreError(f"{self.path} is the database of another program")
 
-    def _version(self) -> int:
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version > VERSION:
-            raise StoreError(
-                f"{self.path} is of a newer hostagent (schema {version}, known is {VERSION})",
-                "upgrade hostagent on this host",
-            )
-        return int(version)
-
     def _migrate(self) -> None:
-        for number, text in migrations(self._version()):
+        for number, text in schema.migrations(self.schema()):
             marks = f"PRAGMA application_id={APPLICATION}; PRAGMA user_version={number};"
             self._db.executescript(f"BEGIN;{text};{marks}COMMIT;")
 

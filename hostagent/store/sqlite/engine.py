@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hostagent.store.sql.engine import SqlStore
+from hostagent.store.sql.schema import refuse_older
 from hostagent.store.sqlite.connection import Connection
 
 
@@ -22,4 +23,10 @@ class SqliteStore(SqlStore):
         read_only: bool = False,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        super().__init__(Connection(path, read_only=read_only, clock=clock))
+        db = Connection(path, read_only=read_only, clock=clock)
+        super().__init__(db)
+        try:
+            refuse_older(path, db.schema(), "restart its agent: systemctl restart hostagent")
+        except BaseException:
+            db.close()
+            raise

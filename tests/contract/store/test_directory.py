@@ -630,7 +630,7 @@ def test_a_record_of_a_newer_hostagent_says_so(store: DirectoryStore, place: Pat
     planted(place, forged(place, PRUNE).replace(b'"format":1', b'"format":2'))
     with pytest.raises(StoreError) as raised:
         store.cursors()
-    assert raised.value.hint == "upgrade hostagent on this host"
+    assert (raised.value.hint or "").startswith("upgrade hostagent on this host")
 
 
 def test_a_record_stands_in_one_history(store: DirectoryStore, place: Path) -> None:

@@ -305,11 +305,11 @@ def test_a_client_that_hangs_is_put_out(
 def test_a_newer_schema_is_left_alone(store: Store, url: str) -> None:
     """An older hostagent refuses and says what to do."""
     with psycopg.connect(url) as pg:
-        pg.execute("UPDATE meta SET v='999' WHERE k='schema'")
+        pg.execute("UPDATE meta SET v='999' WHERE k IN ('schema', 'oldest')")
     for read_only in (True, False):
         with pytest.raises(StoreError, match="newer hostagent") as raised:
             open_store(url, read_only=read_only)
-        assert raised.value.hint == "upgrade hostagent on this host"
+        assert (raised.value.hint or "").startswith("upgrade hostagent on this host")
 
 
 @pytest.mark.parametrize(

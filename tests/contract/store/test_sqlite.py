@@ -233,9 +233,11 @@ def test_a_newer_schema_is_left_alone(store: Store, file: Path, read_only: bool)
     """An older hostagent refuses and says what to do."""
     with closing(sqlite3.connect(file)) as db:
         db.execute("PRAGMA user_version=999")
+        db.execute("UPDATE meta SET v='999' WHERE k='oldest'")
+        db.commit()
     with pytest.raises(StoreError, match="newer hostagent") as raised:
         open_store(f"sqlite://{file}", read_only=read_only)
-    assert raised.value.hint == "upgrade hostagent on this host"
+    assert (raised.value.hint or "").startswith("upgrade hostagent on this host")
 
 
 @pytest.mark.parametrize("read_only", [True, False])

@@ -1,13 +1,16 @@
 -- The first schema. One text for every SQL engine: text, bigint and smallint only; times are
 -- microseconds since 1970-01-01T00:00:00Z, booleans 0 and 1.
 CREATE TABLE IF NOT EXISTS meta (k text PRIMARY KEY, v text NOT NULL);
-INSERT INTO meta VALUES ('generation', '0'), ('registry', '');  -- the second: locked by register
+INSERT INTO meta VALUES
+  ('generation', '0'), ('registry', ''),  -- the second: locked by register
+  ('oldest', '1');  -- an agent that knows less does not go on with this store
 CREATE TABLE session (
   id text PRIMARY KEY, host text NOT NULL, boot_id text NOT NULL, opened_at bigint NOT NULL,
   state smallint NOT NULL DEFAULT 0,  -- 0 open, 1 closed, 2 revoked
   beat bigint NOT NULL DEFAULT 0,
   ttl bigint, expires_at bigint,  -- none: it never expires
-  version text NOT NULL, spec text NOT NULL, labels text NOT NULL, draining smallint NOT NULL
+  version text NOT NULL, spec text NOT NULL, labels text NOT NULL, draining smallint NOT NULL,
+  schema bigint NOT NULL DEFAULT 0  -- the newest that its agent knows; 0: it has not said
 );
 CREATE UNIQUE INDEX session_by_host ON session (host) WHERE state=0;
 CREATE TABLE job_spec (
