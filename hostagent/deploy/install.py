@@ -15,13 +15,16 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from hostagent.deploy.reach import drop_in
-from hostagent.errors import InputError, SystemdError
+from hostagent.errors import InputError, RefusedError, SystemdError
 from hostagent.host.files import write_atomically
 from hostagent.host.paths import Paths
 
 SERVICE, SOCKET = "hostagent.service", "hostagent.socket"
 FENCE = ("hostagentd-once.target", "hostagentd-fence.target", "hostagentd-fence@.service")
 """What PID 1 stops jobs with when the lease has run out; not for a user's manager."""
+
+FENCE_TIMERS = "hostagentd-fence@*.timer"
+"""One of them stands while the host holds runs of the cluster."""
 
 _EXEC_START = "ExecStart=/usr/bin/hostagent "
 """How the shipped units call the command; the rest of the line are its arguments."""
@@ -117,11 +120,19 @@ def start(paths: Paths) -> None:
 
 
 def stop(paths: Paths) -> None:
-    """Stop the agent, if it runs; to be called before ``uninstall``. Jobs that run go on.
+    """Stop the agent, if it runs; to be called before ``uninstall``. A host's own jobs run on.
 
     Raises:
+        RefusedError: the cluster's jobs run here. Without these units nothing would stop them when
+            others take them over.
         SystemdError: systemd could not be reached.
     """
+    if not paths.user and _systemctl(paths, "list-units", "--legend=no", FENCE_TIMERS):
+        raise RefusedError(
+            "jobs of the cluster run on this host, and PID 1 needs hostagent's units to stop them "
+            "in time; nothing was changed",
+            "wait for them: hostagent drain --wait",
+        )
     for unit in (SERVICE, SOCKET):
         if (paths.units / unit).exists():
             _systemctl(paths, "stop", unit)
@@ -201,14 +212,16 @@ def _shipped() -> Traversable:
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "units"
 
 
-def _systemctl(paths: Paths, *arguments: str) -> None:
-    _run("systemctl", *(("--user",) if paths.user else ()), *arguments)
+def _systemctl(paths: Paths, *arguments: str) -> str:
+    return _run("systemctl", *(("--user",) if paths.user else ()), *arguments)
 
 
-def _run(*command: str) -> None:
+def _run(*command: str) -> str:
+    """Run it; returns what it printed."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
         raise SystemdError(f"{command[0]} could not be run: {error.strerror}") from error
     if done.returncode:
         raise SystemdError(f"{' '.join(command)} failed: {done.stderr.strip() or done.returncode}")
+    return done.stdout

@@ -8,8 +8,8 @@ import pytest
 
 from tests.machine.fixtures import Boot, Roots, any_machine, boot, machine, new_cluster, roots
 
-ALONE = {"cluster", "new_cluster", "at_work", "fenced"}
-"""Fixtures of tests that need both cores: several machines, or instants that must be met."""
+CLUSTERS = {"cluster", "new_cluster", "at_work"}
+"""Fixtures of tests with several machines: only two of them run side by side."""
 
 __all__ = ["Boot", "Roots", "any_machine", "boot", "machine", "new_cluster", "roots"]
 
@@ -20,5 +20,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.machine)
-            if ALONE & set(getattr(item, "fixturenames", ())):
-                item.add_marker(pytest.mark.alone)
+            if CLUSTERS & set(getattr(item, "fixturenames", ())):
+                item.add_marker(pytest.mark.cluster)

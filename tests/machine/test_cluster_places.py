@@ -105,6 +105,9 @@ def test_a_drained_host_ends_what_runs_and_takes_no_more(cluster: Cluster) -> No
     cluster["host3"].wait_until(
         f"test $(grep -c '^start long ' {history.PLACE}/host3) -gt {before}"
     )
+    kept = cluster["host3"].run("hostagent agent uninstall")  # nothing would stop it then
+    assert (kept.returncode, kept.stdout) == (3, "")
+    assert "hostagent drain --wait" in kept.stderr
     asked_at = time.time()
     told = cluster["host3"].succeed("hostagent drain --wait")
     drained_at = time.time()

@@ -16,6 +16,8 @@ from tests.machine.guest import Guest
 from tests.machine.images import VENV
 from tests.machine.machine import Machine
 
+pytestmark = pytest.mark.alone
+
 PRECISION_S = 0.1
 BUDGET_S = 3.0
 """From the deadline to the end of what ignores TERM: 2 s of grace, 1 s for all the rest."""

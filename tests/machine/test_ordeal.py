@@ -12,11 +12,12 @@ from tests.machine.fixtures import NewCluster
 from tests.machine.nemesis import Nemesis
 
 
+@pytest.mark.alone
 @pytest.mark.one_try
 @pytest.mark.parametrize("store", ["postgres", "dir"])
 def test_a_cluster_keeps_its_promises_under_faults(new_cluster: NewCluster, store: Store) -> None:
-    """Faults of hosts, agents, network and store for 75 s; then the histories are checked."""
+    """Faults of hosts, agents, network and store for a minute; then the histories are checked."""
     seed = ordeal.seed()
     cluster = new_cluster(3, store=store)
     jobs = ordeal.work(12, random.Random(seed))
-    ordeal.judge(*ordeal.undergo(cluster, jobs, Nemesis(cluster, seed, every_s=8), for_s=75))
+    ordeal.judge(*ordeal.undergo(cluster, jobs, Nemesis(cluster, seed, every_s=8), for_s=60))
