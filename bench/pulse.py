@@ -18,8 +18,8 @@ subprocess of the worker; it writes down its start itself. Printed are:
   than jobs / jitter; ``CPU ms`` says what it could be
 - late: the last start, in seconds after the jitter's end (the instant, where there is none)
 - twice: starts beyond the first of each job; never: jobs that did not start
-- CPU ms: processor time of the whole machine for each job, in milliseconds, from the instant to
-  the last start: the hosts, the agents or workers, the server, the program itself
+- CPU ms: processor time for each job, in milliseconds, from the instant to the last start, of all
+  that has a part in it: the hosts or the workers, the server, the program itself
 - asks: claims asked of the store for each occurrence, as the server counted them
   (pg_stat_statements). A claim that is given at once is a row of the claim's statement; any other
   one gets a second look by itself, whose first statement is counted. So an occurrence that a
@@ -38,7 +38,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -85,8 +85,11 @@ SELECT coalesce(sum(rows) FILTER (WHERE query LIKE '%SKIP LOCKED%INSERT INTO run
      + coalesce(sum(calls) FILTER (WHERE query LIKE 'SELECT * FROM cursor WHERE job=%'
          AND query LIKE '%AND retired=%'), 0),
   coalesce(sum(calls) FILTER (WHERE query !~ '^(BEGIN|COMMIT|ROLLBACK|SET)'), 0)
-FROM pg_stat_statements
+FROM pg_stat_statements WHERE userid = 'hostagent'::regrole
 """
+MONITOR = "postgres"
+"""The database that the counting is done in: hostagent's own must hold nothing else."""
+
 PEERS = {"procrastinate": "procrastinate", "APScheduler": "apscheduler"}
 """Their modules."""
 
@@ -172,7 +175,7 @@ def count_statements(cluster: Cluster) -> None:
     server.machine.write(f"/etc/postgresql/{release}/main/conf.d/pulse.conf", SETTINGS)
     server.stop()
     server.start()
-    cluster.psql("CREATE EXTENSION pg_stat_statements")
+    server.psql("CREATE EXTENSION pg_stat_statements", database=MONITOR)
 
 
 def hostagent(cluster: Cluster, jobs: Sequence[str], jitter_s: float) -> Pulse:
@@ -186,7 +189,8 @@ def hostagent(cluster: Cluster, jobs: Sequence[str], jitter_s: float) -> Pulse:
     left_s = due_at - time.time()
     print(f"deployed on all hosts, {left_s:.0f} s before the instant", flush=True)
     assert left_s > 5, "deploying took too long"
-    pulse = watch(cluster, cluster.network.place("history"), jobs, due_at, jitter_s)
+    place, machines = cluster.network.place("history"), [cluster[name] for name in cluster.hosts]
+    pulse = watch(cluster, place, jobs, due_at, jitter_s, lambda: inside(machines))
     cluster.everywhere(lambda name: cluster[name].succeed(STOP))
     return pulse
 
@@ -242,7 +246,8 @@ def workers(cluster: Cluster, peer: str, jobs: Sequence[str]) -> Pulse:
         submitting.communicate("\n".join(jobs))
         assert submitting.returncode == 0
         assert time.time() < due_at - 5, "submitting took too long"
-        return watch(cluster, started, jobs, due_at, 0.0)
+        pids = [child.pid for child in serving]
+        return watch(cluster, started, jobs, due_at, 0.0, lambda: pids)
 
 
 def end(child: subprocess.Popen[str]) -> None:
@@ -256,10 +261,23 @@ def end(child: subprocess.Popen[str]) -> None:
 
 
 def watch(
-    cluster: Cluster, place: Path, jobs: Sequence[str], due_at: float, jitter_s: float
+    cluster: Cluster,
+    place: Path,
+    jobs: Sequence[str],
+    due_at: float,
+    jitter_s: float,
+    processes: Callable[[], Iterable[int]],
 ) -> Pulse:
-    """Wait for the pulse and its end; ``place`` is where the program writes its starts."""
-    cluster.psql("SELECT pg_stat_statements_reset()")
+    """Wait for the pulse and its end.
+
+    ``place`` is where the program writes its starts, ``processes`` are those that have a part in
+    it, besides the store's.
+    """
+
+    def busy_s() -> float:
+        return spent_s([*processes(), *inside([cluster[name] for name in cluster.stores])])
+
+    cluster.primary.psql("SELECT pg_stat_statements_reset()", database=MONITOR)
     time.sleep(max(0.0, due_at - time.time()))
     before_s = cpu_s = busy_s()
     starts: list[history.Line] = []
@@ -270,7 +288,7 @@ def watch(
         if len(found) > len(starts):
             starts, cpu_s = found, busy_s()
             changed_at = max(changed_at, time.time())
-    asks, calls = map(int, cluster.psql(COUNTED).split("|"))
+    asks, calls = map(int, cluster.primary.psql(COUNTED, database=MONITOR).split("|"))
     return Pulse(
         due_at,
         jitter_s,
@@ -287,12 +305,28 @@ def _jobs(starts: Sequence[history.Line]) -> Counter[str]:
     return Counter(line.job for line in starts)
 
 
-def busy_s() -> float:
-    """Processor time that this machine has spent on anything, in seconds; proc(5), stat."""
-    with Path("/proc/stat").open() as file:
-        ticks = list(map(int, file.readline().split()[1:]))
-    user, nice, system, _idle, _iowait, irq, softirq = ticks[:7]
-    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+def inside(machines: Iterable[Machine]) -> list[int]:
+    """The processes of container machines, as this machine counts them."""
+    spaces = {(Path("/proc") / str(machine.leader) / "ns/pid").readlink() for machine in machines}
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended
+            if (process / "ns/pid").readlink() in spaces:
+                found.append(int(process.name))
+    return found
+
+
+def spent_s(processes: Iterable[int]) -> float:
+    """Processor time of processes and of the children that they have waited for, in seconds.
+
+    By proc(5), stat: what ends meanwhile is counted with its parent.
+    """
+    ticks = 0
+    for process in processes:
+        with contextlib.suppress(OSError):
+            text = Path(f"/proc/{process}/stat").read_text()
+            ticks += sum(map(int, text.rpartition(")")[2].split()[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":
