@@ -49,7 +49,7 @@ from tests.machine.cluster import Cluster
 from tests.machine.images import CHECKOUT
 from tests.machine.machine import Machine
 
-WAKE_S = 0.015
+WAKE_S = 0.0225
 """How much of the default jitter there is for each host's wake for each job."""
 
 DEPLOY_S = 0.008
@@ -139,7 +139,7 @@ def main() -> None:
     """Measure and print; exit 1 when a goal is missed."""
     given = dict(enumerate(sys.argv))
     hosts, count = int(given.get(1, 8)), int(given.get(2, 2000))
-    jitter_s = float(given.get(3, max(5.0, hosts * count * WAKE_S)))
+    jitter_s = float(given.get(3, max(5, round(hosts * count * WAKE_S))))
     jobs = [f"pulse{number:05}" for number in range(count)]
     print(f"{hosts} hosts, {count} jobs, a jitter of {jitter_s:g} s, {os.cpu_count()} processors")
     with cluster_of(hosts) as cluster:
@@ -180,7 +180,8 @@ def count_statements(cluster: Cluster) -> None:
 
 def hostagent(cluster: Cluster, jobs: Sequence[str], jitter_s: float) -> Pulse:
     """The pulse on agents, which are stopped after it."""
-    due_at = time.time() // 1 + 60 + len(cluster.hosts) * len(jobs) * DEPLOY_S
+    due_at = time.time() + 60 + len(cluster.hosts) * len(jobs) * DEPLOY_S
+    due_at -= due_at % 1  # a calendar's instants are whole seconds
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(due_at))
     text = "".join(JOB.format(name=name, at=at, jitter_s=jitter_s) for name in jobs)
     first, *others = cluster.hosts  # the first makes the store's schema
