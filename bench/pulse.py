@@ -52,7 +52,7 @@ from tests.machine.machine import Machine
 WAKE_S = 0.0225
 """How much of the default jitter there is for each host's wake for each job."""
 
-DEPLOY_S = 0.008
+DEPLOY_S = 0.005
 DEPLOY_TIMEOUT_S = 600
 SUBMIT_S = 0.02
 """How much of the time before the instant there is for each job (on each host)."""
