@@ -16,7 +16,8 @@ subprocess of the worker; it writes down its start itself. Printed are:
 - first, last: when the first and the last job started, in seconds after the instant
 - a second: jobs over the time from the instant to the last start. hostagent's cannot be more
   than jobs / jitter; ``CPU ms`` says what it could be
-- late: the last start, in seconds after the jitter's end (the instant, where there is none)
+- late: the last start, in seconds after the jitter's end (the instant, where there is none);
+  without end where a job never started
 - twice: starts beyond the first of each job; never: jobs that did not start
 - CPU ms: processor time for each job, in milliseconds, from the instant to the last start, of all
   that has a part in it: the hosts or the workers, the server, the program itself
@@ -26,6 +27,9 @@ subprocess of the worker; it writes down its start itself. Printed are:
   second host asks for, too, was asked for twice, whether it was refused or not. A host that reads
   that another has it asks for nothing; those reads are in ``calls``
 - calls: statements that the server executed for each job; BEGIN and COMMIT are not counted
+
+"Each job" is one that started. Whatever else this machine does meanwhile is in no column, but makes
+all of them worse: on two cores, eight hosts need both.
 """
 
 from __future__ import annotations
@@ -41,6 +45,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from math import inf
 from pathlib import Path
 
 from bench.machine import cluster_of
@@ -49,10 +54,10 @@ from tests.machine.cluster import Cluster
 from tests.machine.images import CHECKOUT
 from tests.machine.machine import Machine
 
-WAKE_S = 0.015
+WAKE_S = 0.0225
 """How much of the default jitter there is for each host's wake for each job."""
 
-DEPLOY_S = 0.008
+DEPLOY_S = 0.005
 DEPLOY_TIMEOUT_S = 600
 SUBMIT_S = 0.02
 """How much of the time before the instant there is for each job (on each host)."""
@@ -107,13 +112,18 @@ class Pulse:
     starts: Counter[str]
     starts_at: list[float]
     cpu_s: float
-    asks: int
+    asked: int
     calls: int
 
     @property
     def late_s(self) -> float:
-        """The last start, in seconds after the jitter's end."""
-        return self.starts_at[-1] - self.due_at - self.jitter_s
+        """The last start, in seconds after the jitter's end; without end if some never started."""
+        return inf if self.never else self.starts_at[-1] - self.due_at - self.jitter_s
+
+    @property
+    def asks(self) -> float:
+        """Claims that were asked for, for each job that started."""
+        return self.asked / len(self.starts)
 
     @property
     def twice(self) -> int:
@@ -127,11 +137,12 @@ class Pulse:
 
     def __str__(self) -> str:
         first, last = (at - self.due_at for at in (self.starts_at[0], self.starts_at[-1]))
-        asks = f"{self.asks / self.jobs:5.2f}" if self.asks else "    -"
+        asks = f"{self.asks:5.2f}" if self.asked else "    -"
+        done = len(self.starts)
         return (
-            f"{self.jitter_s:6.0f} {first:7.2f} {last:7.2f} {self.jobs / last:9.1f} "
+            f"{self.jitter_s:6.0f} {first:7.2f} {last:7.2f} {done / last:9.1f} "
             f"{self.late_s:7.2f} {self.twice:6} {self.never:6} "
-            f"{self.cpu_s * 1000 / self.jobs:7.0f} {asks} {self.calls / self.jobs:6.1f}"
+            f"{self.cpu_s * 1000 / done:7.0f} {asks} {self.calls / done:6.1f}"
         )
 
 
@@ -139,7 +150,7 @@ def main() -> None:
     """Measure and print; exit 1 when a goal is missed."""
     given = dict(enumerate(sys.argv))
     hosts, count = int(given.get(1, 8)), int(given.get(2, 2000))
-    jitter_s = float(given.get(3, max(5.0, hosts * count * WAKE_S)))
+    jitter_s = float(given.get(3, max(5, round(hosts * count * WAKE_S))))
     jobs = [f"pulse{number:05}" for number in range(count)]
     print(f"{hosts} hosts, {count} jobs, a jitter of {jitter_s:g} s, {os.cpu_count()} processors")
     with cluster_of(hosts) as cluster:
@@ -158,10 +169,14 @@ def main() -> None:
 
 def judge(pulse: Pulse) -> int:
     """Print how the goals stand; how many were missed."""
-    asks = pulse.asks / pulse.jobs
-    goals = (("late", pulse.late_s, LATE_S), ("asks", asks, ASKS), ("twice", pulse.twice, 0))
+    goals = (
+        ("late", pulse.late_s, LATE_S),
+        ("asks", pulse.asks, ASKS),
+        ("twice", pulse.twice, 0.0),
+        ("never", pulse.never, 0.0),
+    )
     missed = 0
-    for name, found, goal in (*goals, ("never", pulse.never, 0)):
+    for name, found, goal in goals:
         missed += found > goal
         verdict = "goal held" if found <= goal else "goal MISSED"
         print(f"{name} = {found:.2f}; at most {goal:g}: {verdict}")
@@ -180,7 +195,8 @@ def count_statements(cluster: Cluster) -> None:
 
 def hostagent(cluster: Cluster, jobs: Sequence[str], jitter_s: float) -> Pulse:
     """The pulse on agents, which are stopped after it."""
-    due_at = time.time() // 1 + 60 + len(cluster.hosts) * len(jobs) * DEPLOY_S
+    due_at = time.time() + 60 + len(cluster.hosts) * len(jobs) * DEPLOY_S
+    due_at -= due_at % 1  # a calendar's instants are whole seconds
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(due_at))
     text = "".join(JOB.format(name=name, at=at, jitter_s=jitter_s) for name in jobs)
     first, *others = cluster.hosts  # the first makes the store's schema
@@ -288,7 +304,8 @@ def watch(
         if len(found) > len(starts):
             starts, cpu_s = found, busy_s()
             changed_at = max(changed_at, time.time())
-    asks, calls = map(int, cluster.primary.psql(COUNTED, database=MONITOR).split("|"))
+    assert starts, "no job has started"
+    asked, calls = map(int, cluster.primary.psql(COUNTED, database=MONITOR).split("|"))
     return Pulse(
         due_at,
         jitter_s,
@@ -296,7 +313,7 @@ def watch(
         _jobs(starts),
         [line.at for line in starts],
         cpu_s - before_s,
-        asks,
+        asked,
         calls,
     )
 

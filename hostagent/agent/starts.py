@@ -126,10 +126,15 @@ class Starts:
         return verdict
 
     async def _not_now(self, entry: Entry, now: datetime) -> NotNow | None:
-        """Why this host may not ask for it now."""
-        if not self._world.is_cut_off:
+        """Why this host may not ask for it now.
+
+        The store is read when its turn has come, and not before: timers elapse on every host.
+        """
+        not_now = self._turns.not_now(entry, now)
+        if not_now is None:
             await self._stand(entry)  # others may have been faster
-        return self._turns.not_now(entry, now)
+            not_now = self._turns.not_now(entry, now)
+        return not_now
 
     async def settle_overlapped(self, entry: Entry, ended_at: datetime) -> None:
         """What fell due while the run went that ends now: overlap = "skip" skips it for good."""

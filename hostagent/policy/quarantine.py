@@ -5,7 +5,8 @@ not tried again, however many retries it has left. It counts the last attempts w
 
 1. Attempts of all kinds count, manual ones too: a crash is a crash, whoever asked for it.
 2. Anything but a crash ends the row, also a failure that is none (``exit 3``) and a run that was
-   stopped. Records without an attempt (skipped, abandoned) and runs that go on are passed over.
+   stopped. Records without an attempt (skipped, abandoned) and runs that go on are passed over,
+   and so is an attempt that was lost before PID 1 executed anything: the job did nothing.
 3. What ended before the last reinstatement is forgotten.
 
 A job that went down twice with its host counts as crashing: it may be what brings hosts down.
@@ -20,6 +21,9 @@ from itertools import takewhile
 from hostagent.model import Job, Run
 from hostagent.policy.outcome import failure, is_crash
 from hostagent.policy.words import when
+
+LOST = {"host-lost", "lease-lost"}
+"""Results of attempts that ended with their host, wherever they had got to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,8 @@ def sentence(run: Run) -> str:
 def _that_count(facts: Facts) -> list[Run]:
     """Ended attempts since the reinstatement, in the order of their claims, newest first."""
     ended = [run for run in facts.attempts if run.attempt and run.outcome is not None]
-    since = [run for run in ended if not _is_before(run, facts.reinstated_at)]
+    ran = [run for run in ended if run.started_at is not None or run.result not in LOST]
+    since = [run for run in ran if not _is_before(run, facts.reinstated_at)]
     return sorted(since, key=lambda run: run.token, reverse=True)
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from datetime import timedelta
+from itertools import count
 
 from hostagent.model import Job, Outcome
-from hostagent.store.port import RunFilter
+from hostagent.schedule.jitter import delay
+from hostagent.store.port import Cursor, RunFilter
 from tests.simulation import load
 from tests.simulation.faults import Disturbance
 from tests.simulation.host import Host
@@ -153,3 +156,29 @@ def test_a_reload_that_the_store_refused_comes_later() -> None:
             host.link.is_store_down = False
 
     assert play(story, lasting(5)).report.starts == 4
+
+
+def test_a_timer_that_elapses_before_the_hosts_turn_asks_nothing_of_the_store() -> None:
+    """With jitter that is half of all elapses, on every host."""
+    jitter = timedelta(minutes=1)
+    names = (f"job{number}" for number in count())
+    name = next(one for one in names if delay(one, "", jitter) > jitter * 0.9)
+    asked: list[object] = []
+
+    async def story(one: Simulation) -> None:
+        read = one.store.cursors
+
+        def cursors(names: Collection[tuple[str, str]] | None = None) -> list[Cursor]:
+            asked.extend(names or ())
+            return read(names)
+
+        one.store.cursors = cursors  # type: ignore[method-assign]
+        await at(9.9)
+        asked.clear()
+        await at(10.9)
+        assert sum("; this host asks at" in line for line in one.trace) > 1
+        assert asked == []
+        await at(11)
+        assert asked
+
+    play(story, load.single(load.one_job(name, LATEST, TEN, jitter, UNTIL), 5))

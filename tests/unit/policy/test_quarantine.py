@@ -35,6 +35,7 @@ def attempts(*results: str | Outcome) -> tuple[Run, ...]:
                 100 - age,
                 "db1",
                 "due",
+                started_at=at,
                 ended_at=at,
                 outcome=result if isinstance(result, Outcome) else FAILED,
                 result="success" if isinstance(result, Outcome) else result,
@@ -67,6 +68,16 @@ def test_one_crash_is_enough_where_it_is_said() -> None:
     assert verdict is not None
     assert verdict.reason == "its last attempt crashed (heartbeat); quarantine_after = 1"
     assert not is_taken_out("watchdog")
+
+
+@pytest.mark.parametrize("result", ["host-lost", "lease-lost"])
+def test_an_attempt_that_was_lost_before_it_began_is_passed_over(result: str) -> None:
+    """Hosts that are too slow for their leases lose claims; no job is to blame for that."""
+    lost = attempts(result, result, "signal")
+    assert decide(Facts(JOB, lost)) is not None
+    unstarted = tuple(replace(run, started_at=None) for run in lost[:2])
+    assert decide(Facts(JOB, (*unstarted, lost[2]))) is None
+    assert decide(Facts(replace(JOB, quarantine_after=1), (*unstarted, lost[2]))) is not None
 
 
 @pytest.mark.parametrize(
