@@ -60,6 +60,9 @@ AGAIN = {
 }
 """How soon to ask again after a refusal that does not last: a clock behind, a claim in between."""
 
+RACED = timedelta(milliseconds=250)
+"""How soon to decide again when another host was faster, but did not do all of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -112,11 +115,14 @@ class Starts:
         for action in decide(self._facts(entry, now, now)):
             match action:
                 case Settle():
-                    if not await self._settle(entry, action, now):
-                        return Verdict(False, REFUSALS[Refusal.SKEW], AGAIN[Refusal.SKEW])
+                    refusal = await self._settle(entry, action, now)
+                    if refusal is not None:  # what follows rests on what is not so
+                        return Verdict(False, REFUSALS[refusal], self._again(entry, refusal, now))
                     verdict = verdict or Verdict(False, action.reason)
                 case Start():
                     verdict = await self._start(entry, action, now, invocation)
+                    if not verdict.admitted:
+                        return verdict  # a settlement of later ones would pass it by for good
                 case Stop() if entry.elsewhere is None:
                     await self._stop(entry, action.reason)
                     verdict = Verdict(False, action.reason)
@@ -247,17 +253,17 @@ class Starts:
             quarantined=entry.quarantined,
         )
 
-    async def _settle(self, entry: Entry, action: Settle, now: datetime) -> bool:
-        """False: nothing is settled, for the store's clock is another than the one it rests on.
+    async def _settle(self, entry: Entry, action: Settle, now: datetime) -> Refusal | None:
+        """Why nothing is settled, or None: another host was faster, or a clock was set.
 
-        Beats see some seconds later that a clock was set, and nobody could take back a settlement.
+        Beats see that some seconds later, and nobody could take back a settlement.
         """
         store, clock = self._world.store_of(entry), self._world.clock
         if self._world.cluster.leases(entry):
             by_store = await store.call(store.it.now)
             is_near = now - MAX_SKEW <= by_store <= clock.now() + MAX_SKEW
             if action.last > by_store or not is_near:
-                return False
+                return Refusal.SKEW
         settlement = Settlement(
             entry.job.name,
             entry.scope,
@@ -273,7 +279,7 @@ class Starts:
         (answer,) = await store.call(store.it.settle, [settlement])
         if isinstance(answer, Refused):
             await self._stand(entry)
-            return True
+            return answer.refusal
         entry.high_water = action.last
         name = run_id(entry.job.name, entry.scope, Kind.SCHEDULED, action.last)
         fields = outcome_fields(action.outcome) | {
@@ -283,7 +289,7 @@ class Starts:
         }
         many = f" ({action.count} occurrences)" if action.count > 1 else ""
         self._world.record(f"{name} {action.outcome}{many}: {action.reason}", fields)
-        return True
+        return None
 
     async def _start(
         self, entry: Entry, action: Start, now: datetime, invocation: str | None
@@ -314,7 +320,8 @@ class Starts:
             raise
         if isinstance(answer, Refused):
             entry.catching_up = entry.catching_up and entry.active is not None
-            return Verdict(False, self._refusal(answer), AGAIN.get(answer.refusal))
+            again = self._again(entry, answer.refusal, action.at)
+            return Verdict(False, self._refusal(answer), again)
         entry.high_water, entry.catching_up = action.at, action.missed
         return await self._begin(entry, answer.run, invocation)
 
@@ -398,6 +405,12 @@ class Starts:
         entry.stopped = reason
         systemd = self._world.systemd
         await systemd.call(systemd.it.stop, [entry.unit.service], no_block=True)
+
+    def _again(self, entry: Entry, refusal: Refusal, until: datetime) -> timedelta | None:
+        """How soon to decide again, after a refusal: others may have left some of it owed."""
+        if refusal is Refusal.PASSED and entry.high_water and entry.high_water < until:
+            return RACED
+        return AGAIN.get(refusal)
 
     def _refusal(self, answer: Refused) -> str:
         holder = f": {answer.holder.run_id}" if answer.holder else ""

@@ -238,7 +238,7 @@ class Refusal(StrEnum):
     UNKNOWN = "unknown"  # no such (job, scope) is registered
     SPEC = "spec"  # the schedule's hash is not the registered one
     ACTIVE = "active"  # another claim of this (job, scope) is active
-    PASSED = "passed"  # scheduled_for is not above high_water: it has its outcome already
+    PASSED = "passed"  # not all that it stands for is above high_water: some has its outcome
     EARLY = "early"  # scheduled_for lies in the store's future
     SESSION = "session"  # the session is closed, revoked, expired, or of another boot
     SKEW = "skew"  # the host's clock and the store's differ by more than MAX_SKEW
@@ -501,14 +501,14 @@ class Store(Protocol):
         ``clock`` is the host's clock as it asks: all is refused with ``SKEW`` when that differs
         from the store's by more than ``MAX_SKEW``. None: it is not compared.
 
-        A first attempt of a scheduled run needs ``high_water < scheduled_for <= now`` and no
-        active claim, and moves ``high_water``; a retry that was pending is given up, and the
-        ledger says so. Manual and backfill runs need no active claim only, and neither read nor
-        move ``high_water``; where a run of their kind has their ``scheduled_for`` already, they
-        get the next free microsecond. Attempt n + 1 needs the run's attempt n finished with a
-        ``retry_at`` that has come (else ``EARLY``) and not given up. Of several reasons to refuse,
-        the first in the order SESSION, SKEW, UNKNOWN, SPEC, ACTIVE, EARLY, PASSED, ATTEMPT is
-        told.
+        A first attempt of a scheduled run needs ``scheduled_for <= now``, all that it stands for
+        above ``high_water``, and no active claim, and moves ``high_water``; a retry that was
+        pending is given up, and the ledger says so. Manual and backfill runs need no active claim
+        only, and neither read nor move ``high_water``; where a run of their kind has their
+        ``scheduled_for`` already, they get the next free microsecond. Attempt n + 1 needs the run's
+        attempt n finished with a ``retry_at`` that has come (else ``EARLY``) and not given up. Of
+        several reasons to refuse, the first in the order SESSION, SKEW, UNKNOWN, SPEC, ACTIVE,
+        EARLY, PASSED, ATTEMPT is told.
         """
 
     def attach(self, job: str, scope: str, token: int, invocation_id: str, at: datetime) -> bool:

@@ -126,6 +126,8 @@ def verdict(cluster: Cluster, jobs: Sequence[Work], began: float) -> Report:
     frozen = [Frozen(*span) for span in cluster.spans({"pause"}, {"resume", "kill"})]
     report = check(cluster.history(), cluster.runs(), due, frozen)
     print(report)
+    told = " ".join(f"{v.about} {v.what}" for v in report.violations)
+    print(*(row for row in cluster.runs() if row["run_id"] in told), sep="\n")
     # What fell due within the last moments may have its outcome in the next ones.
     cluster[cluster.hosts[0]].wait_until("hostagent audit --json", 20)
     return report

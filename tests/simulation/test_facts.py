@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 
 from hostagent.model import Job, Outcome
 from hostagent.schedule.jitter import delay
-from hostagent.store.port import Cursor, RunFilter
+from hostagent.store.port import Accepted, Cursor, Refused, RunFilter, Settlement
 from tests.simulation import load
 from tests.simulation.faults import Disturbance
 from tests.simulation.host import Host
@@ -182,3 +183,30 @@ def test_a_timer_that_elapses_before_the_hosts_turn_asks_nothing_of_the_store() 
         assert asked
 
     play(story, load.single(load.one_job(name, LATEST, TEN, jitter, UNTIL), 5))
+
+
+def test_hosts_that_settle_beside_each_other_pass_nothing_by() -> None:
+    """Each decided before the other wrote: what one leaves owed, the other must not jump over."""
+    six = timedelta(seconds=6)
+    raced: list[Settlement] = []
+
+    async def story(one: Simulation) -> None:
+        settle = one.store.settle
+
+        def after_another(asked: Sequence[Settlement]) -> list[Accepted | Refused]:
+            (mine,) = asked
+            if mine.count > 2 and not raced:
+                raced.append(replace(mine, last=mine.last - six, count=mine.count - 1))
+                assert settle(raced) == [Accepted()]
+            return settle(asked)
+
+        one.store.settle = after_another  # type: ignore[method-assign]
+        await at(5)
+        for host in one.hosts:
+            host.link.is_store_down = True
+        await at(6)
+        for host in one.hosts:
+            host.link.is_store_down = False
+
+    play(story, load.single(load.one_job("job", SKIP, six, NO_JITTER, UNTIL), 1))
+    assert raced

@@ -34,7 +34,7 @@ free AS (
   SELECT w.*, live.host, live.boot_id
   FROM live, cursor c JOIN want w USING (job, scope, spec_hash)
   WHERE c.retired=0 AND c.active_token IS NULL AND c.retry_token IS NULL
-    AND c.high_water < w.scheduled_for AND w.scheduled_for <= live.now
+    AND c.high_water < coalesce(w.covers_from, w.scheduled_for) AND w.scheduled_for <= live.now
     AND NOT EXISTS (SELECT 1 FROM cursor f
       WHERE f.successor=c.job AND f.scope=c.scope AND f.active_token IS NOT NULL)
   ORDER BY c.job, c.scope FOR UPDATE OF c SKIP LOCKED

@@ -246,7 +246,7 @@ def _is_same_end(before: Run, end: End) -> bool:
 def _may_open(cursor: Row, want: Want, now: datetime) -> Refusal | None:
     if want.scheduled_for > now:
         return Refusal.EARLY
-    if want.scheduled_for <= at(cursor["high_water"]):
+    if (want.covers_from or want.scheduled_for) <= at(cursor["high_water"]):
         return Refusal.PASSED
     return None
 

@@ -238,7 +238,8 @@ class Memory:
             return self._may_follow((want.job, want.scope), want, now)
         if is_scheduled and want.scheduled_for > now:
             return Refusal.EARLY
-        return Refusal.PASSED if is_scheduled and want.scheduled_for <= stand.high_water else None
+        first = want.covers_from or want.scheduled_for
+        return Refusal.PASSED if is_scheduled and first <= stand.high_water else None
 
     def _holder(self, name: Name) -> Run | None:
         """What runs under this name, or still under a former one."""

@@ -43,6 +43,15 @@ def test_an_occurrence_is_claimed_once(store: Store, session: Session) -> None:
     assert store.claim(session, [want(0.5)]) == [Refused(Refusal.PASSED)]
 
 
+def test_a_claim_stands_for_nothing_that_has_its_outcome(store: Store, session: Session) -> None:
+    """It was decided on by what another host has changed meanwhile."""
+    store.finish([finish(claimed(store, session, want(1)))])
+    for first in (0.5, 1):
+        several = replace(want(3), covers_from=t(first), covers=3)
+        assert store.claim(session, [several]) == [Refused(Refusal.PASSED)]
+    claimed(store, session, replace(want(3), covers_from=t(2), covers=2))
+
+
 def test_nothing_is_claimed_before_its_time(store: Store, session: Session) -> None:
     """The store's clock decides what is due."""
     soon = store.now() + timedelta(seconds=30)
