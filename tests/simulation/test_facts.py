@@ -193,12 +193,12 @@ def test_hosts_that_settle_beside_each_other_pass_nothing_by() -> None:
     async def story(one: Simulation) -> None:
         settle = one.store.settle
 
-        def after_another(asked: Sequence[Settlement]) -> list[Accepted | Refused]:
-            (mine,) = asked
+        def after_another(settlements: Sequence[Settlement]) -> list[Accepted | Refused]:
+            (mine,) = settlements
             if mine.count > 2 and not raced:
                 raced.append(replace(mine, last=mine.last - six, count=mine.count - 1))
                 assert settle(raced) == [Accepted()]
-            return settle(asked)
+            return settle(settlements)
 
         one.store.settle = after_another  # type: ignore[method-assign]
         await at(5)
