@@ -30,8 +30,8 @@ MUTANTS = [
     Mutant(
         "an occurrence is claimed twice",
         claims,
-        'want.scheduled_for <= at(cursor["high_water"])',
-        'want.scheduled_for < at(cursor["high_water"])',
+        '(want.covers_from or want.scheduled_for) <= at(cursor["high_water"])',
+        '(want.covers_from or want.scheduled_for) < at(cursor["high_water"])',
     ),
     Mutant(
         "an occurrence is settled twice",

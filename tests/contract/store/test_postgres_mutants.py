@@ -43,9 +43,15 @@ MUTANTS: dict[str, tuple[str, str, Callable[..., None], tuple[Any, ...]]] = {
         (),
     ),
     "an occurrence is claimed twice": (
-        "c.high_water < w",
-        "c.high_water <= w",
+        "c.high_water < coalesce",
+        "c.high_water <= coalesce",
         test_claims.test_an_occurrence_is_claimed_once,
+        (),
+    ),
+    "a claim stands for what has its outcome": (
+        "coalesce(w.covers_from, w.scheduled_for)",
+        "w.scheduled_for",
+        test_claims.test_a_claim_stands_for_nothing_that_has_its_outcome,
         (),
     ),
     "an occurrence of the future is claimed": (
