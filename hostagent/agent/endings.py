@@ -90,7 +90,7 @@ class Endings:
         now_s = self._world.clock.boottime_s()
         if cluster.leases(entry) and not cluster.may_act(now_s):
             return None
-        if not self._is_of_this_session(entry, run):  # others would take it over beside us
+        if not self.is_of_this_session(entry, run):  # others would take it over beside us
             return Ended("host-lost" if _is_of_earlier_boot(run, self._world) else "lease-lost")
         if now_s < self._asked_s.get(key, -PAUSE_S) + PAUSE_S:
             return None
@@ -158,10 +158,10 @@ class Endings:
         """
         cluster = self._world.cluster
         has_lapsed = not cluster.may_act(self._world.clock.boottime_s())
-        is_over = has_lapsed or not self._is_of_this_session(entry, run)
+        is_over = has_lapsed or not self.is_of_this_session(entry, run)
         return entry.lost or ("fenced" if cluster.leases(entry) and is_over else None)
 
-    def _is_of_this_session(self, entry: Entry, run: Run) -> bool:
+    def is_of_this_session(self, entry: Entry, run: Run) -> bool:
         """Whether our beats keep its claim; where claims are not leased, they need none."""
         cluster = self._world.cluster
         own = cluster.session and cluster.session.id

@@ -180,7 +180,7 @@ class Starts:
 
     async def attach(self, entry: Entry, run: Run, invocation: str) -> Verdict:
         """PID 1 starts the unit for a claim that was prepared."""
-        if self._world.cluster.leases(entry) and (why := self._turns.no_lease()):
+        if why := self._no_lease(entry, run):
             return Verdict(False, why)
         store, at = self._world.store_of(entry), self._world.clock.now()
         if not await store.call(store.it.attach, run.job, run.scope, run.token, invocation, at):
@@ -350,7 +350,7 @@ class Starts:
 
     async def _begin(self, entry: Entry, run: Run, invocation: str | None) -> Verdict:
         """A claim was given: PID 1 is at the start already, or is asked for one."""
-        if self._world.cluster.leases(entry) and (why := self._turns.no_lease()):
+        if why := self._no_lease(entry, run):
             return Verdict(False, why)  # the store took its time; the claim stays prepared
         if invocation is not None:
             await self._hand_over(entry, run)
@@ -362,6 +362,17 @@ class Starts:
             await self._endings.finish(entry, run, ended)
             return Verdict(False, "PID 1 refused to start it")
         return Verdict(True, run.reason)
+
+    def _no_lease(self, entry: Entry, run: Run) -> str | None:
+        """Why nothing may begin on this claim now, or None: no lease, or not the one it hangs on.
+
+        Others watch the session of the claim, and take it over whatever a later session says.
+        """
+        if not self._world.cluster.leases(entry):
+            return None
+        if not self._endings.is_of_this_session(entry, run):
+            return "the session of its claim is over"
+        return self._turns.no_lease()
 
     async def _claim(self, entry: Entry, want: Want) -> Claimed | Refused:
         async with contextlib.AsyncExitStack() as stack:

@@ -5,12 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 
 from hostagent.model import Job, Outcome
 from hostagent.schedule.jitter import delay
-from hostagent.store.port import Accepted, Cursor, Refused, RunFilter, Settlement
+from hostagent.store.port import (
+    Accepted,
+    Claimed,
+    Cursor,
+    Refused,
+    RunFilter,
+    Session,
+    Settlement,
+    Want,
+)
 from tests.simulation import load
 from tests.simulation.faults import Disturbance
 from tests.simulation.host import Host
@@ -210,3 +219,34 @@ def test_hosts_that_settle_beside_each_other_pass_nothing_by() -> None:
 
     play(story, load.single(load.one_job("job", SKIP, six, NO_JITTER, UNTIL), 1))
     assert raced
+
+
+def test_a_claim_of_a_session_that_is_over_does_not_begin() -> None:
+    """Others watch the session that it hangs on, whatever the host's next one says."""
+    changed: list[str] = []
+
+    async def story(one: Simulation) -> None:
+        claim = one.store.claim
+
+        def change_session(host: Host) -> None:
+            assert host.agent
+            assert host.agent.daemon
+            cluster = host.agent.daemon.world.cluster
+            cluster.session = one.store.open_session(host.name, host.boot_id, ttl=cluster.ttl)
+            changed.append(host.name)
+
+        def claim_and_change(
+            session: Session, wants: Sequence[Want], clock: datetime | None = None
+        ) -> list[Claimed | Refused]:
+            answers = claim(session, wants, clock)
+            if not changed and any(isinstance(answer, Claimed) for answer in answers):
+                (host,) = (host for host in one.hosts if host.name == session.host)
+                asyncio.get_running_loop().call_later(0.004, change_session, host)
+            return answers
+
+        one.store.claim = claim_and_change  # type: ignore[method-assign]
+        await at(30)
+
+    result = play(story, lasting(120))
+    assert changed
+    assert result.report.starts == 2
