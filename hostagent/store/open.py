@@ -99,7 +99,7 @@ def migrate(url: str) -> None:
     if url.startswith("postgresql://"):
         _need_driver()
         from hostagent.store.postgres import setup  # noqa: PLC0415 -- needs psycopg
-        from hostagent.store.postgres.connection import Connection  # noqa: PLC0415
+        from hostagent.store.postgres.connection import Connection  # noqa: PLC0415 -- needs psycopg
 
         with contextlib.closing(Connection(url, read_only=False)) as db:
             setup.migrate(db)
