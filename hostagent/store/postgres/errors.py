@@ -7,14 +7,14 @@ import psycopg
 from hostagent.errors import StoreError, StoreUnavailable
 from hostagent.store.postgres.address import Address
 
-REPEATED = {"40001", "40P01", "23505"}
-"""Another transaction was in the way: serialization, deadlock, and a row that both would add."""
+REPEATED = {"40001", "40P01", "23505", "55P03"}
+"""Another transaction was in the way: serialization, deadlock, a row that both would add, and a
+lock that was not got in time."""
 
 _PASSING = {
     "25006",  # a primary that became a standby
     "25P03",  # idle in a transaction for too long
     "53",  # too many connections, disk full, out of memory
-    "55P03",  # a lock that was not got in time
     "57",  # cancelled by a timeout, shut down, starting up
     "58",  # an error of the server's file system
 }

@@ -78,7 +78,7 @@ def _migrate(db: Transaction, place: object) -> None:
     said = {row["k"]: row["v"] for row in rows}
     before = _checked(tables, said, place)
     if before:  # a table that is waited for is closed to everybody: no lease may run out by it
-        db.execute("SET LOCAL lock_timeout=1000")
+        db.execute("SET LOCAL lock_timeout=500")
     for number, text in migrations(before):
         db.execute(text)
         if number in _STORAGE:
