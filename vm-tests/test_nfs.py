@@ -8,6 +8,7 @@ missing stay so for half a minute.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import disk as vm_disk
@@ -36,19 +37,27 @@ def nfs_parts(
     return linux, vm_disk.make(tmp_path_factory.mktemp("nfs-disk"), [code, tree, root])
 
 
+@pytest.fixture(scope="module")
+def serving(nfs_parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A VM that serves a share, booted once for all tests."""
+    with VM("nfs", tmp_path_factory.mktemp("serving"), *nfs_parts) as vm:
+        vm.boot()
+        vm.succeed(f"mkdir -p /srv/share {' '.join(SHARES)} && echo '{EXPORT}' >/etc/exports")
+        vm.succeed("systemctl restart nfs-server && exportfs -ra", timeout=120)
+        vm.succeed("cat >/root/rivals.py", stdin=(HERE / "rivals.py").read_text())
+        yield vm.freeze()
+
+
 @pytest.fixture(params=["3", "4.2"], ids=lambda version: f"v{version}")
-def server(request: pytest.FixtureRequest, new_vm: NewVM, nfs_parts: Parts) -> VM:
-    """A VM that serves a share and has it mounted twice, by this version of NFS."""
-    vm = new_vm(boots=nfs_parts)
-    vm.boot()
-    vm.succeed(f"mkdir -p /srv/share {' '.join(SHARES)} && echo '{EXPORT}' >/etc/exports")
-    vm.succeed("systemctl restart nfs-server && exportfs -ra", timeout=120)
+def server(request: pytest.FixtureRequest, new_vm: NewVM, nfs_parts: Parts, serving: Path) -> VM:
+    """It, and its share is mounted twice, by this version of NFS."""
+    vm = new_vm(boots=nfs_parts, frozen=serving)
+    vm.thaw()
     for share in SHARES:
         vm.succeed(
             f"mount -t nfs -o vers={request.param},{OPTIONS} 127.0.0.1:/srv/share {share}",
             timeout=120,
         )
-    vm.succeed("cat >/root/rivals.py", stdin=(HERE / "rivals.py").read_text())
     return vm
 
 
