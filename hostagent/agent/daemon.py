@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from hostagent.agent.again import Again
+from hostagent.agent.backlog import POLL_S, Backlog
 from hostagent.agent.book import Book, Entry, View
 from hostagent.agent.endings import Endings
 from hostagent.agent.leases import Leases
@@ -68,7 +69,10 @@ class Daemon:
         self.endings = Endings(world, again)
         self._leases = Leases(world, again)
         self.book = Book(None, world.host)
-        self.starts = Starts(world, self.book, self.wakes, self.endings)
+        self.backlog = Backlog(world)
+        self.starts = Starts(world, self.book, self.wakes, self.endings, self.backlog)
+        self._releasing = asyncio.Lock()
+        self._is_asking = False
         self.on_change: Callable[[], None] = lambda: None
         self.on_step: Callable[[], Awaitable[None]] | None = None
 
@@ -131,7 +135,8 @@ class Daemon:
             self.wakes.clear()
             is_shared = self.world.shared is not None
             self.book = Book(manifest, self.world.host, own, shared, self.book, is_shared=is_shared)
-            self.starts = Starts(self.world, self.book, self.wakes, self.endings)
+            self.starts = Starts(self.world, self.book, self.wakes, self.endings, self.backlog)
+            self.backlog.keep(self.book)
             self._has_read = self._has_read or shared is not None
 
     async def _view(self, store: Offloaded[Store]) -> View:
@@ -166,6 +171,7 @@ class Daemon:
             level = logging.DEBUG if is_known else logging.ERROR
             log.log(level, "%s: %s", entry.unit.service, error.message)
             self.look_later(entry)
+        self.ask_gate_again()
 
     def look_later(self, entry: Entry) -> None:
         """Something was refused: look again soon, whatever the schedule says."""
@@ -193,10 +199,38 @@ class Daemon:
         if ended.ended_at is not None and entry.active is run:
             await self.starts.settle_overlapped(entry, ended.ended_at)
         caught_up = entry.catching_up
-        await self.endings.finish(entry, run, ended)
+        end = await self.endings.finish(entry, run, ended)
         if caught_up:
-            self.spawn(self.starts.release())
+            self.backlog.ended(entry, end)
+            self.spawn(self.release())
         self.on_change()
+
+    # What the gate holds
+
+    def ask_gate_again(self) -> None:
+        """Every second while it holds something; without a backlog nothing wakes up."""
+        if self.backlog.held and not self._is_asking:
+            self._is_asking = True
+            self.spawn(self._ask_gate())
+
+    async def _ask_gate(self) -> None:
+        try:
+            while self.backlog.held:
+                await asyncio.sleep(POLL_S)
+                await self.release()
+                self.on_change()
+        finally:
+            self._is_asking = False
+
+    async def release(self) -> None:
+        """Start what the gate lets go, the first in order first."""
+        async with self._releasing:
+            await self.backlog.read(self.book)
+            tried: set[tuple[str, str]] = set()
+            while (name := self.backlog.next(self.book, tried)) is not None and name not in tried:
+                tried.add(name)
+                if (entry := self.book.exactly(*name)) is not None:
+                    await self.look(entry)
 
     # What the beat of a shared store finds
 
@@ -341,8 +375,10 @@ class Daemon:
 
     async def _clock(self, fired: Fired) -> None:
         """Look at what is due; after a clock step (or a sleep), at everything."""
-        if fired is Fired.CLOCK_CHANGED and self.on_step is not None:
-            await self.on_step()
+        if fired is Fired.CLOCK_CHANGED:
+            self.backlog.woke()
+            if self.on_step is not None:
+                await self.on_step()
         due = list(self.book) if fired is Fired.CLOCK_CHANGED else []
         due += self.wakes.due(self.world.clock.now())
         await self.look_all(due)

@@ -27,6 +27,9 @@ class Admission(TypedDict):
 class Status(TypedDict):
     """What an agent says of itself. ``next_at`` is empty when nothing is due ever again.
 
+    ``held`` are the jobs that the catch-up gate holds (``job`` or ``job@scope``), in the order in
+    which it will let them go; ``held_because`` is a sentence for each.
+
     ``barred`` is why it may start nothing of the cluster's just now, else empty. ``store_reached``
     is false while the store that hosts share is away.
     """
@@ -37,6 +40,7 @@ class Status(TypedDict):
     jobs: int
     running: list[str]
     held: list[str]
+    held_because: list[str]
     next_job: str
     next_at: str
     barred: str

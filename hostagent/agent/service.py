@@ -56,6 +56,7 @@ class AgentService:
                 verdict = await self._admit(entry, invocation_id, by_timer=by_timer)
                 if not verdict.admitted:
                     await self._daemon.starts.turned_away(entry, verdict)
+                self._daemon.ask_gate_again()
         except HostagentError as error:
             self._daemon.look_later(entry)
             return Admission(admitted=False, reason=f"{error.message}; tried again soon")
@@ -268,15 +269,15 @@ class AgentService:
         """What this agent sees."""
         book = self._daemon.book
         next_at, next_job = book.next_due()
+        held = self._daemon.backlog.in_order()
         return Status(
             version=__version__,
             host=self._world.host,
             generation=book.manifest.generation if book.manifest else 0,
             jobs=len(book),
             running=[e.active.run_id for e in book if e.active is not None],
-            held=[
-                f"{job}{'@' + scope if scope else ''}" for job, scope in self._daemon.starts.held
-            ],
+            held=[waiting.name for waiting in held],
+            held_because=[self._daemon.backlog.why(waiting, book) for waiting in held],
             next_job=next_job,
             next_at=rfc3339(next_at) if next_at else "",
             barred=self._daemon.starts.barred() or "",

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from hostagent.agent import handover
+from hostagent.agent.backlog import Backlog
 from hostagent.agent.batch import Batch
 from hostagent.agent.book import Book, Entry
 from hostagent.agent.endings import Endings
@@ -69,31 +70,43 @@ class Verdict:
     """What came of a start: whether it goes on, and the sentence that says why.
 
     ``again``: how soon to look at the entry again, for nobody will tell that it may start.
+    ``is_held``: the gate holds it, and is asked again by itself.
     """
 
     admitted: bool
     reason: str
     again: timedelta | None = None
+    is_held: bool = False
 
 
 class Starts:
     """Decides and starts. Callers hold the entry's lock."""
 
-    def __init__(self, world: World, book: Book, wakes: Wakes, endings: Endings) -> None:
+    def __init__(
+        self, world: World, book: Book, wakes: Wakes, endings: Endings, backlog: Backlog
+    ) -> None:
         self._world = world
         self._book = book
         self._wakes = wakes
         self._endings = endings
+        self._backlog = backlog
         self._turns = Turns(world, book)
         both = (False, True)  # is_leased: each ledger is asked by itself
         self._claims = {which: Batch(partial(self._claim_all, which)) for which in both}
         self._stands = {which: Batch(partial(self._stands_of, which)) for which in both}
-        self.held: dict[tuple[str, str], str] = {}
 
     async def evaluate(self, entry: Entry, invocation: str | None = None) -> Verdict:
         """Decide about all that ``entry`` owes now. ``invocation``: PID 1 is starting the unit."""
+        verdict = None
+        try:
+            verdict = await self._evaluate(entry, invocation)
+        finally:
+            if verdict is None or not verdict.is_held:
+                self._backlog.forget(entry)
+        return verdict
+
+    async def _evaluate(self, entry: Entry, invocation: str | None) -> Verdict:
         now = self._world.clock.now()
-        self.held.pop((entry.job.name, entry.scope), None)
         if entry.is_leased and (not_now := await self._not_now(entry, now)):
             self._wakes.set(entry, not_now.until)
             return Verdict(False, not_now.reason)
@@ -189,14 +202,6 @@ class Starts:
         entry.active = replace(run, invocation_id=invocation, started_at=at)
         await self._hand_over(entry, entry.active)
         return Verdict(True, run.reason)
-
-    async def release(self) -> None:
-        """Try what the gate held again, the longest owed first."""
-        for name in list(self.held):
-            entry = self._book.find(*name)
-            if entry is not None:
-                async with entry.lock:
-                    await self.evaluate(entry)
 
     def rearm(self, entry: Entry) -> None:
         """Tell the second clock when to look at the entry again."""
@@ -294,12 +299,12 @@ class Starts:
     async def _start(
         self, entry: Entry, action: Start, now: datetime, invocation: str | None
     ) -> Verdict:
+        reason = action.reason
         if action.missed:
-            going = sum(e.catching_up for e in self._book if e is not entry)
-            if hold := gate.decide(going, self._world.cores):
-                self.held[entry.job.name, entry.scope] = hold.reason
-                return Verdict(False, hold.reason)
-            entry.catching_up = True  # before anything is awaited: others ask the gate meanwhile
+            answer = await self._backlog.ask(entry, action.at, self._book)
+            if isinstance(answer, gate.Hold):
+                return Verdict(False, answer.reason, is_held=True)
+            reason = f"{reason}; {answer.reason}"
         missed = action.covers > 1 or action.missed
         want = Want(
             entry.job.name,
@@ -307,23 +312,23 @@ class Starts:
             entry.schedule_hash,
             Kind.SCHEDULED,
             action.at,
-            action.reason,
+            reason,
             now,
             covers_from=action.covers_from if missed else None,
             covers=action.covers,
             invocation_id=invocation,
         )
         try:
-            answer = await self._claim(entry, want)
+            claim = await self._claim(entry, want)
         except BaseException:
             entry.catching_up = False
             raise
-        if isinstance(answer, Refused):
+        if isinstance(claim, Refused):
             entry.catching_up = entry.catching_up and entry.active is not None
-            again = self._again(entry, answer.refusal, action.at)
-            return Verdict(False, self._refusal(answer), again)
+            again = self._again(entry, claim.refusal, action.at)
+            return Verdict(False, self._refusal(claim), again)
         entry.high_water, entry.catching_up = action.at, action.missed
-        return await self._begin(entry, answer.run, invocation)
+        return await self._begin(entry, claim.run, invocation)
 
     async def _start_again(self, entry: Entry, now: datetime, invocation: str | None) -> Verdict:
         """The next attempt of the run that is to be tried again."""

@@ -34,6 +34,7 @@ from hostagent.host import identity
 from hostagent.host.clock import Clock, WallTimer
 from hostagent.host.files import write_atomically
 from hostagent.host.paths import Paths
+from hostagent.host.pressure import Pressure
 from hostagent.model import Manifest, content_hash, from_json
 from hostagent.policy import lease
 from hostagent.policy.outcome import Ended
@@ -75,7 +76,10 @@ async def _run(paths: Paths) -> None:
             host=settings.host,
             boot_id=identity.boot_id(),
             booted_at=manager.booted_at(),
+            woke_s=_woke_s(paths.ready, clock),
             cores=len(os.sched_getaffinity(0)),
+            limits=settings.gate,
+            signals=Pressure(clock.boottime_s).read,
             retention=settings.retention,
             clock=clock,
             own=own,
@@ -150,7 +154,7 @@ async def _serve(daemon: Daemon) -> None:
     server = Server(listener, service)
     # PID 1 may start jobs from here on: those of our own first look already depend on it, and
     # callers wait in the socket's queue until we serve it.
-    daemon.world.paths.ready.touch()
+    write_atomically(daemon.world.paths.ready, b"%f\n" % daemon.world.woke_s, 0o644, sync=False)
     await daemon.start()
     daemon.on_change = lambda: notifier.notify(f"STATUS={_status(daemon)}")
     server.start()
@@ -198,9 +202,17 @@ def _status(daemon: Daemon) -> str:
     running = sum(entry.active is not None for entry in book)
     at, name = book.next_due()
     then = f"; next {name} at {at:%Y-%m-%d %H:%M:%S}Z" if at is not None else ""
-    held = f", {len(daemon.starts.held)} held" if daemon.starts.held else ""
+    held = f", {len(daemon.backlog.held)} held" if daemon.backlog.held else ""
     away = "; the store is not reached" if daemon.world.is_cut_off else ""
     return f"{len(book)} jobs, {running} running{held}{then}{away}"
+
+
+def _woke_s(ready: Path, clock: Clock) -> float:
+    """When the agent that we go on for came up: ``ready`` outlives a restart, and holds it."""
+    try:
+        return float(ready.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return clock.boottime_s()
 
 
 def _open_session(store: Store, host: str, file: Path, *, ttl: timedelta | None = None) -> Session:

@@ -41,8 +41,8 @@ def status(
             print(f"  barred   {told['barred']}")
         for run in told["running"]:
             print(f"  running  {run}")
-        for name in told["held"]:
-            print(f"  held     {name}; why: hostagent why {name.partition('@')[0]}")
+        for name, why in zip(told["held"], told["held_because"], strict=True):
+            print(f"  held     {name}: {why.removeprefix('held: ')}")
         if told["next_at"]:
             print(f"  next     {told['next_job']} at {told['next_at']}")
         return

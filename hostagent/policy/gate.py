@@ -1,24 +1,269 @@
-"""How many missed runs may go at once. Fresh occurrences are never asked about here.
+"""Which missed run may start now: what keeps a backlog from becoming the second outage.
 
-Today this is the last of the ten rules alone (no signal: one run per two cores); the pressure
-of the host comes in with the catch-up gate.
+``decide(facts, job)`` is asked for each missed run, when it is found and then again and again while
+it is held. Fresh occurrences are never asked about here. Its rules, in order:
+
+1. After a wake nothing is released for ``settle``.
+2. Of a pool and lane whose released runs fail, nothing is released for a while (``breaker``).
+3. The weights of the runs that catch up stay within the level. It starts at 1, and doubles
+   (``advance``) while it is used up and the host's CPUs have time to spare.
+4. The expected peak must fit MemAvailable, less a reserve, less what runs may still grow. A run
+   that is larger than the host goes alone.
+5. Order: lane, then earliest deadline. The first in order may be passed by others while it does not
+   fit, but not for longer than ``pass_for``: then room is kept for it.
+
+One run may always go if memory fits: neither the level nor kept room holds the first. A host that
+does not tell its memory, or neither its CPU pressure nor its load, has a fixed level: one run for
+two cores.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from hostagent.model import Lane
+from hostagent.policy import breaker
+from hostagent.policy.backlog import Facts, Going, State, Waiting
+from hostagent.policy.breaker import Breaker
+from hostagent.policy.peak import size_text
+from hostagent.policy.words import ago, span_text, when
+
+CALM_LOAD = 0.85
+"""Load average for each core under which the level grows, where there is no PSI."""
+
+FORGET_S = 60.0
+"""After so long without a backlog, the next one starts at level 1."""
+
+_LANES = tuple(Lane)
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
-    """Not now; ``reason`` is one sentence with its figures."""
+class Admit:
+    """It may start now; ``reason`` is one sentence with its figures."""
 
     reason: str
 
 
-def decide(running: int, cores: int) -> Hold | None:
-    """Hold one more missed run while ``running`` of them go, or None: it may start."""
-    most = max(1, cores // 2)
-    if running < most:
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Not now; ``reason`` is one sentence that names the term that holds it, and its value."""
+
+    reason: str
+
+
+def decide(facts: Facts, job: Waiting) -> Admit | Hold:
+    """Whether ``job`` may start now. Asking twice is harmless."""
+    why = _held(facts, job) or _another_goes_first(facts, job)
+    if why:
+        return Hold(f"held: {why}")
+    held = facts.now_s - job.since_s
+    after = f" after {ago(timedelta(seconds=held))}" if held >= 1 else ""
+    level = f"level {facts.level:g}, used {facts.used:g}"
+    return Admit(f"let go{after}: {level}{_room_text(facts, job)}")
+
+
+def first(facts: Facts) -> Waiting | None:
+    """Who may start now, of all who wait."""
+    return next((job for job in in_order(facts.waiting) if _held(facts, job) is None), None)
+
+
+def in_order(waiting: tuple[Waiting, ...]) -> list[Waiting]:
+    """Rule 5: by lane, then by deadline."""
+    return sorted(waiting, key=_rank)
+
+
+def advance(facts: Facts) -> State:
+    """The state a moment later: the level grows while it is used up and the host is calm."""
+    state = _with_head(replace(resumed(facts.state, facts.now_s), seen_s=facts.now_s), facts)
+    if not facts.used or not facts.waiting:
+        return state
+    if state.grown_at_s is None:
+        return replace(state, grown_at_s=facts.now_s)
+    is_used_up = facts.used + min(job.weight for job in facts.waiting) > state.level
+    is_time = facts.now_s >= state.grown_at_s + facts.limits.step.total_seconds()
+    if not (is_used_up and is_time and _is_calm(facts)) or state.level >= facts.most:
+        return state
+    return replace(state, level=min(2 * state.level, facts.most), grown_at_s=facts.now_s)
+
+
+def resumed(state: State, now_s: float) -> State:
+    """The state after a time without a backlog."""
+    return state if now_s <= state.seen_s + FORGET_S else State(seen_s=now_s)
+
+
+def ended(state: State, run: Going, now_s: float, *, has_failed: bool) -> State:
+    """The state after a catch-up run has ended."""
+    key = (run.pool, run.lane)
+    noted = breaker.note(state.breakers.get(key, Breaker()), now_s, has_failed=has_failed)
+    return replace(state, breakers={**state.breakers, key: noted})
+
+
+def _held(facts: Facts, job: Waiting) -> str | None:
+    """What holds ``job``, whoever else waits; None: nothing does."""
+    return (
+        _settles(facts) or _is_broken(facts, job) or _over_level(facts, job) or _no_room(facts, job)
+    )
+
+
+def _settles(facts: Facts) -> str | None:
+    since = facts.now_s - facts.woke_s
+    left = facts.limits.settle.total_seconds() - since
+    if left <= 0:
         return None
-    return Hold(f"held: {running} missed runs go already, at most {most} at once on {cores} cores")
+    settle = span_text(facts.limits.settle)
+    return f"settle = {settle} after a wake, {ago(timedelta(seconds=left))} of it are left"
+
+
+def _is_broken(facts: Facts, job: Waiting) -> str | None:
+    found = facts.state.breakers.get((job.pool, job.lane))
+    if found is None:
+        return None
+    going = sum((run.pool, run.lane) == (job.pool, job.lane) for run in facts.caught_up)
+    why = breaker.decide(found, facts.now_s, going)
+    where = f"pool {job.pool}, lane {job.lane}" if job.pool else f"lane {job.lane}"
+    return f"{where}: {why}" if why else None
+
+
+def _over_level(facts: Facts, job: Waiting) -> str | None:
+    going = facts.caught_up
+    used, level, kept = facts.used, facts.level, _kept_before(facts, job)
+    if not going or used + job.weight + (kept.weight if kept else 0) <= level:
+        return None
+    runs = "1 run catches" if len(going) == 1 else f"{len(going)} runs catch"
+    return (
+        f"level {level:g}{_growth_text(facts)}; {runs} up already with a weight of {used:g}, "
+        f"{job.name} weighs {job.weight:g}{_kept_text(facts, kept)}"
+    )
+
+
+def _growth_text(facts: Facts) -> str:
+    limits, signals = facts.limits, facts.signals
+    if signals.memory is None:
+        return f" (this host does not tell its memory: one run for two of {facts.cores} cores)"
+    if facts.level >= facts.most:
+        return f" ({limits.per_core} for each of {facts.cores} cores)"
+    if signals.cpu_pressure is not None:
+        calm, now = f"CPU pressure {limits.cpu_pressure} %", f"{signals.cpu_pressure:.0f} %"
+    elif signals.load is not None:
+        calm, now = f"load average {CALM_LOAD * facts.cores:g}", f"{signals.load:g}"
+    else:
+        return f" (no PSI, no load average: one run for two of {facts.cores} cores)"
+    return f" (it doubles every {span_text(limits.step)} up to {calm}, which is {now})"
+
+
+def _no_room(facts: Facts, job: Waiting) -> str | None:
+    memory, peak = facts.signals.memory, job.peak
+    if memory is None or peak is None:
+        return None
+    if _is_larger_than_host(facts, job):
+        others = len(facts.caught_up)
+        alone = f"{others} other{'s' if others > 1 else ''} catch up"
+        if not others:
+            return None
+        return (
+            f"{job.name} is expected to need {peak}, this host has {size_text(memory.total)}: "
+            f"it runs alone, and {alone}"
+        )
+    kept = _kept_before(facts, job)
+    room = _room(facts) - (kept.peak.size if kept and kept.peak else 0)
+    if peak.size <= room:
+        return None
+    needed = f"{job.name} is expected to need {peak}"
+    return f"{_room_terms(facts, kept)} leaves {size_text(room)}, {needed}"
+
+
+def _room(facts: Facts) -> int:
+    """What a run may take now."""
+    memory = facts.signals.memory
+    assert memory is not None
+    return memory.available - _reserve(facts) - sum(run.growth for run in facts.going)
+
+
+def _reserve(facts: Facts) -> int:
+    memory = facts.signals.memory
+    assert memory is not None
+    return memory.total * facts.limits.memory_reserve // 100
+
+
+def _room_terms(facts: Facts, kept: Waiting | None) -> str:
+    memory = facts.signals.memory
+    assert memory is not None
+    reserve = f"{facts.limits.memory_reserve} % of RAM ({size_text(_reserve(facts))})"
+    terms = [f"MemAvailable {size_text(memory.available)} less {reserve}"]
+    growing = [run.growth for run in facts.going if run.growth]
+    if growing:
+        runs = "1 run" if len(growing) == 1 else f"{len(growing)} runs"
+        terms.append(f"less {size_text(sum(growing))} that {runs} may still take")
+    if kept is not None and kept.peak is not None:
+        terms.append(f"less {size_text(kept.peak.size)}{_kept_text(facts, kept)}")
+    return ", ".join(terms)
+
+
+def _room_text(facts: Facts, job: Waiting) -> str:
+    if facts.signals.memory is None or job.peak is None:
+        return ""
+    if _is_larger_than_host(facts, job):
+        return f"; alone, for it is expected to need {job.peak}"
+    return f"; room for {size_text(_room(facts))}, expected to need {job.peak}"
+
+
+def _is_larger_than_host(facts: Facts, job: Waiting) -> bool:
+    """It never fits, however empty the host is."""
+    memory = facts.signals.memory
+    assert memory is not None
+    assert job.peak is not None
+    return job.peak.size > memory.total - _reserve(facts)
+
+
+def _with_head(state: State, facts: Facts) -> State:
+    """Since when the first in order is that: from then on others pass it."""
+    able = [job for job in facts.waiting if not (_settles(facts) or _is_broken(facts, job))]
+    head = min(able, key=_rank).name if able else ""
+    return state if head == state.head else replace(state, head=head, head_s=facts.now_s)
+
+
+def _kept_before(facts: Facts, job: Waiting) -> Waiting | None:
+    """Who has been passed for long enough: room is kept for it, as runs that catch up make some."""
+    state = facts.state
+    if not facts.caught_up or facts.now_s - state.head_s < facts.limits.pass_for.total_seconds():
+        return None
+    head = next((one for one in facts.waiting if one.name == state.head), None)
+    return head if head is not None and _rank(head) < _rank(job) else None
+
+
+def _kept_text(facts: Facts, kept: Waiting | None) -> str:
+    if kept is None:
+        return ""
+    passed = ago(timedelta(seconds=facts.now_s - facts.state.head_s))
+    return f", kept for {kept.name}, which others passed for {passed}"
+
+
+def _another_goes_first(facts: Facts, job: Waiting) -> str | None:
+    """Only asked when nothing else holds ``job``."""
+    other = next((one for one in _before(facts, job) if _held(facts, one) is None), None)
+    if other is None:
+        return None
+    if other.lane is not job.lane:
+        return f"{other.name} goes first: lane {other.lane} before lane {job.lane}"
+    return (
+        f"{other.name} goes first: its deadline is {when(other.deadline)}, "
+        f"that of {job.name} {when(job.deadline)}"
+    )
+
+
+def _before(facts: Facts, job: Waiting) -> Iterator[Waiting]:
+    """Those who wait and come before ``job``, in order."""
+    return (one for one in in_order(facts.waiting) if _rank(one) < _rank(job))
+
+
+def _rank(job: Waiting) -> tuple[int, datetime, str]:
+    return _LANES.index(job.lane), job.deadline, job.name
+
+
+def _is_calm(facts: Facts) -> bool:
+    signals = facts.signals
+    if signals.cpu_pressure is not None:
+        return signals.cpu_pressure <= facts.limits.cpu_pressure
+    return signals.load is not None and signals.load < CALM_LOAD * facts.cores

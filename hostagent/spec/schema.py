@@ -158,7 +158,7 @@ class Common(Table):
     pool: t.Name | None = None
     """The [pool.NAME] that bounds how many of its jobs run at once."""
     weight: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False, strict=False)] | None = None
-    """How many places it takes in its pool (1)."""
+    """How many places it takes in its pool and among runs that are caught up (1)."""
     interruptible: bool | None = None
     """Whether the gate may stop a catch-up run of it when memory runs out (true)."""
 

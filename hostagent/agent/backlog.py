@@ -1,0 +1,195 @@
+"""The backlog: which missed runs the gate holds, and what the gate has to know about the host.
+
+``policy.gate`` decides; here its facts are gathered, and what it remembers is kept. Nothing is read
+and nothing wakes while no missed run waits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Container
+from datetime import datetime, timedelta
+
+from hostagent.agent.book import Book, Entry
+from hostagent.agent.world import World
+from hostagent.errors import HostagentError
+from hostagent.model import End, Outcome
+from hostagent.policy import gate, peak
+from hostagent.policy.backlog import Facts, Going, Signals, State, Waiting
+from hostagent.policy.due import FRESH_FOR
+from hostagent.policy.gate import Admit, Hold
+from hostagent.policy.peak import Peak
+from hostagent.store.port import RunFilter
+
+POLL_S = 1.0
+"""How often the gate is asked again while it holds something."""
+
+FRESH_S = 0.5
+"""How long signals that were read are as good as new: many ask at once."""
+
+RUNS_LOOKED_AT = 10
+"""How many of a job's last runs tell the peak of its memory."""
+
+Name = tuple[str, str]
+
+
+class Backlog:
+    """What waits, by (job, scope). The gate's state is replaced, never changed."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._state = State()
+        self._woke_s = world.woke_s
+        self._signals = Signals()
+        self._read_s = float("-inf")
+        self._observed: dict[Name, int | None] = {}
+        self._current: dict[Name, int | None] = {}
+        self.held: dict[Name, Waiting] = {}
+
+    def woke(self) -> None:
+        """The clock was set, or the host slept: settle anew."""
+        self._woke_s = self._world.clock.boottime_s()
+
+    async def ask(self, entry: Entry, at: datetime, book: Book) -> Admit | Hold:
+        """Whether the missed run of the occurrence ``at`` may start now.
+
+        With an ``Admit`` the entry counts as catching up, before anything is awaited again: others
+        ask meanwhile.
+        """
+        signals = self._fresh_signals()
+        if signals.memory is not None:
+            await self._observe(entry)
+        waiting = self._waiting(entry, at)
+        facts = self._facts(book)
+        answer = gate.decide(facts, waiting)
+        if isinstance(answer, Hold):
+            self.held[_name(entry)] = waiting
+        else:
+            entry.catching_up = True
+        return answer
+
+    def forget(self, entry: Entry) -> None:
+        """It waits no more: it started, was settled, or is held by something else."""
+        self.held.pop(_name(entry), None)
+
+    def keep(self, book: Book) -> None:
+        """A new book: what is not in it waits no more."""
+        self.held = {name: held for name, held in self.held.items() if book.exactly(*name)}
+
+    async def read(self, book: Book) -> None:
+        """Read what the host and the units that run use now; the level may grow.
+
+        What a store or PID 1 does not tell now is taken for unknown.
+        """
+        if self._fresh_signals().memory is not None:
+            running = [entry for entry in book if entry.active is not None]
+            self._current = {_name(entry): await self._memory_of(entry) for entry in running}
+        self._state = gate.advance(self._facts(book))
+
+    def next(self, book: Book, tried: Container[Name] = ()) -> Name | None:
+        """Who is to be looked at: whose deadline has passed, else who may start now."""
+        now = self._world.clock.now()
+        for name, held in self.held.items():
+            if held.deadline < now and name not in tried:
+                return name
+        first = gate.first(self._facts(book)) if self.held else None
+        return next((name for name, held in self.held.items() if held is first), None)
+
+    def in_order(self) -> list[Waiting]:
+        """What is held, in the order in which it will be let go."""
+        return gate.in_order(tuple(self.held.values()))
+
+    def why(self, waiting: Waiting, book: Book) -> str:
+        """The gate's sentence about one that is held, with the figures of now."""
+        answer = gate.decide(self._facts(book), waiting)
+        return answer.reason if isinstance(answer, Hold) else "held until now: it starts at once"
+
+    def ended(self, entry: Entry, end: End) -> None:
+        """A catch-up run of ``entry`` has ended."""
+        now_s = self._world.clock.boottime_s()
+        has_failed = end.outcome is Outcome.FAILED
+        self._observed.pop(_name(entry), None)
+        self._current.pop(_name(entry), None)
+        self._state = gate.ended(self._state, self._going(entry), now_s, has_failed=has_failed)
+
+    def _facts(self, book: Book) -> Facts:
+        world, now_s = self._world, self._world.clock.boottime_s()
+        return Facts(
+            limits=world.limits,
+            now_s=now_s,
+            woke_s=self._woke_s,
+            cores=world.cores,
+            signals=self._signals,
+            waiting=tuple(self.held.values()),
+            going=tuple(
+                self._going(entry)
+                for entry in book
+                if entry.active is not None or entry.catching_up
+            ),
+            state=gate.resumed(self._state, now_s),
+        )
+
+    def _waiting(self, entry: Entry, at: datetime) -> Waiting:
+        job, now_s = entry.job, self._world.clock.boottime_s()
+        before = self.held.get(_name(entry))
+        window = max(job.catch_up_window, job.schedule.jitter + FRESH_FOR)
+        return Waiting(
+            name=_text(entry),
+            lane=job.lane,
+            pool=job.pool,
+            weight=job.weight,
+            deadline=at + min(window, job.start_deadline or window),
+            since_s=before.since_s if before else now_s,
+            peak=self._peak(entry),
+        )
+
+    def _going(self, entry: Entry) -> Going:
+        job, run, expected = entry.job, entry.active, self._peak(entry)
+        since = (run.started_at or run.claimed_at) if run else None
+        age = self._world.clock.now() - since if since else timedelta(0)
+        current = self._current.get(_name(entry))
+        return Going(
+            name=_text(entry),
+            lane=job.lane,
+            pool=job.pool,
+            weight=job.weight,
+            is_catch_up=entry.catching_up,
+            growth=peak.growth(expected, current, age) if expected else 0,
+        )
+
+    def _peak(self, entry: Entry) -> Peak | None:
+        memory = self._signals.memory
+        if memory is None:
+            return None
+        return peak.expected(entry.job.memory_max, self._observed.get(_name(entry)), memory.total)
+
+    async def _memory_of(self, entry: Entry) -> int | None:
+        systemd = self._world.systemd
+        with contextlib.suppress(HostagentError):
+            await self._observe(entry)
+            return await systemd.call(systemd.it.memory, entry.unit.service)
+        return None
+
+    async def _observe(self, entry: Entry) -> None:
+        """Know the peak of the job's last runs, if that is what counts."""
+        name = _name(entry)
+        if entry.job.memory_max is not None or name in self._observed:
+            return
+        store = self._world.store_of(entry)
+        where = RunFilter(job=entry.job.name, scope=entry.scope, limit=RUNS_LOOKED_AT)
+        peaks = [run.usage.memory_peak for run in await store.call(store.it.runs, where)]
+        self._observed[name] = max((size for size in peaks if size is not None), default=None)
+
+    def _fresh_signals(self) -> Signals:
+        now_s = self._world.clock.boottime_s()
+        if now_s - self._read_s > FRESH_S:
+            self._signals, self._read_s = self._world.signals(), now_s
+        return self._signals
+
+
+def _name(entry: Entry) -> Name:
+    return entry.job.name, entry.scope
+
+
+def _text(entry: Entry) -> str:
+    return f"{entry.job.name}@{entry.scope}" if entry.scope else entry.job.name

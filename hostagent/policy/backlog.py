@@ -1,0 +1,138 @@
+"""The facts of the catch-up gate: what waits, what goes, how loaded the host is, what was before.
+
+All of it is frozen; times called ``_s`` are CLOCK_BOOTTIME.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from hostagent.model import Lane
+from hostagent.policy.breaker import Breaker
+from hostagent.policy.peak import Peak
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The constants of the rules, as ``[gate]`` in agent.toml may set them.
+
+    ``cpu_pressure`` and ``memory_reserve`` are percent.
+    """
+
+    settle: timedelta = timedelta(seconds=60)
+    step: timedelta = timedelta(seconds=10)
+    per_core: int = 4
+    cpu_pressure: int = 25
+    memory_reserve: int = 10
+    pass_for: timedelta = timedelta(minutes=10)
+
+
+DEFAULTS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Of the host, in bytes."""
+
+    total: int
+    available: int
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What the host says of itself; None: it does not say.
+
+    ``cpu_pressure`` is the percentage of the last seconds in which something waited for a CPU,
+    ``load`` the load average of the last minute.
+    """
+
+    cpu_pressure: float | None = None
+    load: float | None = None
+    memory: Memory | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A missed run that asks. ``deadline``: its occurrence is lost then. ``since_s``: held since.
+
+    ``peak`` None: the host does not tell its memory.
+    """
+
+    name: str
+    lane: Lane
+    pool: str | None
+    weight: float
+    deadline: datetime
+    since_s: float
+    peak: Peak | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """A run of a job that goes on here. ``growth``: the memory that it may still take."""
+
+    name: str
+    lane: Lane
+    pool: str | None
+    weight: float
+    is_catch_up: bool
+    growth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the gate remembers from one question to the next; never changed, but replaced.
+
+    ``grown_at_s``: when the level was first used, or grew. ``seen_s``: when there was a backlog.
+    ``head``: who is first in order, and since when (``head_s``).
+    """
+
+    level: float = 1.0
+    grown_at_s: float | None = None
+    seen_s: float = 0.0
+    head: str = ""
+    head_s: float = 0.0
+    breakers: Mapping[tuple[str | None, Lane], Breaker] = field(default_factory=dict)
+
+
+START = State()
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that the gate looks at. ``woke_s``: when the last wake was."""
+
+    limits: Limits
+    now_s: float
+    woke_s: float
+    cores: int
+    signals: Signals
+    waiting: tuple[Waiting, ...] = ()
+    going: tuple[Going, ...] = ()
+    state: State = START
+
+    @property
+    def caught_up(self) -> tuple[Going, ...]:
+        """The catch-up runs among those that go."""
+        return tuple(run for run in self.going if run.is_catch_up)
+
+    @property
+    def level(self) -> float:
+        """The weight that may catch up at once."""
+        signals = self.signals
+        is_blind = signals.cpu_pressure is None and signals.load is None
+        if is_blind or signals.memory is None:
+            return max(1, self.cores // 2)
+        return min(self.state.level, self.most)
+
+    @property
+    def most(self) -> int:
+        """What the level never exceeds."""
+        return self.limits.per_core * self.cores
+
+    @property
+    def used(self) -> float:
+        """The weight that catches up now."""
+        return sum(run.weight for run in self.caught_up)

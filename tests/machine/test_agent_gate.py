@@ -1,0 +1,120 @@
+"""The catch-up gate under a real PID 1: what was missed is released as the host can bear it.
+
+Containers count no memory, so what a run is expected to need is its ``memory_max``, and nothing of
+it is seen to be in use: what is known stays reserved as long as the run goes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from tests.machine import agent
+from tests.machine.machine import Machine
+
+JOB = """
+[job.{name}]
+command = "{command}"
+calendar = "{calendar}"
+jitter = 0
+timeout = "5min"
+{more}
+"""
+GATE = '[gate]\nsettle = "{settle}s"\nstep = 1\ncpu_pressure = 100\n'
+"""The level doubles each second, so that it is not what the tests wait for."""
+
+UNTIL_GO = "/bin/sh -c 'until test -e /root/go; do sleep 0.2; done'"
+
+APPLY = timedelta(seconds=15)
+LATE = timedelta(seconds=17)
+"""What is later than 15 s was missed."""
+
+
+def miss(machine: Machine, jobs: str) -> float:
+    """Deploy ``jobs``; {soon} in it is an instant that no agent is up for. Then start the agent.
+
+    Returns when that was, in seconds since the epoch.
+    """
+    due = agent.now() + APPLY
+    agent.apply(machine, jobs.replace("{soon}", f"{due:*-*-* %H:%M:%S}"))
+    machine.succeed("systemctl stop hostagent.service")
+    assert agent.now() < due, "the machine is too slow for this test"
+    time.sleep((due + LATE - agent.now()).total_seconds())
+    at = time.time()
+    machine.succeed("systemctl start hostagent.service")
+    return at
+
+
+def held(machine: Machine) -> dict[str, str]:
+    """What the agent says that its gate holds, and why."""
+    told = agent.status(machine)
+    return dict(zip(told["held"], told["held_because"], strict=True))
+
+
+def at_once(rows: Sequence[dict[str, Any]]) -> int:
+    """How many runs went at the same time, at most."""
+    changes = [(row["ended_at"], -1) for row in rows] + [(row["started_at"], 1) for row in rows]
+    most = now = 0
+    for _, change in sorted(changes):
+        now += change
+        most = max(most, now)
+    return most
+
+
+def test_no_more_is_caught_up_at_once_than_memory_allows(machine: Machine) -> None:
+    """Each is expected to need a third of what is there: three go, and why says what holds two."""
+    agent.with_agent(machine, settings=GATE.format(settle=0))
+    total, available = (
+        int(machine.succeed(f"grep {name}: /proc/meminfo").split()[1]) * 1024
+        for name in ("MemTotal", "MemAvailable")
+    )
+    third = (available - total // 10) * 10 // 33
+    more = f"memory_max = {third}"
+    jobs = [
+        JOB.format(name=f"job{n}", command=UNTIL_GO, calendar="{soon}", more=more) for n in range(5)
+    ]
+    miss(machine, "".join(jobs))
+    machine.wait_until("test $(hostagent status | grep -c running) = 3", timeout=60)
+    time.sleep(3)  # in which the level doubles, and nothing else starts
+    waiting = held(machine)
+    assert len(waiting) == 2
+    for name, why in waiting.items():
+        assert why.startswith("held: MemAvailable ")
+        assert "that 3 runs may still take leaves" in why
+        assert f"{name} is expected to need" in why
+    assert "held: MemAvailable" in machine.succeed("hostagent why job4")
+    assert "held     job4: MemAvailable" in machine.succeed("hostagent status")
+    machine.succeed("touch /root/go")
+    rows = agent.wait_for_runs(machine, "", agent.ended(5, "succeeded"), timeout=60)
+    assert at_once(rows) == 3
+    assert held(machine) == {}
+    assert "let go after" in machine.succeed("hostagent why job4")
+    agent.audit(machine)
+
+
+def test_nothing_is_caught_up_before_the_host_has_settled(machine: Machine) -> None:
+    """The settle time begins when an agent comes up, not when it is started again in between.
+
+    What falls due meanwhile starts at once: fresh occurrences wait for nothing.
+    """
+    settle = 30
+    agent.with_agent(machine, settings=GATE.format(settle=settle))
+    owed = JOB.format(name="owed", command=agent.WORK, calendar="{soon}", more="")
+    fresh = JOB.format(name="fresh", command=agent.WORK, calendar="*:*:0/2", more='missed = "skip"')
+    began = miss(machine, owed + fresh)
+    assert held(machine)["owed"].startswith(f"held: settle = {settle}s after a wake, ")
+    assert f"held: settle = {settle}s" in machine.succeed("hostagent why owed")
+    time.sleep(8)
+    killed = time.time()
+    agent.kill_agent(machine)
+    agent.wait_for_agent(machine)
+    assert held(machine)["owed"].startswith("held: settle")
+    agent.wait_for_runs(machine, "owed", agent.ended(1, "succeeded"), timeout=60)
+    (start, _) = agent.history(machine, "owed")
+    assert began + settle <= start.at < killed + settle
+    meanwhile = [line for line in agent.history(machine, "fresh") if began < line.at < start.at]
+    assert len(meanwhile) > 4
+    machine.succeed(agent.PAUSED)
+    agent.audit(machine)

@@ -1,0 +1,373 @@
+"""What the catch-up gate lets go and what it holds (policy.gate)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hostagent.model import Lane
+from hostagent.policy.backlog import Facts, Going, Limits, Memory, Signals, State, Waiting
+from hostagent.policy.breaker import FAILURES, LEAST
+from hostagent.policy.gate import Admit, Hold, advance, decide, ended, first, in_order, resumed
+from hostagent.policy.peak import Peak
+
+T = datetime(2026, 11, 21, 2, tzinfo=UTC)
+MIB, GIB = 2**20, 2**30
+NOW = 10_000.0
+CALM = Signals(cpu_pressure=3.0, load=0.4, memory=Memory(1000 * MIB, 312 * MIB))
+ROOMY = replace(CALM, memory=Memory(64 * GIB, 60 * GIB))
+BUSY = replace(ROOMY, cpu_pressure=61.0)
+
+
+def waiting(
+    name: str = "backup", size: int = 400 * MIB, minutes: int = 60, **more: object
+) -> Waiting:
+    """A missed run whose deadline is so many minutes from ``T``."""
+    job = Waiting(
+        name, Lane.NORMAL, None, 1.0, T + timedelta(minutes=minutes), NOW, Peak(size, "memory_max")
+    )
+    return replace(job, **more)  # type: ignore[arg-type]
+
+
+def going(
+    name: str = "other", weight: float = 1.0, growth: int = 0, *, fresh: bool = False
+) -> Going:
+    """A run that goes."""
+    return Going(name, Lane.NORMAL, None, weight, not fresh, growth)
+
+
+def facts(*jobs: Waiting, runs: tuple[Going, ...] = (), **more: object) -> Facts:
+    """On two cores, long after the last wake."""
+    base = Facts(Limits(), NOW, 0.0, 2, ROOMY, jobs, runs, State(level=1, seen_s=NOW, head_s=NOW))
+    return replace(base, **more)  # type: ignore[arg-type]
+
+
+def held(answer: Admit | Hold) -> str:
+    """Its sentence."""
+    assert isinstance(answer, Hold), answer
+    return answer.reason
+
+
+# Rules 4, 5 and 9: memory
+
+
+def test_a_run_that_does_not_fit_is_held_with_every_figure() -> None:
+    """MemAvailable, the reserve, what is left, and what is needed and how that is known."""
+    assert held(decide(facts(signals=CALM), waiting())) == (
+        "held: MemAvailable 312 MiB less 10 % of RAM (100 MiB) leaves 212 MiB, "
+        "backup is expected to need 400 MiB (memory_max)"
+    )
+
+
+def test_what_runs_may_still_take_is_reserved() -> None:
+    """Of fresh runs, too."""
+    runs = (
+        going(growth=100 * MIB, fresh=True),
+        going(growth=20 * MIB, fresh=True),
+        going(fresh=True),
+    )
+    assert "less 120 MiB that 2 runs may still take leaves 92 MiB" in held(
+        decide(facts(signals=CALM, runs=runs), waiting(size=100 * MIB))
+    )
+    assert isinstance(decide(facts(signals=CALM, runs=runs), waiting(size=92 * MIB)), Admit)
+
+
+def test_a_run_larger_than_the_host_goes_alone() -> None:
+    """It would never fit: it waits for those that catch up, then goes."""
+    big = waiting(size=2 * GIB)
+    assert held(
+        decide(facts(signals=CALM, runs=(going(weight=0.1),)), replace(big, weight=0.1))
+    ) == (
+        "held: backup is expected to need 2 GiB (memory_max), this host has 1000 MiB: it runs "
+        "alone, and 1 other catch up"
+    )
+    assert "; alone, for" in decide(facts(signals=CALM), big).reason
+
+
+# Rules 3 and 10: the level
+
+
+def test_above_the_level_a_run_is_held_with_the_level_and_the_pressure() -> None:
+    """And it is said what would make it grow."""
+    assert held(decide(facts(signals=BUSY, runs=(going(),)), waiting())) == (
+        "held: level 1 (it doubles every 10s up to CPU pressure 25 %, which is 61 %); "
+        "1 run catches up already with a weight of 1, backup weighs 1"
+    )
+
+
+def test_sleepers_share_a_level() -> None:
+    """weight = 0.25: four in the place of one."""
+    sleepers = tuple(going(str(n), 0.25) for n in range(4))
+    sleeper = waiting(weight=0.25)
+    assert isinstance(decide(facts(runs=sleepers[:3]), sleeper), Admit)
+    assert "weight of 1, backup weighs 0.25" in held(decide(facts(runs=sleepers), sleeper))
+
+
+def test_fresh_runs_take_nothing_of_the_level() -> None:
+    """They were never asked about."""
+    runs = tuple(going(str(n), fresh=True) for n in range(50))
+    assert isinstance(decide(facts(runs=runs), waiting()), Admit)
+
+
+@pytest.mark.parametrize(
+    ("signals", "cores", "level", "says"),
+    [
+        (Signals(), 8, 4, "one run for two of 8 cores"),
+        (Signals(cpu_pressure=0.0, load=0.0), 8, 4, "does not tell its memory"),
+        (Signals(memory=ROOMY.memory), 2, 1, "no PSI, no load average"),
+        (replace(ROOMY, cpu_pressure=None, load=7.5), 8, 1, "load average 6.8, which is 7.5"),
+    ],
+)
+def test_a_host_that_tells_less(signals: Signals, cores: int, level: int, says: str) -> None:
+    """No PSI: load average. No signal at all: one run for two cores."""
+    runs = tuple(going(str(n)) for n in range(level))
+    there = facts(signals=signals, cores=cores)
+    assert isinstance(decide(replace(there, going=runs[1:]), waiting()), Admit)
+    assert says in held(decide(replace(there, going=runs), waiting()))
+
+
+def level_after(seconds: int, signals: Signals, *runs: Going, per_core: int = 4) -> float:
+    """Asked every second, with a queue that never ends."""
+    state, at = State(seen_s=NOW), facts(waiting(), runs=runs, signals=signals)
+    for second in range(seconds + 1):
+        limits = Limits(per_core=per_core)
+        state = advance(replace(at, now_s=NOW + second, state=state, limits=limits))
+    return state.level
+
+
+def test_the_level_doubles_every_ten_seconds_while_the_host_is_calm() -> None:
+    """Up to four for each core; not while it is not used up, and not under pressure."""
+    many = going(weight=100)
+    assert [level_after(s, ROOMY, many) for s in (9, 10, 20, 30, 90)] == [1, 2, 4, 8, 8]
+    assert level_after(90, ROOMY, many, per_core=1) == 2
+    assert level_after(90, ROOMY, going()) == 2
+    assert level_after(90, ROOMY) == 1
+    assert level_after(90, BUSY, many) == 1
+    assert level_after(90, replace(ROOMY, cpu_pressure=None, load=1.6), many) == 8
+    assert level_after(90, replace(ROOMY, cpu_pressure=None, load=1.8), many) == 1
+
+
+def test_another_backlog_starts_again_at_one() -> None:
+    """After a minute without any."""
+    state = State(level=8, seen_s=NOW)
+    assert resumed(state, NOW + 60).level == 8
+    assert resumed(state, NOW + 61).level == 1
+
+
+# Rule 1: settle
+
+
+def test_after_a_wake_nothing_is_released_before_settle() -> None:
+    """60 s, and the sentence says how much of it is left."""
+    assert held(decide(facts(woke_s=NOW - 18), waiting())) == (
+        "held: settle = 1min after a wake, 42s of it are left"
+    )
+    assert isinstance(decide(facts(woke_s=NOW - 60), waiting()), Admit)
+    assert isinstance(
+        decide(facts(woke_s=NOW, limits=Limits(settle=timedelta(0))), waiting()), Admit
+    )
+
+
+# Rule 6: order
+
+
+def test_the_order_is_lane_then_deadline() -> None:
+    """Whoever asks first."""
+    early, late = waiting("early", minutes=5), waiting("late", minutes=90)
+    critical = waiting("critical", minutes=900, lane=Lane.CRITICAL)
+    assert [job.name for job in in_order((late, critical, early))] == ["critical", "early", "late"]
+    assert first(facts(late, critical, early)) is critical
+    assert held(decide(facts(early), late)) == (
+        "held: early goes first: its deadline is 2026-11-21 02:05:00Z, "
+        "that of late 2026-11-21 03:30:00Z"
+    )
+    assert "critical goes first: lane critical before lane normal" in held(
+        decide(facts(critical), early)
+    )
+
+
+def test_a_small_run_may_pass_a_big_one_for_ten_minutes() -> None:
+    """Then room is kept for the big one, as runs that catch up make some."""
+    big, small = waiting("big", minutes=5), waiting("small", 10 * MIB)
+    runs = (going(weight=0.1),)
+    state = State(level=8, seen_s=NOW, head="big", head_s=NOW - 599)
+    passing = facts(big, small, runs=runs, signals=CALM, state=state)
+    assert first(passing) is small
+    kept = replace(passing, state=replace(state, head_s=NOW - 600))
+    assert first(kept) is None
+    assert held(decide(kept, small)).startswith(
+        "held: MemAvailable 312 MiB less 10 % of RAM (100 MiB), less 400 MiB, kept for big, which "
+        "others passed for 10min leaves -188 MiB"
+    )
+    assert first(replace(kept, going=())) is small  # no run will make more room than there is
+    heavy = waiting("heavy", 1, minutes=5, weight=8.0)
+    assert first(replace(kept, waiting=(heavy, small), state=replace(state, head="heavy"))) is small
+    late = replace(state, head="heavy", head_s=0.0)
+    assert "level 8" in held(decide(replace(kept, waiting=(heavy, small), state=late), small))
+
+
+def test_the_head_of_the_queue_is_passed_from_when_it_came_there() -> None:
+    """Not from when it was held first: everybody was."""
+    big, small = waiting("big", minutes=5), waiting("small")
+    state = advance(facts(big, small, runs=(going(),)))
+    assert (state.head, state.head_s) == ("big", NOW)
+    later = advance(facts(big, small, runs=(going(),), now_s=NOW + 30, state=state))
+    assert (later.head, later.head_s) == ("big", NOW)
+    gone = advance(facts(small, runs=(going(),), now_s=NOW + 30, state=later))
+    assert (gone.head, gone.head_s) == ("small", NOW + 30)
+
+
+# Rule 8: what fails is paused
+
+
+def test_a_pool_and_lane_whose_runs_fail_holds_only_its_own() -> None:
+    """The others go on; after the pause one is tried."""
+    mail = replace(going("mail"), pool="mail")
+    state = State(seen_s=NOW)
+    for _ in range(FAILURES):
+        state = ended(state, mail, NOW, has_failed=True)
+    one, other = waiting("one", pool="mail"), waiting("two", minutes=99)
+    assert held(decide(facts(one, other, state=state), one)) == (
+        "held: pool mail, lane normal: 5 of the last 5 released runs failed, so it pauses for "
+        "1min, 1min of it are left"
+    )
+    assert first(facts(one, other, state=state)) is other
+    after = NOW + LEAST.total_seconds()
+    assert first(facts(one, state=state, now_s=after)) is one
+    runs = (replace(mail, weight=0.1),)
+    trying = facts(one, runs=runs, state=state, now_s=after)
+    assert "one is tried, which still goes" in held(decide(trying, one))
+
+
+# What always holds
+
+sizes = st.integers(1, 2000).map(lambda n: n * MIB)
+weights = st.sampled_from([0.25, 0.5, 1.0, 2.0, 4.0])
+lanes = st.sampled_from(list(Lane))
+seconds = st.floats(0, 2000)
+jobs = st.lists(
+    st.builds(
+        waiting,
+        st.text("abcdef", min_size=1, max_size=3),
+        sizes,
+        st.integers(0, 1000),
+        weight=weights,
+        lane=lanes,
+        pool=st.sampled_from([None, "mail"]),
+        since_s=seconds.map(lambda s: NOW - s),
+    ),
+    max_size=6,
+    unique_by=lambda job: job.name,
+).map(tuple)
+runs_going = st.lists(
+    st.builds(
+        going,
+        st.just("run"),
+        weights,
+        st.integers(0, 500).map(lambda n: n * MIB),
+        fresh=st.booleans(),
+    ),
+    max_size=8,
+).map(tuple)
+maybe = st.none() | st.floats(0, 100)
+signals = st.builds(
+    Signals,
+    maybe,
+    maybe,
+    st.none()
+    | st.builds(lambda total, share: Memory(total, int(total * share)), sizes, st.floats(0, 1)),
+)
+states = st.builds(
+    State,
+    level=st.sampled_from([1.0, 2.0, 4.0, 64.0]),
+    seen_s=st.just(NOW),
+    head=st.text("abcdef", max_size=3),
+    head_s=seconds.map(lambda s: NOW - s),
+)
+any_facts = st.builds(
+    Facts,
+    st.builds(Limits, settle=st.sampled_from([timedelta(0), timedelta(seconds=60)])),
+    st.just(NOW),
+    seconds.map(lambda s: NOW - s),
+    st.integers(1, 8),
+    signals,
+    jobs,
+    runs_going,
+    states,
+)
+
+
+@given(any_facts)
+def test_a_sentence_always_has_a_figure(asked: Facts) -> None:
+    """The term that holds, or lets go, and its value."""
+    for job in asked.waiting:
+        answer = decide(asked, job)
+        start = "held: " if isinstance(answer, Hold) else "let go"
+        assert answer.reason.startswith(start)
+        if "goes first" not in answer.reason:
+            assert re.search(r"[0-9]", answer.reason)
+
+
+@given(any_facts)
+def test_nothing_is_released_before_settle(asked: Facts) -> None:
+    """Whatever else is true."""
+    if asked.now_s - asked.woke_s < asked.limits.settle.total_seconds():
+        assert first(asked) is None
+        assert all("settle" in held(decide(asked, job)) for job in asked.waiting)
+
+
+@given(any_facts)
+def test_never_more_than_four_for_each_core(asked: Facts) -> None:
+    """By weight; only a single run may be heavier."""
+    job = first(asked)
+    if job is not None and asked.caught_up:
+        assert asked.used + job.weight <= 4 * asked.cores
+
+
+@given(any_facts)
+def test_one_may_always_go_if_memory_fits(asked: Facts) -> None:
+    """While nothing catches up, neither load nor weight nor a big one holds all."""
+    asked = replace(
+        asked, going=tuple(run for run in asked.going if not run.is_catch_up), woke_s=0.0
+    )
+    memory = asked.signals.memory
+    room = 10**15
+    if memory is not None:
+        growth = sum(run.growth for run in asked.going)
+        room = memory.available - memory.total * asked.limits.memory_reserve // 100 - growth
+    fits = [job for job in asked.waiting if job.peak is not None and job.peak.size <= room]
+    if fits:
+        assert first(asked) is not None
+
+
+@given(any_facts)
+def test_who_is_let_go_is_who_goes_first(asked: Facts) -> None:
+    """Asked one by one or all at once, the same one may go."""
+    one = first(asked)
+    let_go = [job for job in asked.waiting if isinstance(decide(asked, job), Admit)]
+    assert let_go == ([] if one is None else [one])
+
+
+@given(any_facts)
+def test_what_is_let_go_fits(asked: Facts) -> None:
+    """Or is larger than the host, and alone."""
+    job, memory = first(asked), asked.signals.memory
+    if job is None or memory is None or job.peak is None:
+        return
+    reserve = memory.total * asked.limits.memory_reserve // 100
+    room = memory.available - reserve - sum(run.growth for run in asked.going)
+    is_alone = job.peak.size > memory.total - reserve and not asked.caught_up
+    assert is_alone or job.peak.size <= room
+
+
+@given(any_facts, st.integers(0, 100))
+def test_the_level_never_shrinks_in_a_backlog_and_has_its_bound(asked: Facts, later: int) -> None:
+    """Decreasing it was measured to be dead weight."""
+    state = advance(replace(asked, now_s=NOW + min(later, 60)))
+    assert state.level >= asked.state.level
+    assert state.level <= max(asked.state.level, asked.most)
