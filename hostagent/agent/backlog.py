@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Container
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hostagent.agent.book import Book, Entry
@@ -18,6 +19,7 @@ from hostagent.policy import gate, peak
 from hostagent.policy.backlog import Facts, Going, Signals, State, Waiting
 from hostagent.policy.due import FRESH_FOR
 from hostagent.policy.gate import Admit, Hold
+from hostagent.policy.outcome import GATE_STOPPED
 from hostagent.policy.peak import Peak
 from hostagent.store.port import RunFilter
 
@@ -33,6 +35,14 @@ RUNS_LOOKED_AT = 10
 Name = tuple[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What a job's last runs tell: their highest peak, in bytes, and whether it was too low."""
+
+    peak: int | None = None
+    was_too_low: bool = False
+
+
 class Backlog:
     """What waits, by (job, scope). The gate's state is replaced, never changed."""
 
@@ -42,7 +52,7 @@ class Backlog:
         self._woke_s = world.woke_s
         self._signals = Signals()
         self._read_s = float("-inf")
-        self._observed: dict[Name, int | None] = {}
+        self._observed: dict[Name, Observed] = {}
         self._current: dict[Name, int | None] = {}
         self.held: dict[Name, Waiting] = {}
 
@@ -68,6 +78,10 @@ class Backlog:
             entry.catching_up = True
         return answer
 
+    def holds(self, entry: Entry) -> bool:
+        """Whether the gate holds it."""
+        return _name(entry) in self.held
+
     def forget(self, entry: Entry) -> None:
         """It waits no more: it started, was settled, or is held by something else."""
         self.held.pop(_name(entry), None)
@@ -76,15 +90,35 @@ class Backlog:
         """A new book: what is not in it waits no more."""
         self.held = {name: held for name, held in self.held.items() if book.exactly(*name)}
 
+    def is_needed(self, book: Book) -> bool:
+        """Whether there is anything to hold, or to stop: the last run never is."""
+        return bool(self.held) or sum(entry.catching_up for entry in book) > 1
+
     async def read(self, book: Book) -> None:
         """Read what the host and the units that run use now; the level may grow.
 
-        What a store or PID 1 does not tell now is taken for unknown.
+        What PID 1 does not tell now is taken for unknown. No store is asked.
         """
         if self._fresh_signals().memory is not None:
             running = [entry for entry in book if entry.active is not None]
             self._current = {_name(entry): await self._memory_of(entry) for entry in running}
         self._state = gate.advance(self._facts(book))
+
+    async def observe(self, book: Book) -> None:
+        """Know the peaks of the jobs that run; what a store does not tell now is unknown."""
+        if self._signals.memory is None:
+            return
+        for entry in [entry for entry in book if entry.active is not None]:
+            with contextlib.suppress(HostagentError):
+                await self._observe(entry)
+
+    def gives_way(self, book: Book) -> tuple[Entry, str] | None:
+        """Who is to be stopped now, and why. Asked once for each: it is noted as stopped."""
+        answer = gate.stop(self._facts(book))
+        if answer is None:
+            return None
+        self._state = gate.stopped(self._state, self._world.clock.boottime_s())
+        return next((entry, answer.reason) for entry in book if _text(entry) == answer.name)
 
     def next(self, book: Book, tried: Container[Name] = ()) -> Name | None:
         """Who is to be looked at: whose deadline has passed, else who may start now."""
@@ -105,11 +139,13 @@ class Backlog:
         return answer.reason if isinstance(answer, Hold) else "held until now: it starts at once"
 
     def ended(self, entry: Entry, end: End) -> None:
-        """A catch-up run of ``entry`` has ended."""
+        """A catch-up run of ``entry`` has ended. One that gave way has not failed."""
         now_s = self._world.clock.boottime_s()
-        has_failed = end.outcome is Outcome.FAILED
         self._observed.pop(_name(entry), None)
         self._current.pop(_name(entry), None)
+        if end.result == GATE_STOPPED:
+            return
+        has_failed = end.outcome is Outcome.FAILED
         self._state = gate.ended(self._state, self._going(entry), now_s, has_failed=has_failed)
 
     def _facts(self, book: Book) -> Facts:
@@ -155,18 +191,24 @@ class Backlog:
             weight=job.weight,
             is_catch_up=entry.catching_up,
             growth=peak.growth(expected, current, age) if expected else 0,
+            age=age,
+            memory=current,
+            may_stop=job.interruptible and run is not None and run.invocation_id is not None,
+            is_ending=entry.gave_way is not None or entry.stopped is not None,
         )
 
     def _peak(self, entry: Entry) -> Peak | None:
         memory = self._signals.memory
         if memory is None:
             return None
-        return peak.expected(entry.job.memory_max, self._observed.get(_name(entry)), memory.total)
+        seen = self._observed.get(_name(entry), Observed())
+        return peak.expected(
+            entry.job.memory_max, seen.peak, memory.total, was_too_low=seen.was_too_low
+        )
 
     async def _memory_of(self, entry: Entry) -> int | None:
         systemd = self._world.systemd
         with contextlib.suppress(HostagentError):
-            await self._observe(entry)
             return await systemd.call(systemd.it.memory, entry.unit.service)
         return None
 
@@ -177,8 +219,13 @@ class Backlog:
             return
         store = self._world.store_of(entry)
         where = RunFilter(job=entry.job.name, scope=entry.scope, limit=RUNS_LOOKED_AT)
-        peaks = [run.usage.memory_peak for run in await store.call(store.it.runs, where)]
-        self._observed[name] = max((size for size in peaks if size is not None), default=None)
+        rows = await store.call(store.it.runs, where)
+        ended = [run for run in rows if run.attempt and run.ended_at]
+        peaks = [run.usage.memory_peak for run in ended if run.usage.memory_peak is not None]
+        last = max(ended, key=lambda run: run.token, default=None)
+        self._observed[name] = Observed(
+            max(peaks, default=None), last is not None and last.result == GATE_STOPPED
+        )
 
     def _fresh_signals(self) -> Signals:
         now_s = self._world.clock.boottime_s()

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from hostagent.compile.names import service_name
 from hostagent.model import Form, Job, Manifest, Run, RunOn, Schedule, Unit
-from hostagent.policy.due import was_missed
+from hostagent.policy.due import is_catch_up
 from hostagent.store.port import Cursor, Pause, PauseTarget, Quarantine
 
 
@@ -25,7 +25,8 @@ class Entry:
     cursor's claim where that is this host's, ``elsewhere`` where it is another's. ``freed_from``
     and ``freed_at`` are when its last run began and ended. ``next_due`` is its next occurrence,
     ``wake_at`` when the second clock looks whether that has started. ``stopped`` is why the agent
-    stopped the active run. ``queued`` are manual runs that wait (``overlap = "queue"``).
+    stopped the active run for good, ``gave_way`` why the gate did. ``queued`` are manual runs that
+    wait (``overlap = "queue"``).
 
     ``retry`` is the attempt that the next one follows from ``retry_at`` on. ``quarantined`` is why
     the job was taken out. ``waits_elsewhere``: it waits for a run on another host, whose end
@@ -47,6 +48,7 @@ class Entry:
     wake_at: datetime | None = None
     catching_up: bool = False
     stopped: str | None = None
+    gave_way: str | None = None
     queued: list[datetime] = field(default_factory=list)
     retry: Run | None = None
     retry_at: datetime | None = None
@@ -87,7 +89,7 @@ class Entry:
         self.active, self.elsewhere = (run, None) if is_here else (None, run)
         self.retry = cursor.retry if cursor else None
         self.retry_at = cursor.retry_at if cursor else None
-        self.catching_up = self.active is not None and was_missed(self.job, self.active)
+        self.catching_up = self.active is not None and is_catch_up(self.job, self.active)
 
 
 @dataclass(frozen=True, slots=True)

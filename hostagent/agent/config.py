@@ -62,7 +62,13 @@ KINDS = {
 }
 
 GATE_SPANS = {"settle": (0, 3600), "step": (1, 3600), "pass_for": (0, 86400)}
-GATE_NUMBERS = {"per_core": (1, 64), "cpu_pressure": (0, 100), "memory_reserve": (0, 90)}
+GATE_NUMBERS = {
+    "per_core": (1, 64),
+    "cpu_pressure": (0, 100),
+    "memory_reserve": (0, 90),
+    "memory_floor": (0, 100),
+    "memory_pressure": (1, 100),
+}
 """The keys of [gate], with the least and the most of each; spans in seconds."""
 
 _SPAN = re.compile(r"(-?[0-9]{1,6}) ?(s|min|h)?")

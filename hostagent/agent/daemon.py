@@ -208,24 +208,36 @@ class Daemon:
     # What the gate holds
 
     def ask_gate_again(self) -> None:
-        """Every second while it holds something; without a backlog nothing wakes up."""
-        if self.backlog.held and not self._is_asking:
+        """Every second while something is held or may be stopped; else nothing wakes up."""
+        if not self._is_asking and self.backlog.is_needed(self.book):
             self._is_asking = True
             self.spawn(self._ask_gate())
 
     async def _ask_gate(self) -> None:
+        """Who gives way is stopped even while a store keeps what is let go waiting."""
         try:
-            while self.backlog.held:
+            while self.backlog.is_needed(self.book):
                 await asyncio.sleep(POLL_S)
-                await self.release()
+                await self.backlog.read(self.book)
+                await self._make_room()
+                if not self._releasing.locked():
+                    self.spawn(self.release())
                 self.on_change()
         finally:
             self._is_asking = False
 
+    async def _make_room(self) -> None:
+        """When memory runs out, one run of those that catch up gives way."""
+        if (found := self.backlog.gives_way(self.book)) is None:
+            return
+        entry, reason = found
+        async with entry.lock:
+            await self.starts.give_way(entry, reason)
+
     async def release(self) -> None:
         """Start what the gate lets go, the first in order first."""
         async with self._releasing:
-            await self.backlog.read(self.book)
+            await self.backlog.observe(self.book)
             tried: set[tuple[str, str]] = set()
             while (name := self.backlog.next(self.book, tried)) is not None and name not in tried:
                 tried.add(name)

@@ -25,7 +25,7 @@ from hostagent.agent.wakes import Wakes
 from hostagent.agent.world import World
 from hostagent.model import Kind, Overlap, Run, run_id
 from hostagent.policy import gate
-from hostagent.policy.due import Facts, Paused, Settle, Start, Stop, Wait, decide
+from hostagent.policy.due import Facts, Paused, Settle, Start, Stop, Wait, decide, is_catch_up
 from hostagent.policy.words import when
 from hostagent.store.port import (
     MAX_SKEW,
@@ -208,12 +208,25 @@ class Starts:
         patience = self._turns.patience(entry)
         entry.next_due = next_due(entry, self._world.clock.now(), patience)
         due = entry.next_due and entry.next_due + patience
-        again = self._turns.retry_at(entry)
+        again = None if self._backlog.holds(entry) else self._turns.retry_at(entry)
         still = None
         if entry.active is not None:
             still = self._world.clock.now() + (STILL if entry.active.invocation_id else SOON)
         wakes = [at for at in (due, again, still) if at is not None]
         self._wakes.set(entry, min(wakes, default=None))
+
+    async def give_way(self, entry: Entry, reason: str) -> None:
+        """Stop a run that catches up: it is tried again when the gate lets it go."""
+        ended = await self._endings.look(entry)
+        if ended is not None or entry.active is None or not entry.active.invocation_id:
+            return  # it is over, or has executed nothing: that is seen to elsewhere
+        entry.gave_way = reason
+        self._world.record(
+            f"{entry.active.run_id} is stopped by the gate: {reason}",
+            fields_of(entry.active, entry.unit.service) | {"PRIORITY": "4"},
+        )
+        systemd = self._world.systemd
+        await systemd.call(systemd.it.stop, [entry.unit.service], no_block=True)
 
     async def turned_away(self, entry: Entry, verdict: Verdict) -> None:
         """Keep the reason of a start that did not happen, for ``why`` and the journal.
@@ -318,13 +331,8 @@ class Starts:
             covers=action.covers,
             invocation_id=invocation,
         )
-        try:
-            claim = await self._claim(entry, want)
-        except BaseException:
-            entry.catching_up = False
-            raise
+        claim = await self._claim_for(entry, want)
         if isinstance(claim, Refused):
-            entry.catching_up = entry.catching_up and entry.active is not None
             again = self._again(entry, claim.refusal, action.at)
             return Verdict(False, self._refusal(claim), again)
         entry.high_water, entry.catching_up = action.at, action.missed
@@ -334,24 +342,30 @@ class Starts:
         """The next attempt of the run that is to be tried again."""
         last = entry.retry
         assert last is not None
+        reason, is_missed = f"attempt {last.attempt + 1}, after: {last.end_reason}", False
+        if is_catch_up(entry.job, last):
+            answer = await self._backlog.ask(entry, last.scheduled_for, self._book)
+            if isinstance(answer, gate.Hold):
+                return Verdict(False, answer.reason, is_held=True)
+            reason, is_missed = f"{reason}; {answer.reason}", True
         want = Want(
             entry.job.name,
             entry.scope,
             entry.schedule_hash,
             last.kind,
             last.scheduled_for,
-            f"attempt {last.attempt + 1}, after: {last.end_reason}",
+            reason,
             now,
             attempt=last.attempt + 1,
             covers_from=last.covers_from,
             covers=last.covers,
             invocation_id=invocation,
         )
-        answer = await self._claim(entry, want)
-        if isinstance(answer, Refused):
-            return Verdict(False, self._refusal(answer), AGAIN.get(answer.refusal))
-        entry.retry, entry.retry_at = None, None
-        return await self._begin(entry, answer.run, invocation)
+        claim = await self._claim_for(entry, want)
+        if isinstance(claim, Refused):
+            return Verdict(False, self._refusal(claim), AGAIN.get(claim.refusal))
+        entry.retry, entry.retry_at, entry.catching_up = None, None, is_missed
+        return await self._begin(entry, claim.run, invocation)
 
     async def _begin(self, entry: Entry, run: Run, invocation: str | None) -> Verdict:
         """A claim was given: PID 1 is at the start already, or is asked for one."""
@@ -391,6 +405,17 @@ class Starts:
                 return answer
         await self._stand(entry)
         return answer
+
+    async def _claim_for(self, entry: Entry, want: Want) -> Claimed | Refused:
+        """Claim it; where that fails, what the gate let go does not catch up after all."""
+        try:
+            claim = await self._claim(entry, want)
+        except BaseException:
+            entry.catching_up = False
+            raise
+        if isinstance(claim, Refused):
+            entry.catching_up = entry.catching_up and entry.active is not None
+        return claim
 
     async def _stand(self, entry: Entry) -> None:
         """Settle a doubt by reading where the entry stands in its ledger."""

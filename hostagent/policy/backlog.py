@@ -18,7 +18,8 @@ from hostagent.policy.peak import Peak
 class Limits:
     """The constants of the rules, as ``[gate]`` in agent.toml may set them.
 
-    ``cpu_pressure`` and ``memory_reserve`` are percent.
+    ``cpu_pressure`` and ``memory_pressure`` are percent of the time, ``memory_reserve`` and
+    ``memory_floor`` of RAM.
     """
 
     settle: timedelta = timedelta(seconds=60)
@@ -26,6 +27,8 @@ class Limits:
     per_core: int = 4
     cpu_pressure: int = 25
     memory_reserve: int = 10
+    memory_floor: int = 5
+    memory_pressure: int = 30
     pass_for: timedelta = timedelta(minutes=10)
 
 
@@ -45,12 +48,14 @@ class Signals:
     """What the host says of itself; None: it does not say.
 
     ``cpu_pressure`` is the percentage of the last seconds in which something waited for a CPU,
-    ``load`` the load average of the last minute.
+    ``memory_pressure`` that of 5 whole seconds for memory, ``load`` the load average of the last
+    minute.
     """
 
     cpu_pressure: float | None = None
     load: float | None = None
     memory: Memory | None = None
+    memory_pressure: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,11 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Going:
-    """A run of a job that goes on here. ``growth``: the memory that it may still take."""
+    """A run of a job that goes on here. ``growth``: the memory that it may still take.
+
+    ``memory`` is what it holds; None: nobody counts it. ``may_stop``: the gate may stop it.
+    ``is_ending``: it was asked to end.
+    """
 
     name: str
     lane: Lane
@@ -79,6 +88,10 @@ class Going:
     weight: float
     is_catch_up: bool
     growth: int = 0
+    age: timedelta = timedelta(0)
+    memory: int | None = None
+    may_stop: bool = False
+    is_ending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +99,8 @@ class State:
     """What the gate remembers from one question to the next; never changed, but replaced.
 
     ``grown_at_s``: when the level was first used, or grew. ``seen_s``: when there was a backlog.
-    ``head``: who is first in order, and since when (``head_s``).
+    ``head``: who is first in order, and since when (``head_s``). ``stopped_s``: when a run was
+    stopped last.
     """
 
     level: float = 1.0
@@ -94,6 +108,7 @@ class State:
     seen_s: float = 0.0
     head: str = ""
     head_s: float = 0.0
+    stopped_s: float = float("-inf")
     breakers: Mapping[tuple[str | None, Lane], Breaker] = field(default_factory=dict)
 
 

@@ -152,6 +152,14 @@ def was_missed(job: Job, run: Run) -> bool:
     return since > run.scheduled_for + job.schedule.jitter + FRESH_FOR
 
 
+def is_catch_up(job: Job, run: Run) -> bool:
+    """A catch-up run, or another attempt of one: what the gate has to let go.
+
+    Another attempt of a fresh run is late, too, but stands for nothing that was missed.
+    """
+    return was_missed(job, run) and (run.attempt == 1 or run.covers_from is not None)
+
+
 def _suppressed(facts: Facts, owed: Owed) -> str | None:
     """Why this occurrence gets no attempt whatever else is true, or None."""
     if facts.paused is not None:

@@ -12,6 +12,8 @@ it is held. Fresh occurrences are never asked about here. Its rules, in order:
 5. Order: lane, then earliest deadline. The first in order may be passed by others while it does not
    fit, but not for longer than ``pass_for``: then room is kept for it.
 
+``stop`` says which run gives way when memory runs out all the same.
+
 One run may always go if memory fits: neither the level nor kept room holds the first. A host that
 does not tell its memory, or neither its CPU pressure nor its load, has a fixed level: one run for
 two cores.
@@ -36,6 +38,11 @@ CALM_LOAD = 0.85
 FORGET_S = 60.0
 """After so long without a backlog, the next one starts at level 1."""
 
+STOP_EVERY_S = 2.0
+PRESSED_STOP_EVERY_S = 5.0
+"""How long the last one that was stopped has for its memory to be seen free again: by
+MemAvailable, by pressure (which is an average of 5 s)."""
+
 _LANES = tuple(Lane)
 
 
@@ -50,6 +57,14 @@ class Admit:
 class Hold:
     """Not now; ``reason`` is one sentence that names the term that holds it, and its value."""
 
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The run that gives way; ``reason`` is one sentence with its figures."""
+
+    name: str
     reason: str
 
 
@@ -86,6 +101,27 @@ def advance(facts: Facts) -> State:
     if not (is_used_up and is_time and _is_calm(facts)) or state.level >= facts.most:
         return state
     return replace(state, level=min(2 * state.level, facts.most), grown_at_s=facts.now_s)
+
+
+def stop(facts: Facts) -> Stop | None:
+    """Rule 7: when memory runs out, the youngest catch-up run that holds some of it gives way.
+
+    Never the last one, never one that is not interruptible.
+    """
+    why = _runs_out(facts)
+    going = [run for run in facts.caught_up if not run.is_ending]
+    able = [run for run in going if run.may_stop and _holds_much(facts, run)]
+    if why is None or len(going) < 2 or not able:
+        return None
+    youngest = min(able, key=lambda run: run.age)
+    holds = "" if youngest.memory is None else f" and holds {size_text(youngest.memory)}"
+    which = f"of {len(going)} runs that catch up it is the youngest"
+    return Stop(youngest.name, f"{why}; {which}, {ago(youngest.age)} old{holds}")
+
+
+def stopped(state: State, now_s: float) -> State:
+    """The state after a run was asked to give way."""
+    return replace(state, stopped_s=now_s)
 
 
 def resumed(state: State, now_s: float) -> State:
@@ -215,6 +251,29 @@ def _is_larger_than_host(facts: Facts, job: Waiting) -> bool:
     assert memory is not None
     assert job.peak is not None
     return job.peak.size > memory.total - _reserve(facts)
+
+
+def _runs_out(facts: Facts) -> str | None:
+    """Why something has to give way, or None. It takes a moment to see what the last one freed."""
+    memory, pressure, limits = facts.signals.memory, facts.signals.memory_pressure, facts.limits
+    waited_s = facts.now_s - facts.state.stopped_s
+    if memory is not None and waited_s >= STOP_EVERY_S:
+        floor = memory.total * limits.memory_floor // 100
+        if memory.available < floor:
+            least = f"{limits.memory_floor} % of RAM ({size_text(floor)})"
+            return f"MemAvailable {size_text(memory.available)} is under {least}"
+    is_pressed = pressure is not None and pressure > limits.memory_pressure
+    if is_pressed and waited_s >= PRESSED_STOP_EVERY_S:
+        return f"memory pressure {pressure:.0f} % is over {limits.memory_pressure} %"
+    return None
+
+
+def _holds_much(facts: Facts, run: Going) -> bool:
+    """To stop it frees some; where nobody counts, that is not known."""
+    memory = facts.signals.memory
+    if memory is None or run.memory is None:
+        return True
+    return run.memory * 100 > memory.total * facts.limits.memory_floor
 
 
 def _with_head(state: State, facts: Facts) -> State:

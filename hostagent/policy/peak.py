@@ -26,13 +26,23 @@ class Peak:
         return f"{size_text(self.size)} ({self.source})"
 
 
-def expected(memory_max: int | None, observed: int | None, total: int) -> Peak:
-    """From the job's ``memory_max``, or the highest peak of its last runs, or the host's RAM."""
+def expected(
+    memory_max: int | None, observed: int | None, total: int, *, was_too_low: bool = False
+) -> Peak:
+    """From the job's ``memory_max``, or the highest peak of its last runs, or the host's RAM.
+
+    ``was_too_low``: memory ran out on that estimate, so it is doubled.
+    """
     if memory_max is not None:
         return Peak(memory_max, "memory_max")
     if observed is not None:
-        return Peak(observed * 11 // 10, "observed peak x 1.1")
-    return Peak(total * UNKNOWN_PERCENT // 100, f"{UNKNOWN_PERCENT} % of RAM", is_known=False)
+        peak = Peak(observed * 11 // 10, "observed peak x 1.1")
+    else:
+        size = total * UNKNOWN_PERCENT // 100
+        peak = Peak(size, f"{UNKNOWN_PERCENT} % of RAM", is_known=False)
+    if was_too_low:
+        return Peak(2 * peak.size, f"twice {peak.source}: memory ran out on that")
+    return peak
 
 
 def growth(peak: Peak, current: int | None, age: timedelta) -> int:

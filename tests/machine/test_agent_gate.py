@@ -118,3 +118,26 @@ def test_nothing_is_caught_up_before_the_host_has_settled(machine: Machine) -> N
     assert len(meanwhile) > 4
     machine.succeed(agent.PAUSED)
     agent.audit(machine)
+
+
+def test_who_gives_way_is_tried_again(machine: Machine) -> None:
+    """Memory runs out at once, by the limits: the younger is stopped, and waits for the older."""
+    floor = "memory_floor = 100\nmemory_reserve = 0\n"
+    agent.with_agent(machine, settings=GATE.format(settle=0) + floor)
+    jobs = JOB.format(name="spared", command=UNTIL_GO, calendar="{soon}", more="lane = 'critical'")
+    once = "/bin/sh -c 'test $HOSTAGENT_ATTEMPT = 2 || sleep 100'"
+    jobs += JOB.format(name="gives", command=once, calendar="{soon}", more="")
+    miss(machine, jobs)
+    machine.wait_until(
+        "hostagent runs gives --json | grep -q 'stopped by the catch-up gate'", timeout=60
+    )
+    machine.succeed("touch /root/go")
+    rows = agent.wait_for_runs(machine, "", agent.ended(3), timeout=60)
+    ends = {(row["job"], row["attempt"]): (row["outcome"], row["result"]) for row in rows}
+    assert ends["spared", 1] == ("succeeded", "success")
+    assert ends["gives", 1] == ("failed", "gate-stopped")
+    (first,) = [row for row in rows if row["outcome"] == "failed"]
+    assert "of 2 runs that catch up it is the youngest" in first["reason"]
+    assert first["reason"].endswith("it waits in the backlog again, with its expected peak doubled")
+    assert ends["gives", 2] == ("succeeded", "success")
+    agent.audit(machine)

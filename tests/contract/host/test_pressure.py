@@ -53,6 +53,16 @@ def test_cpu_pressure_is_of_the_last_five_seconds(host: Host) -> None:
     assert host.after(1, 9_999_999_999) == 100
 
 
+def test_memory_pressure_is_of_five_whole_seconds(host: Host) -> None:
+    """What follows from it stops a run: no short stall may."""
+    told = []
+    for second in range(8):
+        (host.root / "pressure/memory").write_text(f"some avg10=0 total={second * 400_000}\n")
+        told.append(host.pressure.read().memory_pressure)
+        host.now_s += 1
+    assert told == [None] * 5 + [pytest.approx(40)] * 3
+
+
 def test_after_a_long_time_a_window_begins_anew(host: Host) -> None:
     """Nobody asks while there is no backlog."""
     host.after(0, 0)

@@ -13,7 +13,18 @@ from hypothesis import strategies as st
 from hostagent.model import Lane
 from hostagent.policy.backlog import Facts, Going, Limits, Memory, Signals, State, Waiting
 from hostagent.policy.breaker import FAILURES, LEAST
-from hostagent.policy.gate import Admit, Hold, advance, decide, ended, first, in_order, resumed
+from hostagent.policy.gate import (
+    Admit,
+    Hold,
+    advance,
+    decide,
+    ended,
+    first,
+    in_order,
+    resumed,
+    stop,
+    stopped,
+)
 from hostagent.policy.peak import Peak
 
 T = datetime(2026, 11, 21, 2, tzinfo=UTC)
@@ -87,6 +98,60 @@ def test_a_run_larger_than_the_host_goes_alone() -> None:
         "alone, and 1 other catch up"
     )
     assert "; alone, for" in decide(facts(signals=CALM), big).reason
+
+
+# Rule 7: who gives way
+
+FULL = replace(CALM, memory=Memory(1000 * MIB, 31 * MIB))
+PRESSED = replace(CALM, memory_pressure=42.0)
+
+
+def held_for(seconds: int, memory: int | None = 180 * MIB, **more: object) -> Going:
+    """A run that catches up, that old."""
+    run = replace(
+        going(f"for{seconds}"), age=timedelta(seconds=seconds), memory=memory, may_stop=True
+    )
+    return replace(run, **more)  # type: ignore[arg-type]
+
+
+def test_when_memory_runs_out_the_youngest_gives_way() -> None:
+    """The sentence says what ran out, how many go, and what the one holds."""
+    runs = (held_for(90), held_for(34), held_for(60))
+    found = stop(facts(signals=FULL, runs=runs))
+    assert found is not None
+    assert found.name == "for34"
+    assert found.reason == (
+        "MemAvailable 31 MiB is under 5 % of RAM (50 MiB); of 3 runs that catch up it is the "
+        "youngest, 34s old and holds 180 MiB"
+    )
+    found = stop(facts(signals=PRESSED, runs=runs))
+    assert found is not None
+    assert found.reason.startswith("memory pressure 42 % is over 30 %; ")
+    assert stop(facts(signals=CALM, runs=runs)) is None
+
+
+def test_who_is_spared() -> None:
+    """The last one; what may not be stopped, is fresh, holds little, or ends already."""
+    old = held_for(90, may_stop=False)
+    for young in (
+        held_for(5, may_stop=False),
+        held_for(5, is_catch_up=False),
+        held_for(5, memory=50 * MIB),
+        held_for(5, is_ending=True),
+    ):
+        assert stop(facts(signals=FULL, runs=(old, young))) is None
+    assert stop(facts(signals=FULL, runs=(held_for(5),))) is None
+    assert stop(facts(signals=FULL, runs=(old, held_for(5)))) is not None
+    assert stop(facts(signals=FULL, runs=(old, held_for(5, memory=None)))) is not None
+
+
+def test_what_was_stopped_has_a_moment_to_free_its_memory() -> None:
+    """2 s until MemAvailable is believed again, 5 s for an average of 5 s."""
+    runs = (held_for(90), held_for(34))
+    state = stopped(State(), NOW - 3)
+    assert stop(facts(signals=FULL, runs=runs, state=state)) is not None
+    assert stop(facts(signals=PRESSED, runs=runs, state=state)) is None
+    assert stop(facts(signals=FULL, runs=runs, state=stopped(State(), NOW - 1))) is None
 
 
 # Rules 3 and 10: the level

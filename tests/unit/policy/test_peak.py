@@ -27,6 +27,14 @@ def test_what_a_run_uses_already_is_not_reserved_twice() -> None:
     assert growth(known, None, OLD) == 400 * MIB
 
 
+def test_what_memory_ran_out_on_is_doubled() -> None:
+    """A guess stays one; what the kernel itself enforces was not the estimate's fault."""
+    twice = expected(None, 100 * MIB, 1000 * MIB, was_too_low=True)
+    assert str(twice) == "220 MiB (twice observed peak x 1.1: memory ran out on that)"
+    assert expected(None, None, 1000 * MIB, was_too_low=True).size == 200 * MIB
+    assert expected(64 * MIB, None, 1000 * MIB, was_too_low=True).size == 64 * MIB
+
+
 def test_a_guess_is_corrected_after_a_minute() -> None:
     """1.5 times what it uses then; where nobody counts that, it is taken for reached."""
     guess = expected(None, None, 1000 * MIB)
