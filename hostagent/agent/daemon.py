@@ -21,6 +21,7 @@ from hostagent.agent.leases import Leases
 from hostagent.agent.offload import Offloaded
 from hostagent.agent.starts import Starts, Verdict
 from hostagent.agent.wakes import Wakes
+from hostagent.agent.weights import Weights
 from hostagent.agent.world import World
 from hostagent.errors import HostagentError, StoreUnavailable
 from hostagent.host.clock import Fired, WallTimer
@@ -70,11 +71,15 @@ class Daemon:
         self._leases = Leases(world, again)
         self.book = Book(None, world.host)
         self.backlog = Backlog(world)
-        self.starts = Starts(world, self.book, self.wakes, self.endings, self.backlog)
+        self._weights = Weights(world)
+        self.starts = self._starts()
         self._releasing = asyncio.Lock()
         self._is_asking = False
         self.on_change: Callable[[], None] = lambda: None
         self.on_step: Callable[[], Awaitable[None]] | None = None
+
+    def _starts(self) -> Starts:
+        return Starts(self.world, self.book, self.wakes, self.endings, self.backlog, self._weights)
 
     async def start(self) -> None:
         """Take up the manifest and whatever ran, or fell due, while no agent was up."""
@@ -116,6 +121,7 @@ class Daemon:
                 self.world.cluster.labels = manifest.labels
                 await self._register_unknown(manifest)
             await self._rebuild(manifest)
+            await self._weights.read(self.book)
             await self.look_all(self.book)
         self.on_change()
 
@@ -135,7 +141,7 @@ class Daemon:
             self.wakes.clear()
             is_shared = self.world.shared is not None
             self.book = Book(manifest, self.world.host, own, shared, self.book, is_shared=is_shared)
-            self.starts = Starts(self.world, self.book, self.wakes, self.endings, self.backlog)
+            self.starts = self._starts()
             self.backlog.keep(self.book)
             self._has_read = self._has_read or shared is not None
 
@@ -200,6 +206,7 @@ class Daemon:
             await self.starts.settle_overlapped(entry, ended.ended_at)
         caught_up = entry.catching_up
         end = await self.endings.finish(entry, run, ended)
+        await self._weights.follow(self.book, entry)
         if caught_up:
             self.backlog.ended(entry, end)
             self.spawn(self.release())

@@ -22,6 +22,7 @@ from hostagent.agent.messages import SECOND_CLOCK, TURNED_AWAY, fields_of, outco
 from hostagent.agent.owed import next_due, owed
 from hostagent.agent.turns import SOON, NotNow, Turns
 from hostagent.agent.wakes import Wakes
+from hostagent.agent.weights import Weights
 from hostagent.agent.world import World
 from hostagent.model import Kind, Overlap, Run, run_id
 from hostagent.policy import gate
@@ -83,13 +84,20 @@ class Starts:
     """Decides and starts. Callers hold the entry's lock."""
 
     def __init__(
-        self, world: World, book: Book, wakes: Wakes, endings: Endings, backlog: Backlog
+        self,
+        world: World,
+        book: Book,
+        wakes: Wakes,
+        endings: Endings,
+        backlog: Backlog,
+        weights: Weights,
     ) -> None:
         self._world = world
         self._book = book
         self._wakes = wakes
         self._endings = endings
         self._backlog = backlog
+        self._weights = weights
         self._turns = Turns(world, book)
         both = (False, True)  # is_leased: each ledger is asked by itself
         self._claims = {which: Batch(partial(self._claim_all, which)) for which in both}
@@ -182,6 +190,7 @@ class Starts:
         answer = await self._claim(entry, want)
         if isinstance(answer, Refused):
             return Verdict(False, self._refusal(answer))
+        await self._weights.follow(self._book, entry)
         if invocation is None:
             if ended := await self._endings.start(entry, answer.run):
                 await self._endings.finish(entry, answer.run, ended)
@@ -371,6 +380,7 @@ class Starts:
         """A claim was given: PID 1 is at the start already, or is asked for one."""
         if why := self._no_lease(entry, run):
             return Verdict(False, why)  # the store took its time; the claim stays prepared
+        await self._weights.follow(self._book, entry)
         if invocation is not None:
             await self._hand_over(entry, run)
             return Verdict(True, run.reason)

@@ -53,6 +53,12 @@ def held(machine: Machine) -> dict[str, str]:
     return dict(zip(told["held"], told["held_because"], strict=True))
 
 
+def weights(machine: Machine, *jobs: str) -> list[str]:
+    """CPUWeight= of the slice of all jobs, then of these."""
+    units = ["hostagent.slice", *(f"hostagent-{job}.service" for job in jobs)]
+    return machine.succeed(f"systemctl show -P CPUWeight {' '.join(units)}").split("\n")[:-1:2]
+
+
 def at_once(rows: Sequence[dict[str, Any]]) -> int:
     """How many runs went at the same time, at most."""
     changes = [(row["ended_at"], -1) for row in rows] + [(row["started_at"], 1) for row in rows]
@@ -78,6 +84,7 @@ def test_no_more_is_caught_up_at_once_than_memory_allows(machine: Machine) -> No
     miss(machine, "".join(jobs))
     machine.wait_until("test $(hostagent status | grep -c running) = 3", timeout=60)
     time.sleep(3)  # in which the level doubles, and nothing else starts
+    assert weights(machine, "job0", "job1", "job2") == ["20"] * 4
     waiting = held(machine)
     assert len(waiting) == 2
     for name, why in waiting.items():
@@ -90,7 +97,9 @@ def test_no_more_is_caught_up_at_once_than_memory_allows(machine: Machine) -> No
     rows = agent.wait_for_runs(machine, "", agent.ended(5, "succeeded"), timeout=60)
     assert at_once(rows) == 3
     assert held(machine) == {}
+    assert weights(machine, "job0", "job4") == ["[not set]"] * 3
     assert "let go after" in machine.succeed("hostagent why job4")
+    machine.succeed("hostagent drift")
     agent.audit(machine)
 
 
