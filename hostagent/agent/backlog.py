@@ -16,7 +16,7 @@ from hostagent.agent.world import World
 from hostagent.errors import HostagentError
 from hostagent.model import End, Outcome
 from hostagent.policy import gate, peak
-from hostagent.policy.backlog import Facts, Going, Signals, State, Waiting
+from hostagent.policy.backlog import Facts, Going, Signals, State, Waiting, Wake
 from hostagent.policy.due import FRESH_FOR
 from hostagent.policy.gate import Admit, Hold
 from hostagent.policy.outcome import GATE_STOPPED
@@ -49,16 +49,21 @@ class Backlog:
     def __init__(self, world: World) -> None:
         self._world = world
         self._state = State()
-        self._woke_s = world.woke_s
+        self._wake = world.wake
         self._signals = Signals()
         self._read_s = float("-inf")
         self._observed: dict[Name, Observed] = {}
         self._current: dict[Name, int | None] = {}
         self.held: dict[Name, Waiting] = {}
 
-    def woke(self) -> None:
-        """The clock was set, or the host slept: settle anew."""
-        self._woke_s = self._world.clock.boottime_s()
+    def woke(self, why: str) -> None:
+        """Something was missed, or may have been: settle anew."""
+        self._wake = Wake(self._world.clock.boottime_s(), why)
+        self._world.keep_wake(self._wake)
+
+    def settles(self, book: Book) -> str | None:
+        """Why nothing is released yet after the last wake, or None."""
+        return gate.settles(self._facts(book))
 
     async def ask(self, entry: Entry, at: datetime, book: Book) -> Admit | Hold:
         """Whether the missed run of the occurrence ``at`` may start now.
@@ -153,7 +158,7 @@ class Backlog:
         return Facts(
             limits=world.limits,
             now_s=now_s,
-            woke_s=self._woke_s,
+            wake=self._wake,
             cores=world.cores,
             signals=self._signals,
             waiting=tuple(self.held.values()),

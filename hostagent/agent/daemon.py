@@ -395,7 +395,7 @@ class Daemon:
     async def _clock(self, fired: Fired) -> None:
         """Look at what is due; after a clock step (or a sleep), at everything."""
         if fired is Fired.CLOCK_CHANGED:
-            self.backlog.woke()
+            self.backlog.woke("the clock was set, or the host slept")
             if self.on_step is not None:
                 await self.on_step()
         due = list(self.book) if fired is Fired.CLOCK_CHANGED else []

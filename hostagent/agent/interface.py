@@ -30,6 +30,8 @@ class Status(TypedDict):
     ``held`` are the jobs that the catch-up gate holds (``job`` or ``job@scope``), in the order in
     which it will let them go; ``held_because`` is a sentence for each.
 
+    ``settles`` is why nothing is caught up yet after the last wake, else empty.
+
     ``barred`` is why it may start nothing of the cluster's just now, else empty. ``store_reached``
     is false while the store that hosts share is away.
     """
@@ -41,6 +43,7 @@ class Status(TypedDict):
     running: list[str]
     held: list[str]
     held_because: list[str]
+    settles: str
     next_job: str
     next_at: str
     barred: str

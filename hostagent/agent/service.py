@@ -278,6 +278,7 @@ class AgentService:
             running=[e.active.run_id for e in book if e.active is not None],
             held=[waiting.name for waiting in held],
             held_because=[self._daemon.backlog.why(waiting, book) for waiting in held],
+            settles=self._daemon.backlog.settles(book) or "",
             next_job=next_job,
             next_at=rfc3339(next_at) if next_at else "",
             barred=self._daemon.starts.barred() or "",

@@ -37,6 +37,7 @@ from hostagent.host.paths import Paths
 from hostagent.host.pressure import Pressure
 from hostagent.model import Manifest, content_hash, from_json
 from hostagent.policy import lease
+from hostagent.policy.backlog import Wake
 from hostagent.policy.outcome import Ended
 from hostagent.store.open import open_store, opener
 from hostagent.store.port import Profile, Session, Store
@@ -76,7 +77,8 @@ async def _run(paths: Paths) -> None:
             host=settings.host,
             boot_id=identity.boot_id(),
             booted_at=manager.booted_at(),
-            woke_s=_woke_s(paths.ready, clock),
+            wake=_last_wake(paths.ready, session_file, clock),
+            keep_wake=partial(_keep_wake, paths.ready),
             cores=len(os.sched_getaffinity(0)),
             limits=settings.gate,
             signals=Pressure(clock.boottime_s).read,
@@ -154,7 +156,7 @@ async def _serve(daemon: Daemon) -> None:
     server = Server(listener, service)
     # PID 1 may start jobs from here on: those of our own first look already depend on it, and
     # callers wait in the socket's queue until we serve it.
-    write_atomically(daemon.world.paths.ready, b"%f\n" % daemon.world.woke_s, 0o644, sync=False)
+    daemon.world.keep_wake(daemon.world.wake)
     await daemon.start()
     daemon.on_change = lambda: notifier.notify(f"STATUS={_status(daemon)}")
     server.start()
@@ -207,12 +209,19 @@ def _status(daemon: Daemon) -> str:
     return f"{len(book)} jobs, {running} running{held}{then}{away}"
 
 
-def _woke_s(ready: Path, clock: Clock) -> float:
-    """When the agent that we go on for came up: ``ready`` outlives a restart, and holds it."""
+def _last_wake(ready: Path, session: Path, clock: Clock) -> Wake:
+    """The last one of the agent that we go on for: ``ready`` outlives a restart, and holds it."""
     try:
-        return float(ready.read_text(encoding="ascii"))
+        at_s, _, why = ready.read_text(encoding="utf-8").strip().partition(" ")
+        return Wake(float(at_s), why)
     except (OSError, ValueError):
-        return clock.boottime_s()
+        is_first = not session.exists()
+        why = "the host has booted" if is_first else "no agent was up"
+        return Wake(clock.boottime_s(), why)
+
+
+def _keep_wake(ready: Path, wake: Wake) -> None:
+    write_atomically(ready, f"{wake.at_s:f} {wake.why}\n".encode(), 0o644, sync=False)
 
 
 def _open_session(store: Store, host: str, file: Path, *, ttl: timedelta | None = None) -> Session:

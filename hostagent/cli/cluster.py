@@ -41,6 +41,8 @@ def status(
             print(f"  barred   {told['barred']}")
         for run in told["running"]:
             print(f"  running  {run}")
+        if told["settles"]:
+            print(f"  settles  {told['settles']}")
         for name, why in zip(told["held"], told["held_because"], strict=True):
             print(f"  held     {name}: {why.removeprefix('held: ')}")
         if told["next_at"]:

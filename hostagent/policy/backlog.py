@@ -59,6 +59,14 @@ class Signals:
 
 
 @dataclass(frozen=True, slots=True)
+class Wake:
+    """What the host has to settle after: a boot, a resume, an absence. ``at_s``: when it was."""
+
+    at_s: float
+    why: str = "the agent came up"
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """A missed run that asks. ``deadline``: its occurrence is lost then. ``since_s``: held since.
 
@@ -117,11 +125,11 @@ START = State()
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that the gate looks at. ``woke_s``: when the last wake was."""
+    """All that the gate looks at. ``wake``: the last one."""
 
     limits: Limits
     now_s: float
-    woke_s: float
+    wake: Wake
     cores: int
     signals: Signals
     waiting: tuple[Waiting, ...] = ()

@@ -139,17 +139,18 @@ def ended(state: State, run: Going, now_s: float, *, has_failed: bool) -> State:
 def _held(facts: Facts, job: Waiting) -> str | None:
     """What holds ``job``, whoever else waits; None: nothing does."""
     return (
-        _settles(facts) or _is_broken(facts, job) or _over_level(facts, job) or _no_room(facts, job)
+        settles(facts) or _is_broken(facts, job) or _over_level(facts, job) or _no_room(facts, job)
     )
 
 
-def _settles(facts: Facts) -> str | None:
-    since = facts.now_s - facts.woke_s
+def settles(facts: Facts) -> str | None:
+    """Why nothing is released for a while, or None: the last wake is long enough ago."""
+    since = facts.now_s - facts.wake.at_s
     left = facts.limits.settle.total_seconds() - since
     if left <= 0:
         return None
-    settle = span_text(facts.limits.settle)
-    return f"settle = {settle} after a wake, {ago(timedelta(seconds=left))} of it are left"
+    settle, rest = span_text(facts.limits.settle), ago(timedelta(seconds=left))
+    return f"settle = {settle} after a wake ({facts.wake.why}), {rest} of it are left"
 
 
 def _is_broken(facts: Facts, job: Waiting) -> str | None:
@@ -278,7 +279,7 @@ def _holds_much(facts: Facts, run: Going) -> bool:
 
 def _with_head(state: State, facts: Facts) -> State:
     """Since when the first in order is that: from then on others pass it."""
-    able = [job for job in facts.waiting if not (_settles(facts) or _is_broken(facts, job))]
+    able = [job for job in facts.waiting if not (settles(facts) or _is_broken(facts, job))]
     head = min(able, key=_rank).name if able else ""
     return state if head == state.head else replace(state, head=head, head_s=facts.now_s)
 

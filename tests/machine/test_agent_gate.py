@@ -113,7 +113,9 @@ def test_nothing_is_caught_up_before_the_host_has_settled(machine: Machine) -> N
     owed = JOB.format(name="owed", command=agent.WORK, calendar="{soon}", more="")
     fresh = JOB.format(name="fresh", command=agent.WORK, calendar="*:*:0/2", more='missed = "skip"')
     began = miss(machine, owed + fresh)
-    assert held(machine)["owed"].startswith(f"held: settle = {settle}s after a wake, ")
+    assert held(machine)["owed"].startswith(
+        f"held: settle = {settle}s after a wake (no agent was up), "
+    )
     assert f"held: settle = {settle}s" in machine.succeed("hostagent why owed")
     time.sleep(8)
     killed = time.time()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostagent.model import Lane
-from hostagent.policy.backlog import Facts, Going, Limits, Memory, Signals, State, Waiting
+from hostagent.policy.backlog import Facts, Going, Limits, Memory, Signals, State, Waiting, Wake
 from hostagent.policy.breaker import FAILURES, LEAST
 from hostagent.policy.gate import (
     Admit,
@@ -30,6 +30,7 @@ from hostagent.policy.peak import Peak
 T = datetime(2026, 11, 21, 2, tzinfo=UTC)
 MIB, GIB = 2**20, 2**30
 NOW = 10_000.0
+LONG_AGO = Wake(0.0)
 CALM = Signals(cpu_pressure=3.0, load=0.4, memory=Memory(1000 * MIB, 312 * MIB))
 ROOMY = replace(CALM, memory=Memory(64 * GIB, 60 * GIB))
 BUSY = replace(ROOMY, cpu_pressure=61.0)
@@ -54,7 +55,9 @@ def going(
 
 def facts(*jobs: Waiting, runs: tuple[Going, ...] = (), **more: object) -> Facts:
     """On two cores, long after the last wake."""
-    base = Facts(Limits(), NOW, 0.0, 2, ROOMY, jobs, runs, State(level=1, seen_s=NOW, head_s=NOW))
+    base = Facts(
+        Limits(), NOW, LONG_AGO, 2, ROOMY, jobs, runs, State(level=1, seen_s=NOW, head_s=NOW)
+    )
     return replace(base, **more)  # type: ignore[arg-type]
 
 
@@ -229,12 +232,12 @@ def test_another_backlog_starts_again_at_one() -> None:
 
 def test_after_a_wake_nothing_is_released_before_settle() -> None:
     """60 s, and the sentence says how much of it is left."""
-    assert held(decide(facts(woke_s=NOW - 18), waiting())) == (
-        "held: settle = 1min after a wake, 42s of it are left"
+    assert held(decide(facts(wake=Wake(NOW - 18, "the host has booted")), waiting())) == (
+        "held: settle = 1min after a wake (the host has booted), 42s of it are left"
     )
-    assert isinstance(decide(facts(woke_s=NOW - 60), waiting()), Admit)
+    assert isinstance(decide(facts(wake=Wake(NOW - 60)), waiting()), Admit)
     assert isinstance(
-        decide(facts(woke_s=NOW, limits=Limits(settle=timedelta(0))), waiting()), Admit
+        decide(facts(wake=Wake(NOW), limits=Limits(settle=timedelta(0))), waiting()), Admit
     )
 
 
@@ -358,7 +361,7 @@ any_facts = st.builds(
     Facts,
     st.builds(Limits, settle=st.sampled_from([timedelta(0), timedelta(seconds=60)])),
     st.just(NOW),
-    seconds.map(lambda s: NOW - s),
+    seconds.map(lambda s: Wake(NOW - s)),
     st.integers(1, 8),
     signals,
     jobs,
@@ -381,7 +384,7 @@ def test_a_sentence_always_has_a_figure(asked: Facts) -> None:
 @given(any_facts)
 def test_nothing_is_released_before_settle(asked: Facts) -> None:
     """Whatever else is true."""
-    if asked.now_s - asked.woke_s < asked.limits.settle.total_seconds():
+    if asked.now_s - asked.wake.at_s < asked.limits.settle.total_seconds():
         assert first(asked) is None
         assert all("settle" in held(decide(asked, job)) for job in asked.waiting)
 
@@ -398,7 +401,7 @@ def test_never_more_than_four_for_each_core(asked: Facts) -> None:
 def test_one_may_always_go_if_memory_fits(asked: Facts) -> None:
     """While nothing catches up, neither load nor weight nor a big one holds all."""
     asked = replace(
-        asked, going=tuple(run for run in asked.going if not run.is_catch_up), woke_s=0.0
+        asked, going=tuple(run for run in asked.going if not run.is_catch_up), wake=LONG_AGO
     )
     memory = asked.signals.memory
     room = 10**15
