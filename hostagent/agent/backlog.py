@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from hostagent.agent.book import Book, Entry
 from hostagent.agent.world import World
 from hostagent.errors import HostagentError
 from hostagent.model import End, Outcome
-from hostagent.policy import gate, peak
+from hostagent.policy import gate, peak, storm
 from hostagent.policy.backlog import Facts, Going, Signals, State, Waiting, Wake
 from hostagent.policy.due import FRESH_FOR
 from hostagent.policy.gate import Admit, Hold
 from hostagent.policy.outcome import GATE_STOPPED
 from hostagent.policy.peak import Peak
+from hostagent.policy.words import when
 from hostagent.store.port import RunFilter
 
 POLL_S = 1.0
@@ -55,6 +56,7 @@ class Backlog:
         self._observed: dict[Name, Observed] = {}
         self._current: dict[Name, int | None] = {}
         self.held: dict[Name, Waiting] = {}
+        self._released: set[Name] = set()
 
     def woke(self, why: str) -> None:
         """Something was missed, or may have been: settle anew."""
@@ -65,7 +67,7 @@ class Backlog:
         """Why nothing is released yet after the last wake, or None."""
         return gate.settles(self._facts(book))
 
-    async def ask(self, entry: Entry, at: datetime, book: Book) -> Admit | Hold:
+    async def ask(self, entry: Entry, at: datetime, book: Book, covers: int = 1) -> Admit | Hold:
         """Whether the missed run of the occurrence ``at`` may start now.
 
         With an ``Admit`` the entry counts as catching up, before anything is awaited again: others
@@ -74,7 +76,7 @@ class Backlog:
         signals = self._fresh_signals()
         if signals.memory is not None:
             await self._observe(entry)
-        waiting = self._waiting(entry, at)
+        waiting = self._ordered(self._waiting(entry, at, covers), book)
         facts = self._facts(book)
         answer = gate.decide(facts, waiting)
         if isinstance(answer, Hold):
@@ -90,6 +92,7 @@ class Backlog:
     def forget(self, entry: Entry) -> None:
         """It waits no more: it started, was settled, or is held by something else."""
         self.held.pop(_name(entry), None)
+        self._released.discard(_name(entry))
 
     def keep(self, book: Book) -> None:
         """A new book: what is not in it waits no more."""
@@ -132,16 +135,50 @@ class Backlog:
             if held.deadline < now and name not in tried:
                 return name
         first = gate.first(self._facts(book)) if self.held else None
-        return next((name for name, held in self.held.items() if held is first), None)
+        names = (name for name, held in self.held.items() if first and held.name == first.name)
+        return next(names, None)
 
-    def in_order(self) -> list[Waiting]:
-        """What is held, in the order in which it will be let go."""
-        return gate.in_order(tuple(self.held.values()))
+    def told(self, book: Book) -> list[tuple[Waiting, str]]:
+        """What is held, in the order in which it will be let go, each with the gate's sentence.
 
-    def why(self, waiting: Waiting, book: Book) -> str:
-        """The gate's sentence about one that is held, with the figures of now."""
-        answer = gate.decide(self._facts(book), waiting)
-        return answer.reason if isinstance(answer, Hold) else "held until now: it starts at once"
+        That has the figures of now.
+        """
+        facts = self._facts(book)
+        return [(one, _why(gate.decide(facts, one))) for one in gate.in_order(facts.waiting)]
+
+    def entries(self, book: Book, job: str) -> list[Entry]:
+        """The entries of a job (empty: of all) that are held, in the order of the book."""
+        return [one for one in book if self.holds(one) and job in {one.job.name, ""}]
+
+    def release(self, entry: Entry) -> None:
+        """A person lets it go: whatever else holds it, but memory, does no more."""
+        self._released.add(_name(entry))
+
+    def end_settling(self) -> None:
+        """A person says that the host has settled."""
+        self._wake = replace(self._wake, at_s=float("-inf"))
+        self._world.keep_wake(self._wake)
+
+    def storm(self, book: Book) -> tuple[storm.Fact, ...]:
+        """Whether the storm is over."""
+        now = self._world.clock.now()
+        late = sorted(
+            _text(entry)
+            for entry in book
+            if entry.next_due and entry.next_due + entry.job.schedule.jitter + FRESH_FOR < now
+        )
+        catching_up = sum(entry.catching_up for entry in book)
+        world = self._world
+        facts = storm.Facts(
+            len(self.held),
+            catching_up,
+            tuple(late),
+            len(book),
+            world.cores,
+            self._fresh_signals(),
+            world.limits,
+        )
+        return storm.check(facts)
 
     def ended(self, entry: Entry, end: End) -> None:
         """A catch-up run of ``entry`` has ended. One that gave way has not failed."""
@@ -161,7 +198,7 @@ class Backlog:
             wake=self._wake,
             cores=world.cores,
             signals=self._signals,
-            waiting=tuple(self.held.values()),
+            waiting=self._all_ordered(book),
             going=tuple(
                 self._going(entry)
                 for entry in book
@@ -170,7 +207,22 @@ class Backlog:
             state=gate.resumed(self._state, now_s),
         )
 
-    def _waiting(self, entry: Entry, at: datetime) -> Waiting:
+    def _all_ordered(self, book: Book) -> tuple[Waiting, ...]:
+        if not self._released and not book.has_holds:
+            return tuple(self.held.values())
+        return tuple(self._ordered(held, book) for held in self.held.values())
+
+    def _ordered(self, waiting: Waiting, book: Book) -> Waiting:
+        """With what people have ordered about it by now."""
+        job, _, scope = waiting.name.partition("@")
+        pause = book.hold_of(job, self._world.clock.now())
+        is_released = (job, scope) in self._released
+        if pause is None and not is_released:
+            return waiting
+        hold = f"{pause.by} holds it since {when(pause.since)}: {pause.reason}" if pause else None
+        return replace(waiting, hold=hold, is_released=is_released)
+
+    def _waiting(self, entry: Entry, at: datetime, covers: int) -> Waiting:
         job, now_s = entry.job, self._world.clock.boottime_s()
         before = self.held.get(_name(entry))
         window = max(job.catch_up_window, job.schedule.jitter + FRESH_FOR)
@@ -182,6 +234,8 @@ class Backlog:
             deadline=at + min(window, job.start_deadline or window),
             since_s=before.since_s if before else now_s,
             peak=self._peak(entry),
+            due=at,
+            covers=covers,
         )
 
     def _going(self, entry: Entry) -> Going:
@@ -237,6 +291,10 @@ class Backlog:
         if now_s - self._read_s > FRESH_S:
             self._signals, self._read_s = self._world.signals(), now_s
         return self._signals
+
+
+def _why(answer: Admit | Hold) -> str:
+    return answer.reason if isinstance(answer, Hold) else "held until now: it starts at once"
 
 
 def _name(entry: Entry) -> Name:

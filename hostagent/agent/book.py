@@ -239,6 +239,22 @@ class Book:
                     return pause
         return None
 
+    @property
+    def has_holds(self) -> bool:
+        """Whether people hold anything of the backlog back."""
+        return any(pause.target is PauseTarget.BACKLOG for pause in self.own.pauses)
+
+    def hold_of(self, job: str, now: datetime) -> Pause | None:
+        """A person's order that what was missed of the job waits, the narrowest first."""
+        found = [
+            pause
+            for pause in self.own.pauses
+            if pause.target is PauseTarget.BACKLOG
+            and pause.name in {job, ""}
+            and (pause.until is None or pause.until > now)
+        ]
+        return max(found, key=lambda pause: pause.name, default=None)
+
     def _pauses_for(self, entry: Entry) -> list[Pause]:
         """Those of its own ledger; a host's hold what the cluster runs there, too, and the
         cluster's hold all.

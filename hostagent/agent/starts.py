@@ -24,9 +24,20 @@ from hostagent.agent.turns import SOON, NotNow, Turns
 from hostagent.agent.wakes import Wakes
 from hostagent.agent.weights import Weights
 from hostagent.agent.world import World
-from hostagent.model import Kind, Overlap, Run, run_id
+from hostagent.errors import RefusedError
+from hostagent.model import Kind, Outcome, Overlap, Run, run_id
 from hostagent.policy import gate
-from hostagent.policy.due import Facts, Paused, Settle, Start, Stop, Wait, decide, is_catch_up
+from hostagent.policy.due import (
+    Facts,
+    Paused,
+    Settle,
+    Start,
+    Stop,
+    Wait,
+    abandon,
+    decide,
+    is_catch_up,
+)
 from hostagent.policy.words import when
 from hostagent.store.port import (
     MAX_SKEW,
@@ -224,6 +235,19 @@ class Starts:
         wakes = [at for at in (due, again, still) if at is not None]
         self._wakes.set(entry, min(wakes, default=None))
 
+    async def abandon(self, entry: Entry, before: datetime | None, reason: str) -> int:
+        """Give up what was missed of it, up to ``before``; how many occurrences.
+
+        Raises:
+            RefusedError: they have their outcome by now, or the store's clock differs.
+        """
+        now, count = self._world.clock.now(), 0
+        for action in abandon(self._facts(entry, now, now), before, reason):
+            if refusal := await self._settle(entry, action, now):
+                raise RefusedError(REFUSALS[refusal])
+            count += action.count if action.outcome is Outcome.ABANDONED else 0
+        return count
+
     async def give_way(self, entry: Entry, reason: str) -> None:
         """Stop a run that catches up: it is tried again when the gate lets it go."""
         ended = await self._endings.look(entry)
@@ -323,7 +347,7 @@ class Starts:
     ) -> Verdict:
         reason = action.reason
         if action.missed:
-            answer = await self._backlog.ask(entry, action.at, self._book)
+            answer = await self._backlog.ask(entry, action.at, self._book, action.covers)
             if isinstance(answer, gate.Hold):
                 return Verdict(False, answer.reason, is_held=True)
             reason = f"{reason}; {answer.reason}"
@@ -353,7 +377,7 @@ class Starts:
         assert last is not None
         reason, is_missed = f"attempt {last.attempt + 1}, after: {last.end_reason}", False
         if is_catch_up(entry.job, last):
-            answer = await self._backlog.ask(entry, last.scheduled_for, self._book)
+            answer = await self._backlog.ask(entry, last.scheduled_for, self._book, last.covers)
             if isinstance(answer, gate.Hold):
                 return Verdict(False, answer.reason, is_held=True)
             reason, is_missed = f"{reason}; {answer.reason}", True

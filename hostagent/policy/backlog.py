@@ -70,7 +70,9 @@ class Wake:
 class Waiting:
     """A missed run that asks. ``deadline``: its occurrence is lost then. ``since_s``: held since.
 
-    ``peak`` None: the host does not tell its memory.
+    ``peak`` None: the host does not tell its memory. It was due at ``due`` and stands for
+    ``covers`` occurrences. ``hold`` is a person's order that it waits; ``is_released`` one that it
+    goes.
     """
 
     name: str
@@ -80,6 +82,10 @@ class Waiting:
     deadline: datetime
     since_s: float
     peak: Peak | None = None
+    due: datetime | None = None
+    covers: int = 1
+    hold: str | None = None
+    is_released: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,17 @@ def decide(facts: Facts) -> tuple[Action, ...]:
     return (*actions, *_latest(facts, fates, eligible))
 
 
+def abandon(facts: Facts, before: datetime | None, reason: str) -> tuple[Settle, ...]:
+    """Give up what was missed, up to ``before``, as a person wants; fresh occurrences go on."""
+    missed = [owed.at for owed in facts.owed if not is_fresh(facts, owed.at)]
+    given_up = [at for at in missed if before is None or at <= before]
+    if not given_up:
+        return ()
+    expired = (_settle_expired(facts, facts.expired),) if facts.expired else ()
+    first, last = given_up[0], given_up[-1]
+    return (*expired, Settle(first, last, len(given_up), Outcome.ABANDONED, reason))
+
+
 def is_fresh(facts: Facts, at: datetime) -> bool:
     """The occurrence at ``at`` can still start as if nothing had kept it waiting."""
     if facts.job.schedule.form is Form.ON_BOOT:

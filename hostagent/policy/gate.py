@@ -14,6 +14,8 @@ it is held. Fresh occurrences are never asked about here. Its rules, in order:
 
 ``stop`` says which run gives way when memory runs out all the same.
 
+What a person holds waits; what a person releases goes first, and only memory holds it.
+
 One run may always go if memory fits: neither the level nor kept room holds the first. A host that
 does not tell its memory, or neither its CPU pressure nor its load, has a fixed level: one run for
 two cores.
@@ -30,10 +32,8 @@ from hostagent.policy import breaker
 from hostagent.policy.backlog import Facts, Going, State, Waiting
 from hostagent.policy.breaker import Breaker
 from hostagent.policy.peak import size_text
+from hostagent.policy.storm import CALM_LOAD
 from hostagent.policy.words import ago, span_text, when
-
-CALM_LOAD = 0.85
-"""Load average for each core under which the level grows, where there is no PSI."""
 
 FORGET_S = 60.0
 """After so long without a backlog, the next one starts at level 1."""
@@ -138,9 +138,14 @@ def ended(state: State, run: Going, now_s: float, *, has_failed: bool) -> State:
 
 def _held(facts: Facts, job: Waiting) -> str | None:
     """What holds ``job``, whoever else waits; None: nothing does."""
-    return (
-        settles(facts) or _is_broken(facts, job) or _over_level(facts, job) or _no_room(facts, job)
-    )
+    if job.is_released:
+        return _no_room(facts, job)
+    return _is_out(facts, job) or _over_level(facts, job) or _no_room(facts, job)
+
+
+def _is_out(facts: Facts, job: Waiting) -> str | None:
+    """What holds it however much room there is: a person, a wake, its own kind's failures."""
+    return job.hold or settles(facts) or _is_broken(facts, job)
 
 
 def settles(facts: Facts) -> str | None:
@@ -279,7 +284,7 @@ def _holds_much(facts: Facts, run: Going) -> bool:
 
 def _with_head(state: State, facts: Facts) -> State:
     """Since when the first in order is that: from then on others pass it."""
-    able = [job for job in facts.waiting if not (settles(facts) or _is_broken(facts, job))]
+    able = [job for job in facts.waiting if job.is_released or not _is_out(facts, job)]
     head = min(able, key=_rank).name if able else ""
     return state if head == state.head else replace(state, head=head, head_s=facts.now_s)
 
@@ -305,6 +310,8 @@ def _another_goes_first(facts: Facts, job: Waiting) -> str | None:
     other = next((one for one in _before(facts, job) if _held(facts, one) is None), None)
     if other is None:
         return None
+    if other.is_released:
+        return f"{other.name} goes first: a person has released it"
     if other.lane is not job.lane:
         return f"{other.name} goes first: lane {other.lane} before lane {job.lane}"
     return (
@@ -318,8 +325,8 @@ def _before(facts: Facts, job: Waiting) -> Iterator[Waiting]:
     return (one for one in in_order(facts.waiting) if _rank(one) < _rank(job))
 
 
-def _rank(job: Waiting) -> tuple[int, datetime, str]:
-    return _LANES.index(job.lane), job.deadline, job.name
+def _rank(job: Waiting) -> tuple[bool, int, datetime, str]:
+    return not job.is_released, _LANES.index(job.lane), job.deadline, job.name
 
 
 def _is_calm(facts: Facts) -> bool:

@@ -6,6 +6,7 @@ it is seen to be in use: what is known stays reserved as long as the run goes.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from datetime import timedelta
@@ -151,4 +152,34 @@ def test_who_gives_way_is_tried_again(machine: Machine) -> None:
     assert "of 2 runs that catch up it is the youngest" in first["reason"]
     assert first["reason"].endswith("it waits in the backlog again, with its expected peak doubled")
     assert ends["gives", 2] == ("succeeded", "success")
+    agent.audit(machine)
+
+
+def test_people_hold_release_and_abandon_what_was_missed(machine: Machine) -> None:
+    """One goes at once, one is given up, one waits until all are released; a restart keeps that."""
+    agent.with_agent(machine, settings=GATE.format(settle=600))
+    jobs = ("first", "second", "third")
+    miss(
+        machine,
+        "".join(
+            JOB.format(name=name, command=agent.WORK, calendar="{soon}", more="") for name in jobs
+        ),
+    )
+    assert set(held(machine)) == {*jobs}
+    machine.fail("hostagent backlog list --storm-check")
+    machine.succeed("hostagent backlog hold second --reason 'the disk is full'")
+    machine.succeed("hostagent backlog release first")
+    agent.wait_for_runs(machine, "first", agent.ended(1, "succeeded"))
+    machine.succeed("hostagent backlog abandon third --reason 'nobody reads it'")
+    (row,) = agent.runs(machine, "third")
+    assert (row["outcome"], row["reason"]) == ("abandoned", "abandoned by uid 0: nobody reads it")
+    machine.succeed("systemctl restart hostagent.service")
+    agent.wait_for_agent(machine)
+    assert set(held(machine)) == {"second"}
+    assert "uid 0 holds it since" in machine.succeed("hostagent backlog list")
+    assert "the disk is full" in machine.succeed("hostagent why second")
+    machine.succeed("hostagent backlog release --all")
+    agent.wait_for_runs(machine, "second", agent.ended(1, "succeeded"))
+    told = json.loads(machine.run("hostagent backlog list --storm-check --json").stdout)
+    assert [fact["is_so"] for fact in told[:2]] == [True, True]
     agent.audit(machine)

@@ -103,6 +103,30 @@ def test_a_run_larger_than_the_host_goes_alone() -> None:
     assert "; alone, for" in decide(facts(signals=CALM), big).reason
 
 
+# What people order
+
+
+def test_what_a_person_holds_waits_however_much_room_there_is() -> None:
+    """Others pass it, and no room is kept for it."""
+    ordered = waiting("held", minutes=1, hold="uid 0 holds it since 02:00: disk is full")
+    asked = facts(ordered, waiting())
+    assert held(decide(asked, ordered)) == "held: uid 0 holds it since 02:00: disk is full"
+    assert first(asked) == waiting()
+    assert advance(asked).head == "backup"
+
+
+def test_what_a_person_releases_goes_before_all_others_if_memory_allows() -> None:
+    """While the host settles, above the level, and though it was held."""
+    job = waiting("now", lane=Lane.BULK, is_released=True, hold="uid 0 holds it")
+    other = waiting("other", minutes=1)
+    busy = facts(job, other, runs=(going(),) * 9, wake=Wake(NOW))
+    assert isinstance(decide(busy, job), Admit)
+    assert first(busy) == job
+    calm = replace(busy, wake=LONG_AGO, going=())
+    assert held(decide(calm, other)) == "held: now goes first: a person has released it"
+    assert "leaves 212 MiB" in held(decide(replace(busy, signals=CALM), job))
+
+
 # Rule 7: who gives way
 
 FULL = replace(CALM, memory=Memory(1000 * MIB, 31 * MIB))
