@@ -228,7 +228,7 @@ class Starts:
         patience = self._turns.patience(entry)
         entry.next_due = next_due(entry, self._world.clock.now(), patience)
         due = entry.next_due and entry.next_due + patience
-        again = None if self._backlog.holds(entry) else self._turns.retry_at(entry)
+        again = None if self._backlog.holds(entry) else self._turns.retry_wake(entry)
         still = None
         if entry.active is not None:
             still = self._world.clock.now() + (STILL if entry.active.invocation_id else SOON)
