@@ -65,6 +65,7 @@ GATE_SPANS = {"settle": (0, 3600), "step": (1, 3600), "pass_for": (0, 86400)}
 GATE_NUMBERS = {
     "per_core": (1, 64),
     "cpu_pressure": (0, 100),
+    "disk_latency": (100, 10_000),
     "memory_reserve": (0, 90),
     "memory_floor": (0, 100),
     "memory_pressure": (1, 100),

@@ -1,4 +1,4 @@
-"""How loaded the host is: PSI totals, MemAvailable, load average. Read when asked, never before.
+"""How loaded the host is: PSI, MemAvailable, load average, disks. Read when asked, never before.
 
 ``total=`` of PSI is a counter of microseconds in which something waited; averages over windows of
 our own are faster than the kernel's ``avg10``. What a kernel does not tell is None.
@@ -10,10 +10,15 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from hostagent.policy.backlog import Memory, Signals
+from hostagent.policy.backlog import Disk, Memory, Signals
 
 WINDOW_S = 5.0
-PROC = Path("/proc")
+PROC, BLOCK = Path("/proc"), Path("/sys/block")
+STACKED = ("loop", "ram", "zram", "dm-", "md", "nbd", "sr", "fd")
+"""Disks that are none, or made of others."""
+
+LEAST_REQUESTS = 10
+"""In 5 s. What fewer took says nothing of a disk."""
 
 
 class Window:
@@ -42,12 +47,38 @@ class Window:
         return min(100.0, (total - before) / 1e4 / (now_s - since_s))
 
 
-class Pressure:
-    """The host's signals. ``now_s`` is a clock that never steps; ``proc`` where procfs is."""
+class Latency:
+    """What the requests of one disk took in the last 5 s, beside what they took before."""
 
-    def __init__(self, now_s: Callable[[], float], proc: Path = PROC) -> None:
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._readings: deque[tuple[float, int, int]] = deque()
+        self._normal = 0.0
+
+    def add(self, now_s: float, requests: int, took_ms: int) -> Disk | None:
+        """The totals since the boot. None: there were few requests, or nobody has asked lately."""
+        readings = self._readings
+        if not readings or readings[-1][0] < now_s - 2 * WINDOW_S:
+            readings.clear()
+            self._normal = took_ms / max(requests, 1)
+        readings.append((now_s, requests, took_ms))
+        while len(readings) > 2 and readings[1][0] <= now_s - WINDOW_S:
+            readings.popleft()
+        _, before, before_ms = readings[0]
+        if requests - before < LEAST_REQUESTS:
+            return None
+        return Disk(self._name, (took_ms - before_ms) / (requests - before), self._normal)
+
+
+class Pressure:
+    """The host's signals. ``now_s`` is a clock that never steps; ``proc`` where procfs is,
+    ``block`` where sysfs lists disks (but not partitions).
+    """
+
+    def __init__(self, now_s: Callable[[], float], proc: Path = PROC, block: Path = BLOCK) -> None:
         self._now_s = now_s
-        self._proc = proc
+        self._proc, self._block = proc, block
+        self._disks: dict[str, Latency] = {}
         self._cpu, self._memory_stalls = Window(), Window(least_s=WINDOW_S)
 
     def read(self) -> Signals:
@@ -60,7 +91,24 @@ class Pressure:
             self._load(),
             self._memory(),
             self._memory_stalls.add(now_s, self._total("memory")),
+            self._slowest(now_s),
         )
+
+    def _slowest(self, now_s: float) -> Disk | None:
+        """In /proc/diskstats, 4th and 7th are the requests and ms of reads, 8th and 11th of writes
+        (the kernel's Documentation/admin-guide/iostats.rst).
+        """
+        found = []
+        for line in self._text("diskstats").splitlines():
+            words = line.split()
+            name = words[2]
+            if name.startswith(STACKED) or not (self._block / name).exists():
+                continue
+            reads, read_ms, writes, write_ms = (int(words[n]) for n in (3, 6, 7, 10))
+            disk = self._disks.setdefault(name, Latency(name))
+            found.append(disk.add(now_s, reads + writes, read_ms + write_ms))
+        known = [disk for disk in found if disk is not None]
+        return max(known, key=lambda disk: disk.latency / max(disk.normal, 0.1), default=None)
 
     def _total(self, what: str) -> int | None:
         """Microseconds in which some task waited for it; None: no PSI (it may be there, unread)."""

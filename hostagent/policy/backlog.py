@@ -19,13 +19,14 @@ class Limits:
     """The constants of the rules, as ``[gate]`` in agent.toml may set them.
 
     ``cpu_pressure`` and ``memory_pressure`` are percent of the time, ``memory_reserve`` and
-    ``memory_floor`` of RAM.
+    ``memory_floor`` of RAM, ``disk_latency`` of what is normal.
     """
 
     settle: timedelta = timedelta(seconds=60)
     step: timedelta = timedelta(seconds=10)
     per_core: int = 4
     cpu_pressure: int = 25
+    disk_latency: int = 150
     memory_reserve: int = 10
     memory_floor: int = 5
     memory_pressure: int = 30
@@ -44,18 +45,28 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class Disk:
+    """What a request took in the last seconds, and what one took before the backlog; in ms."""
+
+    name: str
+    latency: float
+    normal: float
+
+
+@dataclass(frozen=True, slots=True)
 class Signals:
     """What the host says of itself; None: it does not say.
 
     ``cpu_pressure`` is the percentage of the last seconds in which something waited for a CPU,
     ``memory_pressure`` that of 5 whole seconds for memory, ``load`` the load average of the last
-    minute.
+    minute. ``disk`` is the one that is slowest by its own measure.
     """
 
     cpu_pressure: float | None = None
     load: float | None = None
     memory: Memory | None = None
     memory_pressure: float | None = None
+    disk: Disk | None = None
 
 
 @dataclass(frozen=True, slots=True)

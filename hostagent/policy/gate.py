@@ -6,7 +6,8 @@ it is held. Fresh occurrences are never asked about here. Its rules, in order:
 1. After a wake nothing is released for ``settle``.
 2. Of a pool and lane whose released runs fail, nothing is released for a while (``breaker``).
 3. The weights of the runs that catch up stay within the level. It starts at 1, and doubles
-   (``advance``) while it is used up and the host's CPUs have time to spare.
+   (``advance``) while it is used up, the host's CPUs have time to spare, and no disk is slower
+   than it normally is.
 4. The expected peak must fit MemAvailable, less a reserve, less what runs may still grow. A run
    that is larger than the host goes alone.
 5. Order: lane, then earliest deadline. The first in order may be passed by others while it does not
@@ -34,6 +35,9 @@ from hostagent.policy.breaker import Breaker
 from hostagent.policy.peak import size_text
 from hostagent.policy.storm import CALM_LOAD
 from hostagent.policy.words import ago, span_text, when
+
+QUICK_MS = 10.0
+"""A disk that answers within that is not slow, however quick it was before."""
 
 FORGET_S = 60.0
 """After so long without a backlog, the next one starts at level 1."""
@@ -192,7 +196,9 @@ def _growth_text(facts: Facts) -> str:
         calm, now = f"load average {CALM_LOAD * facts.cores:g}", f"{signals.load:g}"
     else:
         return f" (no PSI, no load average: one run for two of {facts.cores} cores)"
-    return f" (it doubles every {span_text(limits.step)} up to {calm}, which is {now})"
+    slow = _slow_disk(facts)
+    disk = f", and {slow}" if slow else ""
+    return f" (it doubles every {span_text(limits.step)} up to {calm}, which is {now}{disk})"
 
 
 def _no_room(facts: Facts, job: Waiting) -> str | None:
@@ -329,8 +335,21 @@ def _rank(job: Waiting) -> tuple[bool, int, datetime, str]:
     return not job.is_released, _LANES.index(job.lane), job.deadline, job.name
 
 
+def _slow_disk(facts: Facts) -> str | None:
+    """Which disk is slower than it normally is, or None. Readers that seek slow each other down."""
+    disk, limits = facts.signals.disk, facts.limits
+    if disk is None:
+        return None
+    most = max(QUICK_MS, disk.normal * limits.disk_latency / 100)
+    if disk.latency <= most:
+        return None
+    return f"while {disk.name} answers in {most:.0f} ms, which are {disk.latency:.0f}"
+
+
 def _is_calm(facts: Facts) -> bool:
     signals = facts.signals
+    if _slow_disk(facts):
+        return False
     if signals.cpu_pressure is not None:
         return signals.cpu_pressure <= facts.limits.cpu_pressure
     return signals.load is not None and signals.load < CALM_LOAD * facts.cores

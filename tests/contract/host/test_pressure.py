@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hostagent.host.pressure import PROC, Pressure
-from hostagent.policy.backlog import Memory, Signals
+from hostagent.policy.backlog import Disk, Memory, Signals
 
 
 class Host:
@@ -19,7 +19,8 @@ class Host:
         (root / "pressure").mkdir()
         (root / "loadavg").write_text("0.42 0.30 0.20 1/234 5678\n")
         (root / "meminfo").write_text("MemTotal: 1024 kB\nMemFree: 5 kB\nMemAvailable: 512 kB\n")
-        self.pressure = Pressure(lambda: self.now_s, root)
+        (root / "sda").mkdir()
+        self.pressure = Pressure(lambda: self.now_s, root, root)
 
     def after(self, seconds: float, stalled_us: int) -> float | None:
         """CPU pressure when the total is that, so much later."""
@@ -61,6 +62,22 @@ def test_memory_pressure_is_of_five_whole_seconds(host: Host) -> None:
         told.append(host.pressure.read().memory_pressure)
         host.now_s += 1
     assert told == [None] * 5 + [pytest.approx(40)] * 3
+
+
+def test_a_disk_is_measured_by_itself(host: Host) -> None:
+    """Reads and writes of the last 5 s; what was before the first look is normal."""
+    told = []
+    for second in range(4):
+        reads, read_ms = 1000 + second * 90, 5000 + second * 2700
+        disk = f"8 0 sda {reads} 7 9 {read_ms} {second * 10} 0 0 {second * 300} 0 0 0\n"
+        partition = "8 1 sda1 9 9 9 9000 0 0 0 0 0 0 0\n7 0 loop0 0 0 0 0 0 0 0 0 0 0 0\n"
+        (host.root / "diskstats").write_text(disk + partition)
+        told.append(host.pressure.read().disk)
+        host.now_s += 1
+    assert told == [None, *[Disk("sda", 30.0, 5.0)] * 3]
+    host.now_s += 60
+    assert host.pressure.read().disk is None
+    assert host.pressure.read().disk is None  # no request since then
 
 
 def test_after_a_long_time_a_window_begins_anew(host: Host) -> None:

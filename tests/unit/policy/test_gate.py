@@ -11,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostagent.model import Lane
-from hostagent.policy.backlog import Facts, Going, Limits, Memory, Signals, State, Waiting, Wake
+from hostagent.policy.backlog import (
+    Disk,
+    Facts,
+    Going,
+    Limits,
+    Memory,
+    Signals,
+    State,
+    Waiting,
+    Wake,
+)
 from hostagent.policy.breaker import FAILURES, LEAST
 from hostagent.policy.gate import (
     Admit,
@@ -190,6 +200,20 @@ def test_above_the_level_a_run_is_held_with_the_level_and_the_pressure() -> None
         "held: level 1 (it doubles every 10s up to CPU pressure 25 %, which is 61 %); "
         "1 run catches up already with a weight of 1, backup weighs 1"
     )
+
+
+def test_a_slow_disk_keeps_the_level_where_it_is() -> None:
+    """By its own measure; a quick one is never slow."""
+    runs = (going(),)
+    slow = replace(ROOMY, disk=Disk("sda", 31.0, 8.0))
+    grown = State(level=1, grown_at_s=NOW - 20, seen_s=NOW, head_s=NOW)
+    asked = facts(waiting(), runs=runs, signals=slow, state=grown)
+    assert "which is 3 %, and while sda answers in 12 ms, which are 31)" in held(
+        decide(asked, waiting())
+    )
+    assert advance(asked).level == 1
+    for disk in (Disk("sda", 12.0, 8.0), Disk("sda", 10.0, 0.1), None):
+        assert advance(replace(asked, signals=replace(ROOMY, disk=disk))).level == 2
 
 
 def test_sleepers_share_a_level() -> None:
