@@ -181,11 +181,14 @@ class Backlog:
         return storm.check(facts)
 
     def ended(self, entry: Entry, end: End) -> None:
-        """A catch-up run of ``entry`` has ended. One that gave way has not failed."""
+        """A catch-up run of ``entry`` has ended. What gave way, or was lost, is no failure."""
         now_s = self._world.clock.boottime_s()
         self._observed.pop(_name(entry), None)
         self._current.pop(_name(entry), None)
         if end.result == GATE_STOPPED:
+            return
+        if end.result == "host-lost":
+            self._state = gate.lost(self._state, now_s)
             return
         has_failed = end.outcome is Outcome.FAILED
         self._state = gate.ended(self._state, self._going(entry), now_s, has_failed=has_failed)

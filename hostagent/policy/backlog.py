@@ -35,6 +35,8 @@ class Limits:
 
 DEFAULTS = Limits()
 
+CAREFUL_FOR = timedelta(minutes=10)
+
 
 @dataclass(frozen=True, slots=True)
 class Memory:
@@ -124,6 +126,7 @@ class State:
     """What the gate remembers from one question to the next; never changed, but replaced.
 
     ``grown_at_s``: when the level was first used, or grew. ``seen_s``: when there was a backlog.
+    ``lost_s``: when it was seen that the host had gone down while something caught up.
     ``head``: who is first in order, and since when (``head_s``). ``stopped_s``: when a run was
     stopped last.
     """
@@ -134,6 +137,7 @@ class State:
     head: str = ""
     head_s: float = 0.0
     stopped_s: float = float("-inf")
+    lost_s: float = float("-inf")
     breakers: Mapping[tuple[str | None, Lane], Breaker] = field(default_factory=dict)
 
 
@@ -165,7 +169,12 @@ class Facts:
         is_blind = signals.cpu_pressure is None and signals.load is None
         if is_blind or signals.memory is None:
             return max(1, self.cores // 2)
-        return min(self.state.level, self.most)
+        return 1 if self.is_careful else min(self.state.level, self.most)
+
+    @property
+    def is_careful(self) -> bool:
+        """One at a time: what caught up when the host went down may be what brought it down."""
+        return self.now_s < self.state.lost_s + CAREFUL_FOR.total_seconds()
 
     @property
     def most(self) -> int:

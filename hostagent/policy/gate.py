@@ -19,7 +19,7 @@ What a person holds waits; what a person releases goes first, and only memory ho
 
 One run may always go if memory fits: neither the level nor kept room holds the first. A host that
 does not tell its memory, or neither its CPU pressure nor its load, has a fixed level: one run for
-two cores.
+two cores. One that went down while something caught up goes on with one run at a time for a while.
 """
 
 from __future__ import annotations
@@ -100,6 +100,8 @@ def advance(facts: Facts) -> State:
         return state
     if state.grown_at_s is None:
         return replace(state, grown_at_s=facts.now_s)
+    if facts.is_careful:
+        return state
     is_used_up = facts.used + min(job.weight for job in facts.waiting) > state.level
     is_time = facts.now_s >= state.grown_at_s + facts.limits.step.total_seconds()
     if not (is_used_up and is_time and _is_calm(facts)) or state.level >= facts.most:
@@ -130,7 +132,14 @@ def stopped(state: State, now_s: float) -> State:
 
 def resumed(state: State, now_s: float) -> State:
     """The state after a time without a backlog."""
-    return state if now_s <= state.seen_s + FORGET_S else State(seen_s=now_s)
+    if now_s <= state.seen_s + FORGET_S:
+        return state
+    return State(seen_s=now_s, lost_s=state.lost_s)
+
+
+def lost(state: State, now_s: float) -> State:
+    """The state after a host is back that went down while something caught up."""
+    return replace(state, lost_s=now_s)
 
 
 def ended(state: State, run: Going, now_s: float, *, has_failed: bool) -> State:
@@ -186,6 +195,8 @@ def _over_level(facts: Facts, job: Waiting) -> str | None:
 
 def _growth_text(facts: Facts) -> str:
     limits, signals = facts.limits, facts.signals
+    if facts.is_careful:
+        return " (one at a time for 10min: the host went down while runs caught up)"
     if signals.memory is None:
         return f" (this host does not tell its memory: one run for two of {facts.cores} cores)"
     if facts.level >= facts.most:

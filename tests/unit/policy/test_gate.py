@@ -31,6 +31,7 @@ from hostagent.policy.gate import (
     ended,
     first,
     in_order,
+    lost,
     resumed,
     stop,
     stopped,
@@ -214,6 +215,17 @@ def test_a_slow_disk_keeps_the_level_where_it_is() -> None:
     assert advance(asked).level == 1
     for disk in (Disk("sda", 12.0, 8.0), Disk("sda", 10.0, 0.1), None):
         assert advance(replace(asked, signals=replace(ROOMY, disk=disk))).level == 2
+
+
+def test_after_an_end_of_the_host_in_a_storm_one_goes_at_a_time() -> None:
+    """For ten minutes: one of them may be what brings the host down."""
+    state = lost(State(level=8, grown_at_s=NOW - 20, seen_s=NOW, head_s=NOW), NOW - 599)
+    asked = facts(waiting(), runs=(going(),), state=state)
+    assert "level 1 (one at a time for 10min: the host went down" in held(decide(asked, waiting()))
+    assert isinstance(decide(replace(asked, going=()), waiting()), Admit)
+    assert advance(asked).level == 8
+    assert isinstance(decide(replace(asked, now_s=NOW + 2), waiting()), Admit)
+    assert resumed(state, NOW + 100).lost_s == state.lost_s
 
 
 def test_sleepers_share_a_level() -> None:
