@@ -177,7 +177,7 @@ class Daemon:
             level = logging.DEBUG if is_known else logging.ERROR
             log.log(level, "%s: %s", entry.unit.service, error.message)
             self.look_later(entry)
-        self.ask_gate_again()
+        self.ask_gate_again(entry)
 
     def look_later(self, entry: Entry) -> None:
         """Something was refused: look again soon, whatever the schedule says."""
@@ -214,9 +214,14 @@ class Daemon:
 
     # What the gate holds
 
-    def ask_gate_again(self) -> None:
-        """Every second while something is held or may be stopped; else nothing wakes up."""
-        if not self._is_asking and self.backlog.is_needed(self.book):
+    def ask_gate_again(self, entry: Entry) -> None:
+        """Every second while something is held or may be stopped; else nothing wakes up.
+
+        ``entry`` was decided about.
+        """
+        if self._is_asking or not (self.backlog.held or entry.catching_up):
+            return
+        if self.backlog.is_needed(self.book):
             self._is_asking = True
             self.spawn(self._ask_gate())
 
@@ -238,8 +243,11 @@ class Daemon:
         if (found := self.backlog.gives_way(self.book)) is None:
             return
         entry, reason = found
-        async with entry.lock:
-            await self.starts.give_way(entry, reason)
+        try:
+            async with entry.lock:
+                await self.starts.give_way(entry, reason)
+        except HostagentError as error:
+            log.error("%s: %s", entry.unit.service, error.message)  # noqa: TRY400 -- for people
 
     async def release(self) -> None:
         """Start what the gate lets go, the first in order first."""

@@ -65,7 +65,7 @@ class AgentService:
                 verdict = await self._admit(entry, invocation_id, by_timer=by_timer)
                 if not verdict.admitted:
                     await self._daemon.starts.turned_away(entry, verdict)
-                self._daemon.ask_gate_again()
+                self._daemon.ask_gate_again(entry)
         except HostagentError as error:
             self._daemon.look_later(entry)
             return Admission(admitted=False, reason=f"{error.message}; tried again soon")

@@ -26,7 +26,7 @@ from hostagent.errors import HostagentError
 from hostagent.host.peer import Peer
 from hostagent.model import content_hash
 from hostagent.policy import lease
-from hostagent.policy.backlog import Limits, Signals, Wake
+from hostagent.policy.backlog import Limits, Wake
 from hostagent.store.port import Profile, Session, Store
 from hostagent.systemd.port import Systemd
 from tests.simulation.clocks import FakeWallTimer
@@ -111,7 +111,7 @@ class Agent:
                 keep_wake=lambda _: None,
                 cores=4,
                 limits=Limits(settle=timedelta(0)),
-                signals=Signals,
+                signals=lambda: host.signals,
                 retention=RETENTION,
                 clock=host.clock,
                 own=own,

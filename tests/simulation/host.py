@@ -11,6 +11,7 @@ from typing import Any
 
 from hostagent.host import paths
 from hostagent.model import Manifest
+from hostagent.policy.backlog import Signals
 from hostagent.policy.outcome import Ended
 from tests.simulation.agent import US, Agent, Surroundings
 from tests.simulation.clocks import HostClock
@@ -48,6 +49,7 @@ class Host:
         self.agent: Agent | None = None
         self.is_up = self.is_still = self.is_ready = False
         self.beats = 0
+        self.signals = Signals()
         self.boot_id = ""
         self._rnd = rnd
         self._around = around

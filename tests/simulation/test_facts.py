@@ -11,6 +11,7 @@ from itertools import count
 
 from hostagent.agent.book import Entry
 from hostagent.model import Job, Outcome
+from hostagent.policy.backlog import Memory, Signals
 from hostagent.schedule.jitter import delay
 from hostagent.store.port import (
     Accepted,
@@ -287,3 +288,39 @@ def counted(
     """What is due, noted."""
     seen.append(now)
     return due(now)
+
+
+def test_who_gives_way_is_tried_again_when_the_other_has_ended() -> None:
+    """Memory runs out while two catch up: the younger is stopped, costs no retry, and succeeds."""
+    jobs = tuple(load.one_job(name, LATEST, TEN, NO_JITTER, UNTIL) for name in ("older", "younger"))
+    two = Load(jobs, {one.name: (60.0, 60.0) for one in jobs}, frozenset())
+
+    async def story(one: Simulation) -> None:
+        await at(9.9)
+        for host in one.hosts:
+            host.power_cut()
+        await at(10.5)
+        host = one.hosts[0]
+        host.signals = Signals(load=0.0, memory=Memory(1000, 900))
+        host.boot()
+        await at(11.1)
+        assert [line.job for line in one.history.live()] == ["older", "younger"]
+        host.signals = Signals(load=0.0, memory=Memory(1000, 49))
+        await asyncio.sleep(4)
+        assert [line.job for line in one.history.live()] == ["older"]
+        host.signals = Signals(load=0.0, memory=Memory(1000, 290))
+        await asyncio.sleep(4)
+        assert [line.job for line in one.history.live()] == ["older"]
+        host.signals = Signals(load=0.0, memory=Memory(1000, 900))
+        await asyncio.sleep(4)
+        assert [line.job for line in one.history.live()] == ["older", "younger"]
+        for other in one.hosts[1:]:
+            other.boot()
+        await at(18)
+        ended = {(run.job, run.attempt): run for run in one.store.runs(RunFilter())}
+        assert ended["younger", 1].result == "gate-stopped"
+        assert ended["younger", 2].outcome is Outcome.SUCCEEDED
+        assert "twice 10 % of RAM: memory ran out on that" in ended["younger", 2].reason
+        assert ended["older", 1].outcome is Outcome.SUCCEEDED
+
+    play(story, two)
