@@ -26,7 +26,7 @@ from hostagent.errors import HostagentError
 from hostagent.host.peer import Peer
 from hostagent.model import content_hash
 from hostagent.policy import lease
-from hostagent.policy.backlog import Limits, Wake
+from hostagent.policy.backlog import Wake
 from hostagent.store.port import Profile, Session, Store
 from hostagent.systemd.port import Systemd
 from tests.simulation.clocks import FakeWallTimer
@@ -110,7 +110,7 @@ class Agent:
                 wake=Wake(host.clock.boottime_s()),
                 keep_wake=lambda _: None,
                 cores=4,
-                limits=Limits(settle=timedelta(0)),
+                limits=host.limits,
                 signals=lambda: host.signals,
                 retention=RETENTION,
                 clock=host.clock,

@@ -11,7 +11,7 @@ from itertools import count
 
 from hostagent.agent.book import Entry
 from hostagent.model import Job, Outcome
-from hostagent.policy.backlog import Memory, Signals
+from hostagent.policy.backlog import Limits, Memory, Signals
 from hostagent.schedule.jitter import delay
 from hostagent.store.port import (
     Accepted,
@@ -324,3 +324,36 @@ def test_who_gives_way_is_tried_again_when_the_other_has_ended() -> None:
         assert ended["older", 1].outcome is Outcome.SUCCEEDED
 
     play(story, two)
+
+
+def test_a_store_that_was_away_lets_the_hosts_settle() -> None:
+    """What was missed meanwhile waits for a minute from then on; a person does not have to."""
+    for is_released in (False, True):
+        play(partial(back_after_a_while, is_released), lasting(5))
+
+
+async def back_after_a_while(is_released: bool, one: Simulation) -> None:
+    """The store is away when the job falls due, and back when that was missed."""
+    await at(5)
+    for host in one.hosts:
+        host.limits = Limits()
+        host.kill_agent()  # the next one reads them
+    await at(9.9)
+    for host in one.hosts:
+        host.link.is_store_down = True
+    await at(10.5)
+    for host in one.hosts:
+        host.link.is_store_down = False
+    await at(11)
+    assert not one.store.runs(RunFilter())
+    services = [host.agent.service for host in one.hosts if host.agent and host.agent.service]
+    for service in services:
+        told = await service.backlog()
+        assert "(the store was away)" in told["settles"]
+        assert [held["name"] for held in told["held"]] == ["job"]
+    if is_released:
+        assert await services[0].release(US, "job") == ["job"]
+    await at(11.3)
+    assert bool(one.store.runs(RunFilter())) is is_released
+    await at(12)
+    assert one.store.runs(RunFilter())
