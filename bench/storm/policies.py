@@ -107,7 +107,16 @@ class Gate:
 
     def _waiting(self, host: Host, task: Task) -> Waiting:
         deadline = BOOT + timedelta(seconds=min(task.deadline_s, 1e8))
-        return Waiting(task.name, Lane.NORMAL, None, 1.0, deadline, host.now_s, self._peak(task))
+        return Waiting(
+            task.name,
+            Lane.NORMAL,
+            None,
+            1.0,
+            deadline,
+            host.now_s,
+            self._peak(task),
+            attempt=task.tries + 1,
+        )
 
     def _going(self, host: Host, task: Task) -> Going:
         current = round(task.memory * RAM)

@@ -67,7 +67,9 @@ class Backlog:
         """Why nothing is released yet after the last wake, or None."""
         return gate.settles(self._facts(book))
 
-    async def ask(self, entry: Entry, at: datetime, book: Book, covers: int = 1) -> Admit | Hold:
+    async def ask(
+        self, entry: Entry, at: datetime, book: Book, covers: int = 1, attempt: int = 1
+    ) -> Admit | Hold:
         """Whether the missed run of the occurrence ``at`` may start now.
 
         With an ``Admit`` the entry counts as catching up, before anything is awaited again: others
@@ -76,7 +78,7 @@ class Backlog:
         signals = self._fresh_signals()
         if signals.memory is not None:
             await self._observe(entry)
-        waiting = self._ordered(self._waiting(entry, at, covers), book)
+        waiting = self._ordered(self._waiting(entry, at, covers, attempt), book)
         facts = self._facts(book)
         answer = gate.decide(facts, waiting)
         if isinstance(answer, Hold):
@@ -225,7 +227,7 @@ class Backlog:
         hold = f"{pause.by} holds it since {when(pause.since)}: {pause.reason}" if pause else None
         return replace(waiting, hold=hold, is_released=is_released)
 
-    def _waiting(self, entry: Entry, at: datetime, covers: int) -> Waiting:
+    def _waiting(self, entry: Entry, at: datetime, covers: int, attempt: int) -> Waiting:
         job, now_s = entry.job, self._world.clock.boottime_s()
         before = self.held.get(_name(entry))
         window = max(job.catch_up_window, job.schedule.jitter + FRESH_FOR)
@@ -239,6 +241,7 @@ class Backlog:
             peak=self._peak(entry),
             due=at,
             covers=covers,
+            attempt=attempt,
         )
 
     def _going(self, entry: Entry) -> Going:

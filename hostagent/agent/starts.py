@@ -377,7 +377,9 @@ class Starts:
         assert last is not None
         reason, is_missed = f"attempt {last.attempt + 1}, after: {last.end_reason}", False
         if is_catch_up(entry.job, last):
-            answer = await self._backlog.ask(entry, last.scheduled_for, self._book, last.covers)
+            answer = await self._backlog.ask(
+                entry, last.scheduled_for, self._book, last.covers, last.attempt + 1
+            )
             if isinstance(answer, gate.Hold):
                 return Verdict(False, answer.reason, is_held=True)
             reason, is_missed = f"{reason}; {answer.reason}", True

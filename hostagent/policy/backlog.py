@@ -85,7 +85,7 @@ class Waiting:
 
     ``peak`` None: the host does not tell its memory. It was due at ``due`` and stands for
     ``covers`` occurrences. ``hold`` is a person's order that it waits; ``is_released`` one that it
-    goes.
+    goes. ``attempt`` counts from 1.
     """
 
     name: str
@@ -97,6 +97,7 @@ class Waiting:
     peak: Peak | None = None
     due: datetime | None = None
     covers: int = 1
+    attempt: int = 1
     hold: str | None = None
     is_released: bool = False
 

@@ -4,7 +4,8 @@
 it is held. Fresh occurrences are never asked about here. Its rules, in order:
 
 1. After a wake nothing is released for ``settle``.
-2. Of a pool and lane whose released runs fail, nothing is released for a while (``breaker``).
+2. Of a pool and lane whose released runs fail, nothing is released for a while (``breaker``), then
+   one that has not failed before.
 3. The weights of the runs that catch up stay within the level. It starts at 1, and doubles
    (``advance``) while it is used up, the host's CPUs have time to spare, and no disk is slower
    than it normally is.
@@ -177,8 +178,20 @@ def _is_broken(facts: Facts, job: Waiting) -> str | None:
         return None
     going = sum((run.pool, run.lane) == (job.pool, job.lane) for run in facts.caught_up)
     why = breaker.decide(found, facts.now_s, going)
+    if why is None and found.pause is not None and _has_fewer_attempts(facts, job):
+        why = f"one is tried, and {job.name} has failed before"
     where = f"pool {job.pool}, lane {job.lane}" if job.pool else f"lane {job.lane}"
     return f"{where}: {why}" if why else None
+
+
+def _has_fewer_attempts(facts: Facts, job: Waiting) -> bool:
+    """Whether another of its pool and lane waits: what is tried must not always be the same."""
+    return any(
+        (other.pool, other.lane) == (job.pool, job.lane)
+        and other.attempt < job.attempt
+        and other.hold is None
+        for other in facts.waiting
+    )
 
 
 def _over_level(facts: Facts, job: Waiting) -> str | None:

@@ -372,6 +372,19 @@ def test_a_pool_and_lane_whose_runs_fail_holds_only_its_own() -> None:
     assert "one is tried, which still goes" in held(decide(trying, one))
 
 
+def test_what_is_tried_after_a_pause_has_not_failed_before() -> None:
+    """Else the first in order alone would use up its retries while its downstream is broken."""
+    state = State(seen_s=NOW - 61)
+    for _ in range(FAILURES):
+        state = ended(state, going(), NOW - 61, has_failed=True)
+    again, new = waiting("again", minutes=1, attempt=2), waiting("new")
+    assert first(facts(again, new, state=state)) is new
+    why = held(decide(facts(again, new, state=state), again))
+    assert why == "held: lane normal: one is tried, and again has failed before"
+    assert first(facts(again, state=state)) is again
+    assert first(facts(again, new)) is again
+
+
 # What always holds
 
 sizes = st.integers(1, 2000).map(lambda n: n * MIB)
