@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from vm import VM
 
@@ -62,6 +63,12 @@ def ended(vm: VM) -> set[str]:
     return {line.job for line in lines(vm) if line.what == "end"} - {"fresh"}
 
 
+def done(rows: list[dict[str, Any]]) -> list[str]:
+    """The missed jobs that have succeeded, by the ledger."""
+    succeeded = [row["job"] for row in rows if row["outcome"] == "succeeded"]
+    return sorted(job for job in succeeded if job != "fresh")
+
+
 def test_a_storm_after_a_power_cut_is_paid_without_a_second_outage(vm: VM) -> None:
     """No OOM kill, nothing lost, nothing twice but who gave way; fresh runs go on meanwhile."""
     vm.set_clock(f"{START:%Y-%m-%d %H:%M:%S}")
@@ -84,16 +91,13 @@ def test_a_storm_after_a_power_cut_is_paid_without_a_second_outage(vm: VM) -> No
     assert weights == "20\n"
     assert vm.succeed("grep oom_kill /proc/vmstat") == "oom_kill 0\n"
 
-    rows = agent.wait_for_runs(vm, "", agent.ended(HEAVY + SMALL, "succeeded"))
-    caught_up = [row for row in rows if row["job"] != "fresh" and row["attempt"]]
-    gave_way = [row for row in caught_up if row["outcome"] == "failed"]
-    assert {row["result"] for row in gave_way} == {"gate-stopped"}
-    assert all("is under 5 % of RAM" in row["reason"] for row in gave_way), gave_way
-    done = [row["job"] for row in caught_up if row["outcome"] == "succeeded"]
-    assert sorted(done) == sorted(
-        [f"heavy{n}" for n in range(HEAVY)] + [f"small{n}" for n in range(SMALL)]
-    )
-    assert len(gave_way) < HEAVY
+    names = [f"heavy{n}" for n in range(HEAVY)] + [f"small{n}" for n in range(SMALL)]
+    rows = agent.wait_for_runs(vm, "", lambda rows: done(rows) == sorted(names), timeout=60)
+    gave_way = [r for r in rows if r["outcome"] == "failed" and r["job"] != "fresh"]
+    assert 1 <= len(gave_way) < HEAVY, gave_way
+    for row in gave_way:
+        assert (row["result"], row["attempt"]) == ("gate-stopped", 1)
+        assert "is under 5 % of RAM" in row["reason"]
     fresh = [line for line in lines(vm) if line.job == "fresh" and line.what == "start"]
     assert len(fresh) >= 4
     agent.audit(vm)

@@ -179,7 +179,7 @@ def _is_broken(facts: Facts, job: Waiting) -> str | None:
     going = sum((run.pool, run.lane) == (job.pool, job.lane) for run in facts.caught_up)
     why = breaker.decide(found, facts.now_s, going)
     if why is None and found.pause is not None and _has_fewer_attempts(facts, job):
-        why = f"one is tried, and {job.name} has failed before"
+        why = f"one is tried that has not failed before; this is attempt {job.attempt}"
     where = f"pool {job.pool}, lane {job.lane}" if job.pool else f"lane {job.lane}"
     return f"{where}: {why}" if why else None
 

@@ -380,7 +380,7 @@ def test_what_is_tried_after_a_pause_has_not_failed_before() -> None:
     again, new = waiting("again", minutes=1, attempt=2), waiting("new")
     assert first(facts(again, new, state=state)) is new
     why = held(decide(facts(again, new, state=state), again))
-    assert why == "held: lane normal: one is tried, and again has failed before"
+    assert why == ("held: lane normal: one is tried that has not failed before; this is attempt 2")
     assert first(facts(again, state=state)) is again
     assert first(facts(again, new)) is again
 
