@@ -78,9 +78,9 @@ class Backlog:
         signals = self._fresh_signals()
         if signals.memory is not None:
             await self._observe(entry)
-        waiting = self._ordered(self._waiting(entry, at, covers, attempt), book)
+        waiting = self._waiting(entry, at, covers, attempt)
         facts = self._facts(book)
-        answer = gate.decide(facts, waiting)
+        answer = gate.decide(facts, self._ordered(waiting, book))
         if isinstance(answer, Hold):
             self.held[_name(entry)] = waiting
         else:
