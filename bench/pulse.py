@@ -54,7 +54,7 @@ from tests.machine.cluster import Cluster
 from tests.machine.images import CHECKOUT
 from tests.machine.machine import Machine
 
-WAKE_S = 0.0225
+WAKE_S = 0.03
 """How much of the default jitter there is for each host's wake for each job."""
 
 DEPLOY_S = 0.005
