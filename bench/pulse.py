@@ -55,7 +55,7 @@ from tests.machine.images import CHECKOUT
 from tests.machine.machine import Machine
 
 WAKE_S = 0.03
-"""How much of the default jitter there is for each host's wake for each job: of two cores, 40 ms."""
+"""How much of the default jitter there is for each wake: 40 ms of the two processors."""
 
 DEPLOY_S = 0.005
 DEPLOY_TIMEOUT_S = 600
