@@ -217,15 +217,22 @@ class Daemon:
                 entry.stand(cursor, self.world.host)
                 moved.append(entry)
         await self.look_all(moved)
+        await self._look_at_retries()
 
     async def read_shared(self) -> None:
         """A person changed something in the shared store."""
         if (view := await self._read_shared()) is not None:
             self.book.read_shared(view)
+        await self._look_at_retries()
 
     async def read_own(self) -> None:
         """A person changed something in this host's own ledger."""
         self.book.read_own(await self._view(self.world.own))
+        await self._look_at_retries()
+
+    async def _look_at_retries(self) -> None:
+        """They may have waited for the end of a pause, and no clock wakes them."""
+        await self.look_all([entry for entry in self.book if entry.retry is not None])
 
     async def look_elsewhere(self) -> None:
         """Nobody tells us when a run on another host ends."""

@@ -203,7 +203,7 @@ class Starts:
         patience = self._turns.patience(entry)
         entry.next_due = next_due(entry, self._world.clock.now(), patience)
         due = entry.next_due and entry.next_due + patience
-        again = self._turns.retry_at(entry)
+        again = self._turns.retry_wake(entry)
         still = None
         if entry.active is not None:
             still = self._world.clock.now() + (STILL if entry.active.invocation_id else SOON)

@@ -113,6 +113,17 @@ class Turns:
             return None
         return self._ask_at(entry.retry_at, order.index(self._world.host))
 
+    def retry_wake(self, entry: Entry) -> datetime | None:
+        """When to look whether the next attempt may be asked for: in a pause, at its end.
+
+        None: there is none, or the pause is lifted by a person, which is told.
+        """
+        at = self.retry_at(entry)
+        pause = self._book.pause_of(entry, self._world.host, self._world.clock.now())
+        if at is None or pause is None:
+            return at
+        return max(at, pause.until) if pause.until else None
+
     def is_retry_due(self, entry: Entry, now: datetime) -> bool:
         """Whether the next attempt may be asked for; not while the job is paused."""
         at = self.retry_at(entry)

@@ -204,6 +204,8 @@ class Pid1:
             self._wait(timer)
             return
         timer.pending = None
+        if self.is_stopping:
+            return  # a shutdown stops timers, too; the start of a service would be refused
         timer.base = timer.last_trigger = self.stamps[timer.name] = now
         if self.rnd.random() < self.loses:
             self._wait(timer)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from itertools import count
 
+from hostagent.agent.book import Entry
 from hostagent.agent.daemon import Daemon
 from hostagent.model import Job, Outcome
 from hostagent.schedule.jitter import delay
@@ -19,6 +21,7 @@ from hostagent.store.port import (
     Settlement,
 )
 from tests.simulation import load
+from tests.simulation.agent import US
 from tests.simulation.faults import Disturbance
 from tests.simulation.host import Host
 from tests.simulation.load import Load
@@ -256,3 +259,37 @@ def test_the_fence_stays_up_for_the_next_claim_and_not_for_ever() -> None:
 
     play(story, lasting(30))
     assert stands == [True, False]
+
+
+def test_a_retry_that_waits_for_the_end_of_a_pause_wakes_nobody() -> None:
+    """It goes when the pause is lifted, not at the next occurrence."""
+    looks: list[datetime] = []
+
+    async def story(one: Simulation) -> None:
+        one.history.failing = 1.0
+        await at(10.05)
+        one.history.failing = 0.0
+        services = [host.agent.service for host in one.hosts if host.agent and host.agent.service]
+        await services[0].pause(US, "job", "job", None, "a story")
+        await at(11)
+        for host in one.hosts:
+            assert host.agent
+            assert host.agent.daemon
+            wakes = host.agent.daemon.wakes
+            wakes.due = partial(counted, looks, wakes.due)  # type: ignore[method-assign]
+        await at(12)
+        assert not one.history.live()
+        assert len(looks) < 100
+        await services[0].resume(US, "job", "job")
+        await at(12.5)
+        assert one.history.live()
+
+    play(story, lasting(60, EACH))
+
+
+def counted(
+    seen: list[datetime], due: Callable[[datetime], list[Entry]], now: datetime
+) -> list[Entry]:
+    """What is due, noted."""
+    seen.append(now)
+    return due(now)
