@@ -1,0 +1,111 @@
+"""``hostagent import`` as it is typed: what is read, what is written, what is said."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+
+def hostagent(*words: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a command line."""
+    command = [sys.executable, "-m", "hostagent", *map(str, words)]
+    return subprocess.run(command, input=given, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """A host with crontabs of each kind, in Berlin time."""
+    for name, text in {
+        "etc/crontab": "17 * * * * root run-parts /etc/cron.hourly\n",
+        "etc/cron.d/sysstat": "5 * * * * root /usr/lib/sa1\n",
+        "etc/cron.d/.placeholder": "not a crontab\n",
+        "etc/cron.d/sysstat.dpkg-old": "not a crontab\n",
+        "etc/anacrontab": "7 5 scrub /sbin/scrub\n",
+        "var/spool/cron/crontabs/anna": "MAILTO=me\n@daily ./poll\n",
+    }.items():
+        path = tmp_path / "image" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    zone = tmp_path / "image/etc/localtime"
+    zone.symlink_to("/usr/share/zoneinfo/Europe/Berlin")
+    return tmp_path / "image"
+
+
+def test_without_files_all_that_cron_and_anacron_read_is_imported(
+    image: Path, tmp_path: Path
+) -> None:
+    """What comes out passes check, plan and compile; warnings are no failure."""
+    out = tmp_path / "jobs.toml"
+    done = hostagent("import", "cron", "--root", image, "--out", out)
+    assert (done.returncode, done.stdout) == (0, f"{out}: 4 jobs, 2 warnings\n")
+    jobs = tomllib.loads(out.read_text())["job"]
+    assert {name: job.get("user") for name, job in jobs.items()} == {
+        "cron-hourly": "root",
+        "sysstat": "root",
+        "scrub": "root",
+        "poll": "anna",
+    }
+    assert {job["timezone"] for job in jobs.values()} == {"Europe/Berlin"}
+    old, anacron, mail = (line for line in done.stderr.splitlines() if "  hint: " not in line)
+    assert (
+        old == f"warning: {image}/etc/cron.d/sysstat.dpkg-old: left out, as cron does for its name"
+    )
+    assert f"{image}/etc/anacrontab:1:1: " in anacron
+    assert f"{image}/var/spool/cron/crontabs/anna:1:1: MAILTO" in mail
+    assert out.stat().st_mode & 0o777 == 0o600
+    for words in (
+        ("check", out),
+        ("plan", out, "--root", tmp_path / "empty"),
+        ("compile", out, "--out", tmp_path / "units"),
+    ):
+        done = hostagent(*words)
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_file_that_exists_is_not_overwritten(image: Path, tmp_path: Path) -> None:
+    """It may have been edited since."""
+    out = tmp_path / "jobs.toml"
+    out.write_text("mine")
+    done = hostagent("import", "cron", "--root", image, "--out", out)
+    assert (done.returncode, done.stdout, out.read_text()) == (2, "", "mine")
+    assert f"hostagent: {out} exists: it is not overwritten" in done.stderr
+
+
+def test_a_crontab_is_read_from_standard_input() -> None:
+    """As ``crontab -l`` prints it."""
+    words = ("import", "cron", "-", "--owner", "anna", "--timezone", "UTC")
+    done = hostagent(*words, given="@daily /bin/x\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert tomllib.loads(done.stdout)["job"]["x"]["user"] == "anna"
+
+
+def test_bad_lines_are_bad_input(image: Path, tmp_path: Path) -> None:
+    """With their place; nothing is written."""
+    (image / "etc/crontab").write_text("x\n* * * * * root y\n61 * * * * root z\n")
+    out = tmp_path / "jobs.toml"
+    done = hostagent("import", "cron", image / "etc/crontab", "--out", out)
+    assert (done.returncode, done.stdout, out.exists()) == (2, "", False)
+    assert f"{image}/etc/crontab:1:1: is neither a setting nor an entry" in done.stderr
+    assert f'{image}/etc/crontab:3:1: "61 * * * *" is not a cron expression' in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("/nowhere/crontab",), "/nowhere/crontab cannot be read: No such file or directory"),
+        (("-", "--timezone", "Mars/Phobos"), '"Mars/Phobos" is not a time zone'),
+        (("--root", "{image}"), "{image}/etc/crontab:1:3: is not UTF-8 text"),
+    ],
+)
+def test_what_cannot_be_read_is_bad_input(
+    image: Path, words: tuple[str, ...], message: str
+) -> None:
+    """And no traceback."""
+    (image / "etc/crontab").write_bytes(b"# \xff\n")
+    done = hostagent("import", "cron", *(word.format(image=image) for word in words))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message.format(image=image) in done.stderr
