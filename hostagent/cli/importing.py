@@ -15,8 +15,10 @@ from hostagent.cli.options import User
 from hostagent.cli.writing import warn
 
 if TYPE_CHECKING:
+    from hostagent.errors import Problem
     from hostagent.importing.cron import Kind, Source
     from hostagent.importing.jobs import Imported
+    from hostagent.importing.units import Unit
 
 import_ = typer.Typer(help="Write the jobs of other schedulers as jobs.toml.", no_args_is_help=True)
 
@@ -31,6 +33,15 @@ Zone = Annotated[
 Image = Annotated[
     Path, typer.Option("--root", help="Read the files of an image below this directory.")
 ]
+
+UNITS = (
+    "etc/systemd/system",
+    "run/systemd/system",
+    "usr/local/lib/systemd/system",
+    "usr/lib/systemd/system",
+    "lib/systemd/system",
+)
+"""Where systemd looks for the units of the system; the first that has one counts."""
 
 MOST = 4 * 1024 * 1024
 """Bytes of a file that are read."""
@@ -65,6 +76,66 @@ def cron(
     sources = [_crontab(path, owner) for path in _crontabs(file or [], root)]
     zone = _zone(timezone, root)
     _write(import_cron(sources, zone, own=user), "cron", out)
+
+
+@import_.command("timers")
+def timers(
+    file: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Timers, and services that are not beside theirs, or directories of them "
+            "[default: /etc/systemd/system]",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    out: Out = None,
+    timezone: Zone = None,
+    root: Image = Path("/"),
+) -> None:
+    """Write systemd's timers and their services as jobs.toml.
+
+    What cannot be carried over is named with its line. Nothing is changed but the file of --out.
+    Drop-ins are read. A service is looked for beside its timer, then where systemd looks.
+    """
+    from hostagent.errors import InputError
+    from hostagent.importing.timers import Pair, import_timers, service_of
+
+    problems: list[Problem] = []
+    chosen = [*_units(file or [root / UNITS[0]])]
+    services = {path.name: path for path in chosen if path.suffix == ".service"}
+    pairs = []
+    for path in chosen:
+        if path.suffix != ".timer" or path.name.startswith("hostagent"):
+            continue
+        if not file and not any(path.parent.glob(f"*.wants/{path.name}")):
+            print(f"warning: {path}: is not enabled, and its job would run", file=sys.stderr)
+        timer = _unit(path, [path.parent], problems)
+        places = [path.parent, *(root / place for place in UNITS)]
+        found = [place / service_of(timer) for place in places]
+        service = services.get(service_of(timer)) or next((p for p in found if p.is_file()), None)
+        beside = list(dict.fromkeys([*reversed(places), path.parent]))
+        pairs.append(Pair(timer, _unit(service, beside, problems) if service else None))
+    if problems:
+        raise InputError(list(dict.fromkeys(problems)))
+    _write(import_timers(pairs, _zone(timezone, root)), "timers", out)
+
+
+def _units(chosen: list[Path]) -> Iterator[Path]:
+    for path in chosen:
+        if path.is_dir():
+            yield from sorted(p for p in path.iterdir() if p.suffix == ".timer" and p.is_file())
+        else:
+            yield path
+
+
+def _unit(path: Path, places: list[Path], problems: list[Problem]) -> Unit:
+    """The unit with its drop-ins from all places; of two of one name the latter counts."""
+    from hostagent.importing.units import read
+
+    drop_ins = {p.name: p for place in places for p in (place / f"{path.name}.d").glob("*.conf")}
+    files = [path, *(drop_ins[name] for name in sorted(drop_ins))]
+    return read(path.name, [(str(file), _text(file)) for file in files], problems)
 
 
 def _crontabs(chosen: list[Path], root: Path) -> Iterator[Path]:

@@ -20,8 +20,6 @@ from hostagent.importing.lines import File, Line, Setting
 from hostagent.schedule.zones import is_zone
 from hostagent.spec.values import shown
 
-SHELL = "/bin/sh"
-
 _MAIL = ("MAILTO", "MAILFROM", "CONTENT_TYPE", "CONTENT_TRANSFER_ENCODING")
 _CRONS_OWN = {*_MAIL, "CRON_TZ", "RANDOM_DELAY", "START_HOURS_RANGE", "LOGNAME"}
 _LEAVES_BEHIND = re.compile(r"(?<![&>])&\s*\Z")
@@ -147,7 +145,7 @@ class _Reading:
         said = {"description": line.comment} if line.comment else {}
         return {
             **said,
-            "command": shell.command(interpreter.value if interpreter else SHELL, command),
+            "command": shell.command(interpreter.value if interpreter else shell.SHELL, command),
         }
 
     def _zone(self, line: Line) -> Table:
@@ -194,7 +192,7 @@ class _Reading:
         passed = {
             name: setting.value
             for name, setting in settings.items()
-            if name not in _CRONS_OWN and (name, setting.value) != ("SHELL", SHELL)
+            if name not in _CRONS_OWN and (name, setting.value) != ("SHELL", shell.SHELL)
         }
         return {"environment": passed} if passed else {}
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
+
+SHELL = "/bin/sh"
+"""What a line is for where nothing else is said."""
 
 _BOURNE = frozenset({"sh", "dash", "bash", "ash", "ksh"})
 _PLAIN = re.compile(r"/[A-Za-z0-9_./+@-]*(?:[ \t]+[A-Za-z0-9_./:,=@+-]+)*")
@@ -33,6 +35,12 @@ def command(shell: str, line: str) -> str | list[str]:
     if PurePosixPath(shell).name in _BOURNE and _PLAIN.fullmatch(line):
         return " ".join(line.split())
     return [shell, "-c", line]
+
+
+def plain(words: Sequence[str]) -> str | list[str]:
+    """The ``command`` of jobs.toml that has these arguments, as one text where it can be."""
+    line = " ".join(words)
+    return line if line.split() == list(words) and _PLAIN.fullmatch(line) else list(words)
 
 
 def name(line: str) -> str:
@@ -78,8 +86,3 @@ def _from_program(words: list[str]) -> Iterable[str]:
         else:
             return words[index:]
     return []
-
-
-def quoted(words: Iterable[str]) -> str:
-    """The words as a shell reads them back."""
-    return shlex.join(words)

@@ -109,3 +109,48 @@ def test_what_cannot_be_read_is_bad_input(
     done = hostagent("import", "cron", *(word.format(image=image) for word in words))
     assert (done.returncode, done.stdout) == (2, "")
     assert message.format(image=image) in done.stderr
+
+
+def test_timers_are_read_where_systemd_reads_them(tmp_path: Path) -> None:
+    """With their drop-ins and a package's service; ours and masked ones are left alone."""
+    for name, text in {
+        "etc/systemd/system/backup.timer": "[Timer]\nOnCalendar=daily\n",
+        "etc/systemd/system/backup.timer.d/when.conf": "[Timer]\nOnCalendar=\nOnCalendar=weekly\n",
+        "usr/lib/systemd/system/backup.service": "[Service]\nExecStart=/bin/backup\nNice=1\n",
+        "usr/lib/systemd/system/backup.service.d/a.conf": "[Service]\nNice=2\n",
+        "etc/systemd/system/backup.service.d/a.conf": "[Service]\nNice=3\n",
+        "etc/systemd/system/hostagent-x.timer": "[Timer]\nOnCalendar=daily\n",
+        "usr/lib/systemd/system/fstrim.timer": "[Timer]\nOnCalendar=daily\n",
+    }.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    system = tmp_path / "etc/systemd/system"
+    (system / "masked.timer").symlink_to("/dev/null")
+    words = ("import", "timers", "--root", tmp_path, "--timezone", "UTC")
+    done = hostagent(*words)
+    assert (done.returncode, done.stderr) == (
+        0,
+        f"warning: {system}/backup.timer: is not enabled, and its job would run\n",
+    )
+    assert tomllib.loads(done.stdout)["job"] == {
+        "backup": {"command": "/bin/backup", "calendar": "weekly", "missed": "skip", "nice": 3}
+    }
+    (system / "timers.target.wants").mkdir()
+    (system / "timers.target.wants/backup.timer").symlink_to("../backup.timer")
+    assert hostagent(*words).stderr == ""
+
+
+def test_a_timer_and_a_service_elsewhere_are_read_from_files(tmp_path: Path) -> None:
+    """Beside each other or not; what is no unit file is bad input."""
+    timer, service = tmp_path / "a/x.timer", tmp_path / "b/x.service"
+    for path, text in {timer: "[Timer]\nOnCalendar=daily\n", service: "[Service\n"}.items():
+        path.parent.mkdir()
+        path.write_text(text)
+    done = hostagent("import", "timers", timer, service)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f'{service}:1:1: "[Service" is neither a [Section] nor Directive=value' in done.stderr
+    service.write_text("[Service]\nExecStart=/bin/x\n")
+    out = tmp_path / "jobs.toml"
+    done = hostagent("import", "timers", timer, service, "--timezone", "UTC", "--out", out)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{out}: 1 jobs, 0 warnings\n", "")
