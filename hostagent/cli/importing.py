@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hostagent.cli.options import User
 from hostagent.cli.writing import warn
 
 if TYPE_CHECKING:
@@ -64,7 +63,9 @@ def cron(
     out: Out = None,
     timezone: Zone = None,
     root: Image = Path("/"),
-    user: User = False,
+    user: Annotated[
+        bool, typer.Option("--user", help="Write jobs of your own account, for apply --user.")
+    ] = False,
 ) -> None:
     """Write crontabs as jobs.toml; what cannot be carried over is named with its line.
 
