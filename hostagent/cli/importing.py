@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from errno import EACCES
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from hostagent.errors import Problem
     from hostagent.importing.cron import Kind, Source
     from hostagent.importing.jobs import Imported
+    from hostagent.importing.timers import Pair
     from hostagent.importing.units import Unit
 
 import_ = typer.Typer(help="Write the jobs of other schedulers as jobs.toml.", no_args_is_help=True)
@@ -99,35 +101,59 @@ def timers(
     What cannot be carried over is named with its line. Nothing is changed but the file of --out.
     Drop-ins are read. A service is looked for beside its timer, then where systemd looks.
     """
-    from hostagent.errors import InputError
-    from hostagent.importing.timers import Pair, import_timers, service_of
+    from hostagent.importing.timers import import_timers
 
-    problems: list[Problem] = []
-    chosen = [*_units(file or [root / UNITS[0]])]
-    services = {path.name: path for path in chosen if path.suffix == ".service"}
-    pairs = []
-    for path in chosen:
-        if path.suffix != ".timer" or path.name.startswith("hostagent"):
-            continue
-        if not file and not any(path.parent.glob(f"*.wants/{path.name}")):
-            print(f"warning: {path}: is not enabled, and its job would run", file=sys.stderr)
-        timer = _unit(path, [path.parent], problems)
-        places = [path.parent, *(root / place for place in UNITS)]
-        found = [place / service_of(timer) for place in places]
-        service = services.get(service_of(timer)) or next((p for p in found if p.is_file()), None)
-        beside = list(dict.fromkeys([*reversed(places), path.parent]))
-        pairs.append(Pair(timer, _unit(service, beside, problems) if service else None))
-    if problems:
-        raise InputError(list(dict.fromkeys(problems)))
+    chosen = file or [place for place in [root / UNITS[0]] if place.is_dir()]
+    pairs = _pairs([*_units(chosen)], root, is_chosen=bool(file))
     _write(import_timers(pairs, _zone(timezone, root)), "timers", out)
 
 
+def _pairs(files: list[Path], root: Path, *, is_chosen: bool) -> list[Pair]:
+    """The timers with their services, but for those that apply made.
+
+    Raises:
+        InputError: a line of theirs is none, or a file cannot be read.
+    """
+    from hostagent.errors import InputError
+    from hostagent.importing.timers import Pair, service_of
+
+    problems: list[Problem] = []
+    services = {path.name: path for path in files if path.suffix == ".service"}
+    pairs = []
+    for path in (path for path in files if path.suffix == ".timer"):
+        timer = _unit(path, [path.parent], problems)
+        if timer.last("Unit", "X-Hostagent"):
+            continue
+        if not is_chosen and not any(path.parent.glob(f"*.wants/{path.name}")):
+            print(f"warning: {path}: is not enabled, and its job would run", file=sys.stderr)
+        name = service_of(timer)
+        places = [path.parent, *(root / place for place in UNITS)]
+        found = [place / name for place in places if (place / name).is_file()]
+        service = services.get(name) or next(iter(found), None)
+        beside = [*reversed(places), path.parent]
+        pairs.append(Pair(timer, _unit(service, beside, problems) if service else None))
+    for name in services.keys() - {service_of(pair.timer) for pair in pairs}:
+        print(f"warning: {services[name]}: none of these timers starts it", file=sys.stderr)
+    if problems:
+        raise InputError(list(dict.fromkeys(problems)))
+    return pairs
+
+
 def _units(chosen: list[Path]) -> Iterator[Path]:
+    """The timers and services chosen, and the timers of the directories chosen.
+
+    Raises:
+        InputError: there is something else, or what cannot be read.
+    """
+    from hostagent.errors import InputError
+
     for path in chosen:
         if path.is_dir():
-            yield from sorted(p for p in path.iterdir() if p.suffix == ".timer" and p.is_file())
-        else:
+            yield from (each for each in _files(path) if each.suffix == ".timer")
+        elif path.suffix in {".timer", ".service"}:
             yield path
+        else:
+            raise InputError(f"{path} is neither a .timer nor a .service")
 
 
 def _unit(path: Path, places: list[Path], problems: list[Problem]) -> Unit:
@@ -149,8 +175,8 @@ def _crontabs(chosen: list[Path], root: Path) -> Iterator[Path]:
         if not path.is_dir():
             yield path
             continue
-        for each in sorted(path.iterdir()):
-            if each.name.startswith(".") or not each.is_file():
+        for each in _files(path):
+            if each.name.startswith("."):
                 continue
             if path.name == "cron.d" and not re.fullmatch(r"[A-Za-z0-9_-]+", each.name):
                 print(f"warning: {each}: left out, as cron does for its name", file=sys.stderr)
@@ -174,6 +200,21 @@ def _kind(path: Path, owner: str | None) -> Kind:
         return Kind.ANACRON
     has_users = path.parent.name == "cron.d" or path.name == "crontab"
     return Kind.SYSTEM if has_users and owner is None else Kind.USER
+
+
+def _files(directory: Path) -> list[Path]:
+    """The regular files in it, by name.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    from hostagent.errors import InputError
+
+    try:
+        return sorted(each for each in directory.iterdir() if each.is_file())
+    except OSError as error:
+        hint = "run it as root, or name the files" if error.errno == EACCES else None
+        raise InputError(f"{directory} cannot be read: {error.strerror}", hint) from error
 
 
 def _said(path: Path) -> str:

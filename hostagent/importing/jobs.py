@@ -60,7 +60,8 @@ def collect(drafts: Iterable[Draft], warnings: Iterable[Problem]) -> Imported:
     refused: set[str] = set()
     for problem in _refused(jobs.values()):
         name, _, key = problem.key.removeprefix("job.").partition(".")
-        message = f"the job is not carried over: {key}: {problem.message}"
+        about = f"{key}: " if key else ""
+        message = f"the job is not carried over: {about}{problem.message}"
         found.append(Problem(jobs[name].path, jobs[name].line, 1, "", message, problem.hint))
         refused.add(name)
     order = {path: index for index, path in enumerate(dict.fromkeys(p.path for p in found))}

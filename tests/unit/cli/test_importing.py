@@ -57,13 +57,28 @@ def test_without_files_all_that_cron_and_anacron_read_is_imported(
     assert f"{image}/etc/anacrontab:1:1: " in anacron
     assert f"{image}/var/spool/cron/crontabs/anna:1:1: MAILTO" in mail
     assert out.stat().st_mode & 0o777 == 0o600
+    deploys(out, tmp_path)
+
+
+def deploys(jobs_toml: Path, place: Path) -> None:
+    """Check, plan and compile take it."""
     for words in (
-        ("check", out),
-        ("plan", out, "--root", tmp_path / "empty"),
-        ("compile", out, "--out", tmp_path / "units"),
+        ("check", jobs_toml),
+        ("plan", jobs_toml, "--root", place / "empty"),
+        ("compile", jobs_toml, "--out", place / "units"),
     ):
         done = hostagent(*words)
         assert done.returncode == 0, done.stderr
+
+
+def test_what_debians_packages_ship_comes_over_in_one_go(tmp_path: Path) -> None:
+    """Thirty files; names are made distinct."""
+    data = Path(__file__).parents[2] / "data/crontabs"
+    files = [*data.glob("*/etc/cron.d"), *data.glob("*/etc/*crontab")]
+    out = tmp_path / "jobs.toml"
+    done = hostagent("import", "cron", *files, "--timezone", "Europe/Berlin", "--out", out)
+    assert (done.returncode, done.stdout) == (0, f"{out}: 49 jobs, 18 warnings\n")
+    deploys(out, tmp_path)
 
 
 def test_a_file_that_exists_is_not_overwritten(image: Path, tmp_path: Path) -> None:
@@ -119,7 +134,7 @@ def test_timers_are_read_where_systemd_reads_them(tmp_path: Path) -> None:
         "usr/lib/systemd/system/backup.service": "[Service]\nExecStart=/bin/backup\nNice=1\n",
         "usr/lib/systemd/system/backup.service.d/a.conf": "[Service]\nNice=2\n",
         "etc/systemd/system/backup.service.d/a.conf": "[Service]\nNice=3\n",
-        "etc/systemd/system/hostagent-x.timer": "[Timer]\nOnCalendar=daily\n",
+        "etc/systemd/system/hostagent-x.timer": "[Unit]\nX-Hostagent=x\n",
         "usr/lib/systemd/system/fstrim.timer": "[Timer]\nOnCalendar=daily\n",
     }.items():
         path = tmp_path / name
@@ -150,7 +165,23 @@ def test_a_timer_and_a_service_elsewhere_are_read_from_files(tmp_path: Path) -> 
     done = hostagent("import", "timers", timer, service)
     assert (done.returncode, done.stdout) == (2, "")
     assert f'{service}:1:1: "[Service" is neither a [Section] nor Directive=value' in done.stderr
+    done = hostagent("import", "timers", tmp_path / "x.conf")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{tmp_path}/x.conf is neither a .timer nor a .service" in done.stderr
     service.write_text("[Service]\nExecStart=/bin/x\n")
+    done = hostagent("import", "timers", service, "--timezone", "UTC")
+    assert (done.returncode, done.stderr) == (
+        0,
+        f"warning: {service}: none of these timers starts it\n",
+    )
     out = tmp_path / "jobs.toml"
     done = hostagent("import", "timers", timer, service, "--timezone", "UTC", "--out", out)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{out}: 1 jobs, 0 warnings\n", "")
+
+
+def test_nothing_to_import_is_an_empty_jobs_toml(tmp_path: Path) -> None:
+    """And no failure: a host may have no crontab."""
+    out = tmp_path / "jobs.toml"
+    done = hostagent("import", "cron", "--root", tmp_path, "--out", out)
+    assert (done.returncode, done.stdout) == (0, f"{out}: 0 jobs, 0 warnings\n")
+    assert hostagent("check", out).returncode == 0

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hostagent.errors import Problem
 from hostagent.importing.jobs import Imported
 from hostagent.importing.timers import Pair, import_timers
 from hostagent.importing.units import read
-from tests.unit.importing.loading import said, tables_of
+from tests.strategies import nasty
+from tests.unit.importing.loading import jobs_of, said, tables_of
 
 TIMER = """\
 [Unit]
@@ -227,3 +230,29 @@ def test_a_timer_without_a_service_of_its_own_is_no_job(
     found = imported(TIMER, service, name)
     assert not found.jobs
     assert [line for line in said(found) if line.startswith(warning)]
+
+
+DIRECTIVES = [
+    *("[Service]", "[Unit]", "[Timer]", "[Install]", "ExecStart", "ExecStartPre", "Environment"),
+    *("User", "WorkingDirectory", "Nice", "MemoryMax", "TimeoutSec", "LoadCredential", "Type"),
+    *("OnCalendar", "OnUnitActiveSec", "OnBootSec", "RandomizedDelaySec", "Persistent", "Unit"),
+    *("Description", "After", "SuccessExitStatus", "EnvironmentFile", "StateDirectory", "Foo"),
+]
+VALUES = nasty | st.sampled_from(["daily", "5min", "infinity", "/bin/x -a", "A=b", "50%", "a b"])
+LINES = st.lists(st.tuples(st.sampled_from(DIRECTIVES), VALUES), max_size=8)
+
+
+@settings(max_examples=200, deadline=None)
+@given(LINES, LINES)
+def test_any_units_are_imported_or_named(
+    timer: list[tuple[str, str]], service: list[tuple[str, str]]
+) -> None:
+    """Whatever stands in them; what comes out is a jobs.toml that compiles."""
+    texts = [
+        "\n".join(word if word.startswith("[") else f"{word}={value}" for word, value in lines)
+        for lines in (timer, service)
+    ]
+    unit = read("x.timer", [("x.timer", f"[Timer]\nOnCalendar=daily\n{texts[0]}")], [])
+    of = read("x.service", [("x.service", f"[Service]\nExecStart=/bin/x\n{texts[1]}")], [])
+    found = import_timers([Pair(unit, of)], "UTC")
+    assert jobs_of(found) or found.warnings
