@@ -117,7 +117,7 @@ class _Reading:
         if _LEAVES_BEHIND.search(entry.command):
             message = "ends in &: what it leaves running is stopped at once"
             self._warn(line.number, message, "take the & out")
-        user = entry.user or self.source.owner
+        user = entry.user or (None if self.own else self.source.owner)
         table = {
             **self._command(line, entry.command, line.settings.get("SHELL")),
             **when,

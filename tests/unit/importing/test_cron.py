@@ -150,8 +150,10 @@ def test_a_crontab_of_nobody_runs_as_root_and_says_so() -> None:
     found = crontab("@daily /bin/x\n", owner=None)
     assert "user" not in tables_of(found)["x"]
     assert said(found) == ["anna:1:1: whose crontab this is is not known: its jobs run as root"]
-    own = import_cron([Source("-", "@daily /bin/x\n", Kind.USER)], "UTC", own=True)
-    assert not own.warnings
+    for owner in (None, "anna"):
+        own = import_cron([Source("-", "@daily /bin/x\n", Kind.USER, owner)], "UTC", own=True)
+        assert "user" not in tables_of(own)["x"]
+        assert not own.warnings
 
 
 @pytest.mark.parametrize(
