@@ -54,8 +54,8 @@ from tests.machine.cluster import Cluster
 from tests.machine.images import CHECKOUT
 from tests.machine.machine import Machine
 
-WAKE_S = 0.0225
-"""How much of the default jitter there is for each host's wake for each job."""
+WAKE_S = 0.03
+"""How much of the default jitter there is for each wake: 40 ms of the two processors."""
 
 DEPLOY_S = 0.005
 DEPLOY_TIMEOUT_S = 600

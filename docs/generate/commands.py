@@ -81,7 +81,7 @@ def _command(words: str, command: Any) -> Command:
     for parameter in command.params:
         way = _way(parameter)
         parameters.append((way, _meaning(parameter)))
-        often = "…" * parameter.multiple
+        often = "…" * (parameter.multiple or parameter.nargs < 0)
         is_needed = parameter.required
         usage.append(f"{way.split(', ')[-1]}" if is_needed else f"[{way.split(', ')[-1]}]{often}")
     return Command(words, _quoted(command.help), " ".join(usage), tuple(parameters))

@@ -435,7 +435,8 @@ class Starts:
                 await stack.enter_async_context(self._world.fence.kept_up())
                 if self._turns.no_lease():
                     return Refused(Refusal.SESSION)
-            answer = await self._claims[entry.is_leased].ask(want)
+            with self._turns.answering(entry):
+                answer = await self._claims[entry.is_leased].ask(want)
             if isinstance(answer, Claimed):
                 entry.active = answer.run
                 return answer
@@ -455,7 +456,8 @@ class Starts:
 
     async def _stand(self, entry: Entry) -> None:
         """Settle a doubt by reading where the entry stands in its ledger."""
-        cursor = await self._stands[entry.is_leased].ask((entry.job.name, entry.scope))
+        with self._turns.answering(entry):
+            cursor = await self._stands[entry.is_leased].ask((entry.job.name, entry.scope))
         if cursor is not None:
             entry.stand(cursor, self._world.host)
 

@@ -7,6 +7,9 @@ occurrence. Correctness never rests on this: the store gives an occurrence once.
 
 from __future__ import annotations
 
+import contextlib
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -40,6 +43,18 @@ class Turns:
     def __init__(self, world: World, book: Book) -> None:
         self._world = world
         self._book = book
+        self._answers = deque[timedelta](maxlen=place.ANSWERS)
+
+    @contextlib.contextmanager
+    def answering(self, entry: Entry) -> Iterator[None]:
+        """In the block the store is asked: what it takes says how far apart hosts are to ask."""
+        clock = self._world.clock
+        began_s = clock.boottime_s()
+        try:
+            yield
+        finally:
+            if entry.is_leased:
+                self._answers.append(timedelta(seconds=clock.boottime_s() - began_s))
 
     def not_now(self, entry: Entry, now: datetime) -> NotNow | None:
         """Why a leased entry may not ask now; None: it may."""
@@ -53,7 +68,7 @@ class Turns:
         if due is None:
             return None
         rank = order.index(self._world.host)
-        ask_at = self._here(place.ask_at(place.due_at(entry.job, entry.scope, due), rank))
+        ask_at = self._ask_at(place.due_at(entry.job, entry.scope, due), rank)
         if now >= ask_at:
             return None
         before = f", after {', '.join(order[:rank][:3])}" if rank else ""
@@ -82,7 +97,8 @@ class Turns:
         rank = order.index(self._world.host) if self._world.host in order else len(order)
         jitter = entry.job.schedule.jitter
         waits_for_timer = rank == 0 and not jitter and entry.active is None
-        turn = delay(entry.job.name, entry.scope, jitter) + (place.ask_at(_ZERO, rank) - _ZERO)
+        turn = delay(entry.job.name, entry.scope, jitter)
+        turn += place.ask_at(_ZERO, rank, self._step) - _ZERO
         return turn + (TIMER if waits_for_timer else timedelta(0))
 
     def retry_at(self, entry: Entry) -> datetime | None:
@@ -95,7 +111,7 @@ class Turns:
         order = self._order(entry, entry.retry.host)
         if self._world.host not in order:
             return None
-        return self._here(place.ask_at(entry.retry_at, order.index(self._world.host)))
+        return self._ask_at(entry.retry_at, order.index(self._world.host))
 
     def retry_wake(self, entry: Entry) -> datetime | None:
         """When to look whether the next attempt may be asked for: in a pause, at its end.
@@ -124,9 +140,13 @@ class Turns:
         _, found = owed.owed(entry, now, self._world.booted_at)
         return found[-1].at if found else None
 
-    def _here(self, at: datetime) -> datetime:
-        """When this host's clock shows it, it is ``at`` by the store's."""
-        offset = self._world.cluster.offset
+    @property
+    def _step(self) -> timedelta:
+        return place.step(self._answers)
+
+    def _ask_at(self, due_at: datetime, rank: int) -> datetime:
+        """When this host's clock shows it, it is the rank's turn by the store's."""
+        at, offset = place.ask_at(due_at, rank, self._step), self._world.cluster.offset
         return here(at, offset) if offset is not None else at
 
 

@@ -11,7 +11,7 @@ it means "rather not there": asked after all others.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
@@ -22,8 +22,13 @@ from hostagent.schedule.jitter import delay
 STEP = timedelta(milliseconds=50)
 """How long each rank waits for the one before it: a claim is asked for and seen in that time."""
 
+ANSWERS = 8
+"""How many of the store's last answers tell how busy all are."""
+
+LONGEST_STEP = timedelta(seconds=1)
+
 LAST_STEP = timedelta(seconds=5)
-"""Ranks from the hundredth on ask together: no start is late for the length of a list."""
+"""The last ranks ask together: no start is late for the length of a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +83,18 @@ def ranked(
     return tuple(sorted(names, key=order))
 
 
-def ask_at(due_at: datetime, rank: int) -> datetime:
+def step(answers: Collection[timedelta]) -> timedelta:
+    """How far apart ranked hosts ask, by how long this one waited for the store's last answers.
+
+    The host before reads, then claims: two answers. Where they are slow to come, who does not wait
+    for them asks for what it will not get, and makes them slower still.
+    """
+    return min(max(STEP, 2 * max(answers, default=STEP / 2)), LONGEST_STEP)
+
+
+def ask_at(due_at: datetime, rank: int, step: timedelta = STEP) -> datetime:
     """When the host of this rank (from 0) asks for what is due then."""
-    return due_at + min(rank * STEP, LAST_STEP)
+    return due_at + min(rank * step, LAST_STEP)
 
 
 def due_at(job: Job, scope: str, scheduled_for: datetime) -> datetime:

@@ -7,7 +7,7 @@ next would only repeat it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -63,6 +63,17 @@ def load(
         InputError: with all problems, in the order of files and lines.
     """
     documents, unread = read(path, trusted_uid)
+    return load_documents(documents, unread, check_host=check_host, now=now)
+
+
+def load_documents(
+    documents: list[Document],
+    unread: Sequence[tuple[int, Problem]] = (),
+    *,
+    check_host: bool,
+    now: datetime | None = None,
+) -> Loaded:
+    """The same of files that were read; ``unread`` is what was wrong with others (by index)."""
     problems = Problems(unread)
     tables = read_tables(documents, problems)
     drafts = [

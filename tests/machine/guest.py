@@ -54,7 +54,11 @@ class Guest(ABC):
     def run(
         self, command: str, *, timeout: float = 60, stdin: str | bytes = b""
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command and return its result, whatever it is."""
+        """Run a command and return its result, whatever it is.
+
+        Raises:
+            MachineError: it did not end in time, and was killed.
+        """
 
     def succeed(self, command: str, *, timeout: float = 60, stdin: str | bytes = b"") -> str:
         """Run a command that must exit 0; returns its standard output."""

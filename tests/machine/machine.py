@@ -192,16 +192,19 @@ class Machine(Guest):
     def run(
         self, command: str, *, timeout: float = 60, stdin: str | bytes = b""
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command and return its result, whatever it is."""
+        """See ``Guest``."""
         data = stdin.encode() if isinstance(stdin, str) else stdin
-        done = subprocess.run(
-            [*self._enter(), "/bin/bash", "-c", command],
-            input=data,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
-            env=ENVIRONMENT,
-        )
+        try:
+            done = subprocess.run(
+                [*self._enter(), "/bin/bash", "-c", command],
+                input=data,
+                capture_output=True,
+                timeout=timeout,
+                check=False,
+                env=ENVIRONMENT,
+            )
+        except subprocess.TimeoutExpired:
+            raise MachineError(f"{self.name}: not done within {timeout} s: {command}") from None
         out, err = (text.decode(errors="backslashreplace") for text in (done.stdout, done.stderr))
         return subprocess.CompletedProcess(command, done.returncode, out, err)
 

@@ -161,10 +161,7 @@ class Nemesis:
     def _do(self, name: str, victim: str, host: str, for_s: float) -> None:
         fault = self._faults[name]
         self._say(name, victim, for_s if fault.undo else 0)
-        try:
-            fault.act(self.cluster, host)
-        except MachineError as error:  # an agent that is just being started cannot be stopped, say
-            self._say(f"{name} was not possible: {str(error).splitlines()[0]}", victim, 0)
+        self._try(fault.act, host, f"{name} of {victim}")
         if fault.undo:
             entry = (time.monotonic() + for_s, next(self._count), victim, fault)
             heapq.heappush(self._to_undo, entry)
@@ -174,7 +171,14 @@ class Nemesis:
             due, _, victim, fault = heapq.heappop(self._to_undo)
             time.sleep(max(0.0, due - time.monotonic()))
             if fault.undo:
-                fault.undo(self.cluster, victim)
+                self._try(fault.undo, victim, f"the end of a fault of {victim}")
+
+    def _try(self, act: Act, name: str, what: str) -> None:
+        """An agent that is just being started cannot be stopped, say; in the end all is healed."""
+        try:
+            act(self.cluster, name)
+        except MachineError as error:
+            self._say(f"{what} was not possible: {str(error).splitlines()[0]}", name, 0)
 
     def _say(self, fault: str, victim: str, for_s: float) -> None:
         self.done.append((time.time(), fault, victim, for_s))

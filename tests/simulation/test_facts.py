@@ -10,18 +10,16 @@ from functools import partial
 from itertools import count
 
 from hostagent.agent.book import Entry
+from hostagent.agent.daemon import Daemon
 from hostagent.model import Job, Outcome
 from hostagent.policy.backlog import Limits, Memory, Signals
 from hostagent.schedule.jitter import delay
 from hostagent.store.port import (
     Accepted,
-    Claimed,
     Cursor,
     Refused,
     RunFilter,
-    Session,
     Settlement,
-    Want,
 )
 from tests.simulation import load
 from tests.simulation.agent import US
@@ -227,33 +225,41 @@ def test_hosts_that_settle_beside_each_other_pass_nothing_by() -> None:
 
 def test_a_claim_of_a_session_that_is_over_does_not_begin() -> None:
     """Others watch the session that it hangs on, whatever the host's next one says."""
-    changed: list[str] = []
 
     async def story(one: Simulation) -> None:
-        claim = one.store.claim
-
-        def change_session(host: Host) -> None:
-            assert host.agent
-            assert host.agent.daemon
-            cluster = host.agent.daemon.world.cluster
-            cluster.session = one.store.open_session(host.name, host.boot_id, ttl=cluster.ttl)
-            changed.append(host.name)
-
-        def claim_and_change(
-            session: Session, wants: Sequence[Want], clock: datetime | None = None
-        ) -> list[Claimed | Refused]:
-            answers = claim(session, wants, clock)
-            if not changed and any(isinstance(answer, Claimed) for answer in answers):
-                (host,) = (host for host in one.hosts if host.name == session.host)
-                asyncio.get_running_loop().call_later(0.004, change_session, host)
-            return answers
-
-        one.store.claim = claim_and_change  # type: ignore[method-assign]
+        await at(9.99)
+        world = (await claiming(one)).world
+        world.cluster.session = one.store.open_session(world.host, "?", ttl=world.cluster.ttl)
         await at(30)
 
     result = play(story, lasting(120))
-    assert changed
     assert result.report.starts == 2
+
+
+async def claiming(one: Simulation) -> Daemon:
+    """The first agent that has claimed something, as soon as it has."""
+    for _ in count():
+        for host in one.hosts:
+            daemon = host.agent and host.agent.daemon
+            if daemon and any(entry.active for entry in daemon.book):
+                return daemon
+        await asyncio.sleep(0.0002)
+    raise AssertionError
+
+
+def test_the_fence_stays_up_for_the_next_claim_and_not_for_ever() -> None:
+    """It is set up for a claim while the next host waits for its turn: 5 ms that count."""
+    stands: list[bool] = []
+
+    async def story(one: Simulation) -> None:
+        await at(10.2)
+        host = holder(one)
+        for minutes in (10.6, 11):
+            await at(minutes)
+            stands.append(host.pid1.fence_deadline_s is not None)
+
+    play(story, lasting(30))
+    assert stands == [True, False]
 
 
 def test_a_retry_that_waits_for_the_end_of_a_pause_wakes_nobody() -> None:

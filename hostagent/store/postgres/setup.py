@@ -18,7 +18,8 @@ _STORAGE = {
 
 _META = "SELECT k, v FROM meta"
 _TABLES = "SELECT table_name AS name FROM information_schema.tables "
-_TABLES += "WHERE table_schema=current_schema()"
+_TABLES += "WHERE table_schema=current_schema() AND table_type='BASE TABLE'"
+"""No views: extensions put theirs (pg_stat_statements) where hostagent's tables are to be."""
 
 
 def set_up(db: Connection) -> None:

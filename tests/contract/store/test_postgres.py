@@ -312,6 +312,14 @@ def test_a_newer_schema_is_left_alone(store: Store, url: str) -> None:
         assert (raised.value.hint or "").startswith("upgrade hostagent on this host")
 
 
+def test_views_of_an_extension_make_no_other_program(url: str) -> None:
+    """pg_stat_statements, say, is created where the tables are to be."""
+    with psycopg.connect(url) as pg:
+        pg.execute("CREATE VIEW statements AS SELECT 1 AS calls")
+    with closing(PostgresStore(url)) as store:
+        assert store.specs() == []
+
+
 @pytest.mark.parametrize(
     "made_by", ["CREATE TABLE foo (x int)", "CREATE TABLE meta (k text, v text)"]
 )

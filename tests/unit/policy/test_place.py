@@ -11,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostagent.model import Form, Job, Schedule
-from hostagent.policy.place import LAST_STEP, STEP, Host, ask_at, decide, due_at, ranked
+from hostagent.policy.place import (
+    LAST_STEP,
+    LONGEST_STEP,
+    STEP,
+    Host,
+    ask_at,
+    decide,
+    due_at,
+    ranked,
+    step,
+)
 
 T = datetime(2026, 11, 21, 2, tzinfo=UTC)
 JOB = Job("backup", ("/bin/true",), Schedule(Form.CALENDAR, "hourly", ("hourly",)), timedelta(1))
@@ -122,6 +132,15 @@ def test_each_rank_asks_50_ms_after_the_one_before() -> None:
     assert ask_at(T, 0) == T
     assert ask_at(T, 3) == T + timedelta(milliseconds=150)
     assert ask_at(T, 100) == ask_at(T, 5000) == T + LAST_STEP
+
+
+def test_ranks_are_further_apart_where_answers_are_slow() -> None:
+    """The slowest of the last ones counts, twice; quick ones and none at all change nothing."""
+    assert step([]) == step([timedelta(milliseconds=5)] * 8) == STEP
+    answers = [timedelta(milliseconds=5), timedelta(milliseconds=200)]
+    assert step(answers) == timedelta(milliseconds=400)
+    assert ask_at(T, 3, step(answers)) == T + timedelta(milliseconds=1200)
+    assert step([timedelta(minutes=1)]) == LONGEST_STEP
 
 
 def test_rank_zero_asks_after_the_jobs_jitter() -> None:
