@@ -92,8 +92,8 @@ class Beats:
         is_stopping = await self._is_going_down()
         if is_stopping:
             await self._daemon.see_off(LAST_RUNS_S)
-        if not self._daemon.holds_leases() and not self._world.fence.is_claiming:
-            cluster.deadline_s = None  # callers that are still served claim nothing from here on
+        cluster.deadline_s = None  # callers that are still served claim nothing from here on
+        if not await self._holds(cluster.session):
             await store.call(store.it.close_session, cluster.session)
             self._world.paths.session.unlink(missing_ok=True)
             await self._world.fence.drop()
@@ -105,6 +105,12 @@ class Beats:
         if isinstance(answer, Renewed):
             cluster.deadline_s = lease.deadline_s(sent_s, lease.PARK)
             await self._world.fence.move(cluster.deadline_s, is_needed=True)
+
+    async def _holds(self, session: Session) -> bool:
+        """Whether something hangs on the session, or may: some claims were not heard of here."""
+        if self._daemon.holds_leases() or self._world.fence.is_claiming:
+            return True
+        return bool(await self._store.call(self._store.it.held, session.id))
 
     async def _is_going_down(self) -> bool:
         systemd = self._world.systemd

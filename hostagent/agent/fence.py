@@ -12,8 +12,8 @@ from hostagent.policy import lease
 from hostagent.systemd.port import Systemd
 
 IDLE_MOVES = lease.BEATS
-"""How often a fence is moved that nothing needs: claims come one after the other, and each would
-wait for PID 1 to set it up (5 ms, and 29 ms for one in ten)."""
+"""How many beats a fence stays up that nothing needs: claims come one after the other, and each
+would wait for PID 1 to set it up (5 ms, and 29 ms for one in ten)."""
 
 
 class Fence:

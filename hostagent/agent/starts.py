@@ -7,7 +7,6 @@ here; ``policy.due`` decides, the store's claim makes it so, and PID 1 runs it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -430,17 +429,12 @@ class Starts:
         return self._turns.no_lease()
 
     async def _claim(self, entry: Entry, want: Want) -> Claimed | Refused:
-        async with contextlib.AsyncExitStack() as stack:
-            if entry.is_leased:
-                await stack.enter_async_context(self._world.fence.kept_up())
-                if self._turns.no_lease():
-                    return Refused(Refusal.SESSION)
-            with self._turns.answering(entry):
-                answer = await self._claims[entry.is_leased].ask(want)
-            if isinstance(answer, Claimed):
-                entry.active = answer.run
-                return answer
-        await self._stand(entry)
+        with self._turns.answering(entry):
+            answer = await self._claims[entry.is_leased].ask(want)
+        if isinstance(answer, Claimed):
+            entry.active = answer.run
+        else:
+            await self._stand(entry)
         return answer
 
     async def _claim_for(self, entry: Entry, want: Want) -> Claimed | Refused:
@@ -462,10 +456,16 @@ class Starts:
             entry.stand(cursor, self._world.host)
 
     async def _claim_all(self, is_leased: bool, wants: Sequence[Want]) -> list[Claimed | Refused]:
+        """The fence stands for as long as the store may give them, whoever still waits for it."""
         store = self._world.ledger(is_leased=is_leased)
-        session = self._world.session_in(is_leased=is_leased)
-        clock = self._world.clock.now() if is_leased else None
-        return await store.call(store.it.claim, session, wants, clock)
+        if not is_leased:
+            session = self._world.session_in(is_leased=False)
+            return await store.call(store.it.claim, session, wants)
+        async with self._world.fence.kept_up():
+            if self._turns.no_lease():
+                return [Refused(Refusal.SESSION) for _ in wants]
+            session, clock = self._world.session_in(is_leased=True), self._world.clock.now()
+            return await store.call(store.it.claim, session, wants, clock)
 
     async def _stands_of(
         self, is_leased: bool, names: Sequence[tuple[str, str]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -85,12 +86,13 @@ def apply(
     from hostagent.deploy.apply import apply as carry_out
     from hostagent.deploy.settled import settled
 
-    with _site(paths_of(user=user, root=root), writing=True) as site:
+    with _site(paths_of(user=user, root=root)) as site:
         version = systemd or _version(site)
         done = None if strict else settled(site, file or site.paths.jobs_toml, systemd=version)
         if done is None:
             wanted, _ = _wanted(site, file, version, strict=strict)
-            done = carry_out(site, wanted, prune_all=prune_all)
+            with _with_stores(site) as whole:
+                done = carry_out(whole, wanted, prune_all=prune_all)
     _report(done, as_json=as_json)
 
 
@@ -126,15 +128,15 @@ def rollback(
     """
     from hostagent.deploy.rollback import rollback as go_back
 
-    with _site(paths_of(user=user), writing=True) as site:
+    with _site(paths_of(user=user)) as host, _with_stores(host) as site:
         done = go_back(site, generation, prune_all=prune_all)
     _report(done, as_json=as_json)
 
 
 @contextmanager
-def _site(paths: Paths, *, writing: bool = False) -> Iterator[Site]:
-    """The host to deploy to, with PID 1 and, for writing, the store; or an image."""
-    from hostagent.agent.config import load, stores
+def _site(paths: Paths) -> Iterator[Site]:
+    """The host to deploy to, with PID 1; or an image."""
+    from hostagent.agent.config import load
     from hostagent.deploy.apply import Site
     from hostagent.errors import RefusedError
     from hostagent.host.labels import gather
@@ -146,25 +148,28 @@ def _site(paths: Paths, *, writing: bool = False) -> Iterator[Site]:
     labels = gather(settings.labels, settings.labels_command)
     if labels.problems:
         raise RefusedError("\n".join(labels.problems), "which jobs run here would not be certain")
-    from hostagent.store.open import open_store
     from hostagent.systemd.manager import Manager
 
-    manager = Manager(user=paths.user)
-    mine, ours = stores(paths, settings)
-    with ExitStack() as opened:
-        opened.callback(manager.close)
-        # The shared one first: where it is away, nothing is changed.
-        shared = opened.enter_context(closing(open_store(ours))) if writing and ours else None
-        own = opened.enter_context(closing(open_store(mine))) if writing else None
+    with closing(Manager(user=paths.user)) as manager:
         yield Site(
-            paths,
-            settings.host,
-            manager,
-            own,
-            lambda: _tell_agent(paths),
-            labels=labels.labels,
-            shared=shared,
+            paths, settings.host, manager, None, lambda: _tell_agent(paths), labels=labels.labels
         )
+
+
+@contextmanager
+def _with_stores(site: Site) -> Iterator[Site]:
+    """The site to write to. The shared store first: where it is away, nothing is changed."""
+    if site.systemd is None:
+        yield site
+        return
+    from hostagent.agent.config import load, stores
+    from hostagent.store.open import open_store
+
+    mine, ours = stores(site.paths, load(site.paths))
+    with ExitStack() as opened:
+        shared = opened.enter_context(closing(open_store(ours))) if ours else None
+        own = opened.enter_context(closing(open_store(mine)))
+        yield replace(site, store=own, shared=shared)
 
 
 def _tell_agent(paths: Paths) -> None:

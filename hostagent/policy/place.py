@@ -20,12 +20,13 @@ from hostagent.model import Job
 from hostagent.schedule.jitter import delay
 
 STEP = timedelta(milliseconds=50)
-"""How long each rank waits for the one before it: a claim is asked for and seen in that time."""
+"""How long each rank waits at least for the one before it: time to claim, and to be seen."""
 
 ANSWERS = 8
 """How many of the store's last answers tell how busy all are."""
 
 LONGEST_STEP = timedelta(seconds=1)
+"""How long each rank waits at most: a host that is gone costs no more."""
 
 LAST_STEP = timedelta(seconds=5)
 """The last ranks ask together: no start is late for the length of a list."""

@@ -6,9 +6,10 @@ Blackout ranges do not matter here: what they cover is an occurrence that policy
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -19,6 +20,7 @@ from hostagent.schedule.zones import EPOCH, MICROSECOND
 
 _BASE = datetime(2026, 1, 1, tzinfo=UTC)
 _FIRST = 100
+_MIDNIGHT = Times((0,), (0,), (0,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,13 @@ def between(schedule: Schedule, after: datetime, until: datetime) -> Iterator[da
     if schedule.form is Form.AT and schedule.at is not None:
         at = schedule.at.astimezone(UTC)
         return iter((at,) if after < at <= until else ())
-    found = (
-        pieces(calendar.parse(text), schedule.zone, after, until) for text in schedule.calendar
-    )
+    return _merged(map(calendar.parse, schedule.calendar), schedule.zone, after, until)
+
+
+def _merged(
+    expressions: Iterable[Expression], zone: str, after: datetime, until: datetime
+) -> Iterator[datetime]:
+    found = (pieces(expression, zone, after, until) for expression in expressions)
     merged = heapq.merge(*map(itertools.chain.from_iterable, found))
     return (at for at, _ in itertools.groupby(merged))
 
@@ -81,9 +87,18 @@ def period(schedule: Schedule) -> timedelta | None:
     """
     if schedule.form is Form.EVERY:
         return schedule.every
-    plain = replace(schedule, zone="UTC", not_before=None, not_after=None)
+    expressions = tuple(map(calendar.parse, schedule.calendar))
+    if len(expressions) == 1 and len(expressions[0].times) == 1:  # it is the days that count
+        expressions = (replace(expressions[0], times=_MIDNIGHT),)
+    return _smallest_gap(expressions)
+
+
+@functools.lru_cache(maxsize=4096)
+def _smallest_gap(expressions: tuple[Expression, ...]) -> timedelta | None:
+    """Fleets have few patterns of days for many jobs."""
     for base in (_BASE, EPOCH):
-        first = itertools.islice(between(plain, base - MICROSECOND, END), _FIRST)
+        every = _merged(expressions, "UTC", base - MICROSECOND, END)
+        first = itertools.islice(every, _FIRST)
         gaps = [later - earlier for earlier, later in itertools.pairwise(first)]
         if gaps:
             return min(gaps)

@@ -16,9 +16,10 @@ from typing import Any
 
 from hostagent.errors import Problem
 from hostagent.model import Backoff, Form, Job, Lane, Missed, Overlap, RunOn, Sandbox, Schedule
+from hostagent.schedule import occurrences
 from hostagent.spec.files import Document
 from hostagent.spec.resolve import Draft, Origin
-from hostagent.spec.schedules import build_schedule, forms_of, period_of
+from hostagent.spec.schedules import build_schedule, forms_of
 from hostagent.spec.schema import BackoffTable
 from hostagent.spec.spans import format_span
 from hostagent.spec.values import did_you_mean, shown
@@ -104,7 +105,7 @@ def check_complete(draft: Draft) -> Iterator[tuple[Document, Problem]]:
 
 def _job(draft: Draft, schedule: Schedule, derived: dict[str, Origin]) -> Job:
     values = draft.values
-    period = period_of(schedule)
+    period = occurrences.period(schedule)
     from_period = _derived(values, schedule, period, derived)
     systemd: Mapping[str, Mapping[str, tuple[str, ...]]] = values.get("systemd", {})
     taken: dict[str, Any] = {key: values[key] for key in PLAIN if key in values}

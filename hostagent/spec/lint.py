@@ -22,7 +22,6 @@ from hostagent.errors import Problem
 from hostagent.model import Form, Job, RunOn, Schedule, Spec, rfc3339
 from hostagent.schedule import occurrences
 from hostagent.spec.resolve import Place
-from hostagent.spec.schedules import period_of
 from hostagent.spec.spans import format_span
 
 CODES = {
@@ -116,7 +115,7 @@ def _hit_by_change(calendar: tuple[str, ...], zone: str, today: int) -> str | No
     A schedule that runs every hour or more often is left alone: it neither misses nor doubles.
     """
     wall = Schedule(Form.CALENDAR, "", calendar=calendar)
-    period = period_of(wall)
+    period = occurrences.period(wall)
     if period is not None and period <= _HOUR:
         return None
     for start, stop, forward in _changes(zone, today):
@@ -154,7 +153,7 @@ def _offset(rules: ZoneInfo, at: datetime) -> timedelta:
 
 def _times(job: Job, at: Mapping[str, Place]) -> Iterator[Problem]:
     schedule = job.schedule
-    period = period_of(schedule)
+    period = occurrences.period(schedule)
     if period is None:
         return
     named = f"the period, {format_span(period)}"

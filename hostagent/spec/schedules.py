@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
 
 from hostagent.errors import Problem
@@ -64,17 +64,6 @@ def build_schedule(draft: Draft, report: Report) -> Schedule | None:
 def _is_in_wall_time(draft: Draft, form: Form) -> bool:
     """Whether the zone says anything; if not, it must not make schedules differ."""
     return form in {Form.CALENDAR, Form.CRON} or "blackout" in draft.values
-
-
-def period_of(schedule: Schedule) -> timedelta | None:
-    """The smallest gap between occurrences; None for what happens once, and for boots."""
-    # It does not depend on the zone, and fleets have few schedules for many jobs.
-    return schedule.every or (_calendar_period(schedule.calendar) if schedule.calendar else None)
-
-
-@lru_cache(maxsize=4096)
-def _calendar_period(expressions: tuple[str, ...]) -> timedelta | None:
-    return occurrences.period(Schedule(Form.CALENDAR, "", calendar=expressions))
 
 
 def forms_of(draft: Draft) -> list[str]:

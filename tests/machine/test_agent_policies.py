@@ -45,14 +45,16 @@ def test_overlap_on_one_host(machine: Machine) -> None:
     rows = {o: agent.runs(machine, o) for o in OVERLAPS}
 
     assert "is still running" in of(rows["skip"], "skipped")[0]["reason"]
-    assert all(3.5 < b - a < 4.5 for a, b in pairwise(starts["skip"])), starts
+    assert all(3.5 < b - a < 4.9 for a, b in pairwise(starts["skip"])), starts
     assert not of(rows["skip"], "abandoned")
 
-    assert all(2.4 < b - a < 3.2 for a, b in pairwise(starts["queue"])), starts
+    assert all(2.4 < b - a < 3.8 for a, b in pairwise(starts["queue"])), starts
 
     assert "replaced by the occurrence" in of(rows["replace"], "abandoned")[0]["reason"]
-    assert not [line for line in agent.history(machine, "replace") if line.what == "end"]
-    assert all(1.5 < b - a < 2.5 for a, b in pairwise(starts["replace"])), starts
+    *replaced, _ = [line for line in agent.history(machine, "replace") if line.what == "start"]
+    ended = {line.run_id for line in agent.history(machine, "replace") if line.what == "end"}
+    assert not ended & {line.run_id for line in replaced}  # the last one nobody replaces: a pause
+    assert all(1.2 < b - a < 2.8 for a, b in pairwise(starts["replace"])), starts
     agent.audit(machine)
 
 

@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import count
 
+import pytest
+
 from hostagent.agent.book import Entry
 from hostagent.agent.daemon import Daemon
 from hostagent.model import Job, Outcome
@@ -245,6 +247,21 @@ async def claiming(one: Simulation) -> Daemon:
                 return daemon
         await asyncio.sleep(0.0002)
     raise AssertionError
+
+
+@pytest.mark.parametrize("late_ms", range(10))
+def test_a_claim_that_is_asked_for_while_the_agent_stops_is_kept(late_ms: int) -> None:
+    """The agent does not hear the answer, and its session goes on for the next one."""
+
+    async def story(one: Simulation) -> None:
+        await at(10 + late_ms / 60_000)
+        for host in one.hosts:
+            host.stop_agent()
+        await at(10.02)
+        for host in one.hosts:
+            host.start_agent()
+
+    assert set(play(story, lasting(30)).report.outcomes) == {"succeeded"}
 
 
 def test_the_fence_stays_up_for_the_next_claim_and_not_for_ever() -> None:
