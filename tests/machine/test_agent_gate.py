@@ -7,6 +7,7 @@ it is seen to be in use: what is known stays reserved as long as the run goes.
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections.abc import Sequence
 from datetime import timedelta
@@ -152,6 +153,32 @@ def test_who_gives_way_is_tried_again(machine: Machine) -> None:
     assert "of 2 runs that catch up it is the youngest" in first["reason"]
     assert first["reason"].endswith("it waits in the backlog again, with its expected peak doubled")
     assert ends["gives", 2] == ("succeeded", "success")
+    agent.audit(machine)
+
+
+def test_kills_of_the_agent_release_each_once_in_order_and_no_more_at_once(
+    machine: Machine,
+) -> None:
+    """What the gate remembers is gone with each kill; what it was asked for is not."""
+    cores = int(machine.succeed("nproc"))
+    agent.with_agent(machine, settings=GATE.format(settle=0) + "per_core = 1\n")
+    names = [f"job{number:02}" for number in range(60 if agent.LONG else 14)]
+    work = "/usr/local/bin/work 1.5"
+    jobs = [JOB.format(name=name, command=work, calendar="{soon}", more="") for name in names]
+    miss(machine, "".join(jobs))
+    chance = random.Random(4)
+    for _ in range(50 if agent.LONG else 8):
+        time.sleep(chance.uniform(0.2, 1.2))
+        agent.kill_agent(machine)
+    ended = agent.ended(len(names), "succeeded")
+    rows = agent.wait_for_runs(machine, "", ended, timeout=120)
+    lines = agent.history(machine)
+    agent.check_history(lines)
+    started = [line.job for line in lines if line.what == "start"]
+    assert sorted(started) == names
+    moved = {job for place, job in enumerate(started) if abs(names.index(job) - place) >= cores}
+    assert not moved, started
+    assert at_once(rows) <= cores
     agent.audit(machine)
 
 
