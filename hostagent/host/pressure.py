@@ -1,4 +1,4 @@
-"""How loaded the host is: PSI, MemAvailable, load average, disks. Read when asked, never before.
+"""How the host is: PSI, MemAvailable, load, disks, its clock. Read when asked, never before.
 
 ``total=`` of PSI is a counter of microseconds in which something waited; averages over windows of
 our own are faster than the kernel's ``avg10``. What a kernel does not tell is None.
@@ -13,7 +13,7 @@ from pathlib import Path
 from hostagent.policy.backlog import Disk, Memory, Signals
 
 WINDOW_S = 5.0
-PROC, BLOCK = Path("/proc"), Path("/sys/block")
+PROC, BLOCK, TIMESYNC = Path("/proc"), Path("/sys/block"), Path("/run/systemd/timesync")
 STACKED = ("loop", "ram", "zram", "dm-", "md", "nbd", "sr", "fd")
 """Disks that are none, or made of others."""
 
@@ -72,12 +72,19 @@ class Latency:
 
 class Pressure:
     """The host's signals. ``now_s`` is a clock that never steps; ``proc`` where procfs is,
-    ``block`` where sysfs lists disks (but not partitions).
+    ``block`` where sysfs lists disks (but not partitions), ``timesync`` where systemd-timesyncd
+    says that it has set the clock (its manual page: Files).
     """
 
-    def __init__(self, now_s: Callable[[], float], proc: Path = PROC, block: Path = BLOCK) -> None:
+    def __init__(
+        self,
+        now_s: Callable[[], float],
+        proc: Path = PROC,
+        block: Path = BLOCK,
+        timesync: Path = TIMESYNC,
+    ) -> None:
         self._now_s = now_s
-        self._proc, self._block = proc, block
+        self._proc, self._block, self._timesync = proc, block, timesync
         self._disks: dict[str, Latency] = {}
         self._cpu, self._memory_stalls = Window(), Window(least_s=WINDOW_S)
 
@@ -92,7 +99,14 @@ class Pressure:
             self._memory(),
             self._memory_stalls.add(now_s, self._total("memory")),
             self._slowest(now_s),
+            self._is_clock_set(),
         )
+
+    def _is_clock_set(self) -> bool | None:
+        """None: timesyncd does not run; others leave no sign."""
+        if not self._timesync.is_dir():
+            return None
+        return (self._timesync / "synchronized").exists()
 
     def _slowest(self, now_s: float) -> Disk | None:
         """In /proc/diskstats, 4th and 7th are the requests and ms of reads, 8th and 11th of writes

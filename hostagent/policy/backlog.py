@@ -37,6 +37,9 @@ DEFAULTS = Limits()
 
 CAREFUL_FOR = timedelta(minutes=10)
 
+CLOCK_FOR = timedelta(minutes=5)
+"""How long after a wake a clock is waited for: where there is no network, it is never set."""
+
 
 @dataclass(frozen=True, slots=True)
 class Memory:
@@ -61,7 +64,8 @@ class Signals:
 
     ``cpu_pressure`` is the percentage of the last seconds in which something waited for a CPU,
     ``memory_pressure`` that of 5 whole seconds for memory, ``load`` the load average of the last
-    minute. ``disk`` is the one that is slowest by its own measure.
+    minute. ``disk`` is the one that is slowest by its own measure. ``is_clock_set``: the clock was
+    synchronised since the boot.
     """
 
     cpu_pressure: float | None = None
@@ -69,6 +73,7 @@ class Signals:
     memory: Memory | None = None
     memory_pressure: float | None = None
     disk: Disk | None = None
+    is_clock_set: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 ``decide(facts, job)`` is asked for each missed run, when it is found and then again and again while
 it is held. Fresh occurrences are never asked about here. Its rules, in order:
 
-1. After a wake nothing is released for ``settle``.
+1. After a wake nothing is released for ``settle``, nor before the clock is set: what it says is
+   missed may not be. Nothing waits for that longer than 5 min.
 2. Of a pool and lane whose released runs fail, nothing is released for a while (``breaker``), then
    one that has not failed before.
 3. The weights of the runs that catch up stay within the level. It starts at 1, and doubles
@@ -31,7 +32,7 @@ from datetime import datetime, timedelta
 
 from hostagent.model import Lane
 from hostagent.policy import breaker
-from hostagent.policy.backlog import Facts, Going, State, Waiting
+from hostagent.policy.backlog import CLOCK_FOR, Facts, Going, State, Waiting
 from hostagent.policy.breaker import Breaker
 from hostagent.policy.peak import size_text
 from hostagent.policy.storm import CALM_LOAD
@@ -166,10 +167,14 @@ def settles(facts: Facts) -> str | None:
     """Why nothing is released for a while, or None: the last wake is long enough ago."""
     since = facts.now_s - facts.wake.at_s
     left = facts.limits.settle.total_seconds() - since
-    if left <= 0:
+    if left > 0:
+        settle, rest = span_text(facts.limits.settle), ago(timedelta(seconds=left))
+        return f"settle = {settle} after a wake ({facts.wake.why}), {rest} of it are left"
+    left = CLOCK_FOR.total_seconds() - since
+    if facts.signals.is_clock_set is not False or left <= 0:
         return None
-    settle, rest = span_text(facts.limits.settle), ago(timedelta(seconds=left))
-    return f"settle = {settle} after a wake ({facts.wake.why}), {rest} of it are left"
+    rest = ago(timedelta(seconds=left))
+    return f"systemd-timesyncd has not set the clock yet; nothing waits for that longer than {rest}"
 
 
 def _is_broken(facts: Facts, job: Waiting) -> str | None:

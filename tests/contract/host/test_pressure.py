@@ -20,7 +20,8 @@ class Host:
         (root / "loadavg").write_text("0.42 0.30 0.20 1/234 5678\n")
         (root / "meminfo").write_text("MemTotal: 1024 kB\nMemFree: 5 kB\nMemAvailable: 512 kB\n")
         (root / "sda").mkdir()
-        self.pressure = Pressure(lambda: self.now_s, root, root)
+        self.timesync = root / "timesync"
+        self.pressure = Pressure(lambda: self.now_s, root, root, self.timesync)
 
     def after(self, seconds: float, stalled_us: int) -> float | None:
         """CPU pressure when the total is that, so much later."""
@@ -108,3 +109,12 @@ def test_this_host_tells_what_it_has() -> None:
     assert found.load == pytest.approx(os.getloadavg()[0], abs=1)
     if (PROC / "pressure/cpu").exists():
         assert found.cpu_pressure is None or 0 <= found.cpu_pressure <= 100
+
+
+def test_the_clock_is_set_when_timesyncd_says_so(host: Host) -> None:
+    """Where it does not run, nobody knows."""
+    assert host.pressure.read().is_clock_set is None
+    host.timesync.mkdir()
+    assert host.pressure.read().is_clock_set is False
+    (host.timesync / "synchronized").touch()
+    assert host.pressure.read().is_clock_set is True

@@ -301,6 +301,22 @@ def test_after_a_wake_nothing_is_released_before_settle() -> None:
     )
 
 
+def test_a_clock_that_is_not_set_is_waited_for() -> None:
+    """After settle, for five minutes at most; not where nobody tells."""
+
+    def asked(since: float, *, is_set: bool | None) -> Admit | Hold:
+        signals = replace(ROOMY, is_clock_set=is_set)
+        return decide(facts(wake=Wake(NOW - since), signals=signals), waiting())
+
+    assert held(asked(100, is_set=False)) == (
+        "held: systemd-timesyncd has not set the clock yet; nothing waits for that longer than "
+        "3min 20s"
+    )
+    assert "settle" in held(asked(10, is_set=False))
+    assert all(isinstance(asked(100, is_set=one), Admit) for one in (True, None))
+    assert isinstance(asked(300, is_set=False), Admit)
+
+
 # Rule 6: order
 
 
