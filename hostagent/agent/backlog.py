@@ -68,24 +68,35 @@ class Backlog:
         return gate.settles(self._facts(book))
 
     async def ask(
-        self, entry: Entry, at: datetime, book: Book, covers: int = 1, attempt: int = 1
+        self,
+        entry: Entry,
+        at: datetime,
+        book: Book,
+        covers: int = 1,
+        attempt: int = 1,
+        *,
+        is_fresh: bool = False,
     ) -> Admit | Hold:
-        """Whether the missed run of the occurrence ``at`` may start now.
+        """Whether the run of the occurrence ``at`` may start now.
 
-        With an ``Admit`` the entry counts as catching up, before anything is awaited again: others
-        ask meanwhile.
+        With an ``Admit`` the entry counts as going, before anything is awaited again: others ask
+        meanwhile.
         """
-        signals = self._fresh_signals()
-        if signals.memory is not None:
+        if not is_fresh and self._fresh_signals().memory is not None:
             await self._observe(entry)
-        waiting = self._waiting(entry, at, covers, attempt)
+        waiting = replace(self._waiting(entry, at, covers, attempt), is_fresh=is_fresh)
         facts = self._facts(book)
         answer = gate.decide(facts, self._ordered(waiting, book))
         if isinstance(answer, Hold):
             self.held[_name(entry)] = waiting
         else:
-            entry.catching_up = True
+            entry.catching_up, entry.takes_place = not is_fresh, True
         return answer
+
+    def kept_from(self, entry: Entry) -> datetime | None:
+        """The first occurrence that was fresh when it began to wait for a place of its pool."""
+        held = self.held.get(_name(entry))
+        return held.due if held and held.is_fresh else None
 
     def holds(self, entry: Entry) -> bool:
         """Whether the gate holds it."""
@@ -172,7 +183,7 @@ class Backlog:
         catching_up = sum(entry.catching_up for entry in book)
         world = self._world
         facts = storm.Facts(
-            len(self.held),
+            sum(not one.is_fresh for one in self.held.values()),
             catching_up,
             tuple(late),
             len(book),
@@ -207,9 +218,10 @@ class Backlog:
             going=tuple(
                 self._going(entry)
                 for entry in book
-                if entry.active is not None or entry.catching_up
+                if entry.active is not None or entry.catching_up or entry.takes_place
             ),
             state=gate.resumed(self._state, now_s),
+            pools=book.places,
         )
 
     def _all_ordered(self, book: Book) -> tuple[Waiting, ...]:

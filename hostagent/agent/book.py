@@ -31,8 +31,9 @@ class Entry:
     ``retry`` is the attempt that the next one follows from ``retry_at`` on. ``quarantined`` is why
     the job was taken out. ``waits_elsewhere``: it waits for a run on another host, whose end
     nobody tells us. ``lost``: the result of the active run if PID 1 stops it (``fenced``,
-    ``host-stopped``). ``pool_mates`` are the jobs of its pool. ``is_leased``: it is the cluster's,
-    kept in the store that hosts share; its claims hold only by a live lease.
+    ``host-stopped``). ``pool_mates`` are the jobs of its pool; ``takes_place``: a place of it is
+    taken for a run that is being claimed. ``is_leased``: it is the cluster's, kept in the store
+    that hosts share; its claims hold only by a live lease.
     """
 
     job: Job
@@ -57,6 +58,7 @@ class Entry:
     lost: str | None = None
     is_leased: bool = False
     pool_mates: frozenset[str] = frozenset()
+    takes_place: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -127,6 +129,9 @@ class Book:
         self._by_name: dict[tuple[str, str], Entry] = {}
         jobs = {job.name: job for job in manifest.jobs} if manifest else {}
         self._pools: dict[str, frozenset[str]] = {}
+        self.places = {
+            pool.name: pool.max for pool in (manifest.pools if manifest else ()) if pool.max
+        }
         for job in jobs.values():
             if job.pool is not None:
                 self._pools[job.pool] = self._pools.get(job.pool, frozenset()) | {job.name}

@@ -209,6 +209,7 @@ class Daemon:
         await self._weights.follow(self.book, entry)
         if caught_up:
             self.backlog.ended(entry, end)
+        if self.backlog.held:
             self.spawn(self.release())
         self.on_change()
 

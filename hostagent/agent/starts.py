@@ -127,7 +127,7 @@ class Starts:
         now = self._world.clock.now()
         if entry.is_leased and (not_now := await self._not_now(entry, now)):
             self._wakes.set(entry, not_now.until)
-            return Verdict(False, not_now.reason)
+            return Verdict(False, not_now.reason, is_held=self._backlog.holds(entry))
         if not entry.registered:
             self.rearm(entry)
             return Verdict(False, REFUSALS[Refusal.SPEC])
@@ -301,6 +301,7 @@ class Starts:
             freed_from=entry.freed_from,
             paused=paused,
             quarantined=entry.quarantined,
+            kept_from=self._backlog.kept_from(entry),
         )
 
     async def _settle(self, entry: Entry, action: Settle, now: datetime) -> Refusal | None:
@@ -344,12 +345,10 @@ class Starts:
     async def _start(
         self, entry: Entry, action: Start, now: datetime, invocation: str | None
     ) -> Verdict:
-        reason = action.reason
-        if action.missed:
-            answer = await self._backlog.ask(entry, action.at, self._book, action.covers)
-            if isinstance(answer, gate.Hold):
-                return Verdict(False, answer.reason, is_held=True)
-            reason = f"{reason}; {answer.reason}"
+        is_fresh = not action.missed
+        let_go = await self._let_go(entry, action.at, action.covers, is_fresh=is_fresh)
+        if isinstance(let_go, Verdict):
+            return let_go
         missed = action.covers > 1 or action.missed
         want = Want(
             entry.job.name,
@@ -357,7 +356,7 @@ class Starts:
             entry.schedule_hash,
             Kind.SCHEDULED,
             action.at,
-            reason,
+            f"{action.reason}{let_go}",
             now,
             covers_from=action.covers_from if missed else None,
             covers=action.covers,
@@ -374,23 +373,21 @@ class Starts:
         """The next attempt of the run that is to be tried again."""
         last = entry.retry
         assert last is not None
-        reason, is_missed = f"attempt {last.attempt + 1}, after: {last.end_reason}", False
-        if is_catch_up(entry.job, last):
-            answer = await self._backlog.ask(
-                entry, last.scheduled_for, self._book, last.covers, last.attempt + 1
-            )
-            if isinstance(answer, gate.Hold):
-                return Verdict(False, answer.reason, is_held=True)
-            reason, is_missed = f"{reason}; {answer.reason}", True
+        number, is_missed = last.attempt + 1, is_catch_up(entry.job, last)
+        let_go = await self._let_go(
+            entry, last.scheduled_for, last.covers, number, is_fresh=not is_missed
+        )
+        if isinstance(let_go, Verdict):
+            return let_go
         want = Want(
             entry.job.name,
             entry.scope,
             entry.schedule_hash,
             last.kind,
             last.scheduled_for,
-            reason,
+            f"attempt {number}, after: {last.end_reason}{let_go}",
             now,
-            attempt=last.attempt + 1,
+            attempt=number,
             covers_from=last.covers_from,
             covers=last.covers,
             invocation_id=invocation,
@@ -400,6 +397,17 @@ class Starts:
             return Verdict(False, self._refusal(claim), AGAIN.get(claim.refusal))
         entry.retry, entry.retry_at, entry.catching_up = None, None, is_missed
         return await self._begin(entry, claim.run, invocation)
+
+    async def _let_go(
+        self, entry: Entry, at: datetime, covers: int, attempt: int = 1, *, is_fresh: bool
+    ) -> str | Verdict:
+        """That the gate holds it, or what it adds to the reason; most fresh ones ask nobody."""
+        if is_fresh and entry.job.pool not in self._book.places:
+            return ""
+        answer = await self._backlog.ask(entry, at, self._book, covers, attempt, is_fresh=is_fresh)
+        if isinstance(answer, gate.Hold):
+            return Verdict(False, answer.reason, is_held=True)
+        return f"; {answer.reason}"
 
     async def _begin(self, entry: Entry, run: Run, invocation: str | None) -> Verdict:
         """A claim was given: PID 1 is at the start already, or is asked for one."""
@@ -444,6 +452,8 @@ class Starts:
         except BaseException:
             entry.catching_up = False
             raise
+        finally:
+            entry.takes_place = False
         if isinstance(claim, Refused):
             entry.catching_up = entry.catching_up and entry.active is not None
         return claim

@@ -90,7 +90,8 @@ class Waiting:
 
     ``peak`` None: the host does not tell its memory. It was due at ``due`` and stands for
     ``covers`` occurrences. ``hold`` is a person's order that it waits; ``is_released`` one that it
-    goes. ``attempt`` counts from 1.
+    goes. ``attempt`` counts from 1. ``is_fresh``: it was not missed, and waits for a place of its
+    pool alone.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Waiting:
     attempt: int = 1
     hold: str | None = None
     is_released: bool = False
+    is_fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ START = State()
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that the gate looks at. ``wake``: the last one."""
+    """All that the gate looks at. ``wake``: the last one. ``pools``: how many places each has."""
 
     limits: Limits
     now_s: float
@@ -162,6 +164,12 @@ class Facts:
     waiting: tuple[Waiting, ...] = ()
     going: tuple[Going, ...] = ()
     state: State = START
+    pools: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def missed(self) -> tuple[Waiting, ...]:
+        """Who waits and was missed."""
+        return tuple(job for job in self.waiting if not job.is_fresh)
 
     @property
     def caught_up(self) -> tuple[Going, ...]:

@@ -60,6 +60,7 @@ class Facts:
     ``owed`` is ascending and holds what fell due above the high-water mark and inside the
     catch-up window. ``freed_from`` and ``freed_at`` are when the job's
     last run began and ended, if this agent saw it. ``quarantined`` is why the job was taken out.
+    What fell due from ``kept_from`` on was fresh when it began to wait for a place of its pool.
     """
 
     job: Job
@@ -71,6 +72,7 @@ class Facts:
     freed_from: datetime | None = None
     paused: Paused | None = None
     quarantined: str | None = None
+    kept_from: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,8 @@ def is_fresh(facts: Facts, at: datetime) -> bool:
     """The occurrence at ``at`` can still start as if nothing had kept it waiting."""
     if facts.job.schedule.form is Form.ON_BOOT:
         return True  # however long the boot took
+    if facts.kept_from is not None and at >= facts.kept_from:
+        return True
     waited = facts.freed_from is None or at >= facts.freed_from
     since = max(at, facts.freed_at) if facts.freed_at and waited else at
     return facts.now <= since + facts.job.schedule.jitter + FRESH_FOR

@@ -1,7 +1,8 @@
 """Which missed run may start now: what keeps a backlog from becoming the second outage.
 
 ``decide(facts, job)`` is asked for each missed run, when it is found and then again and again while
-it is held. Fresh occurrences are never asked about here. Its rules, in order:
+it is held. Of fresh occurrences those of a pool with a ``max`` are asked about, and only a place of
+it is what they wait for. Its rules, in order:
 
 1. After a wake nothing is released for ``settle``, nor before the clock is set: what it says is
    missed may not be. Nothing waits for that longer than 5 min.
@@ -17,7 +18,10 @@ it is held. Fresh occurrences are never asked about here. Its rules, in order:
 
 ``stop`` says which run gives way when memory runs out all the same.
 
-What a person holds waits; what a person releases goes first, and only memory holds it.
+The weights of a pool's runs on this host, fresh ones too, stay within its ``max``; who waits for a
+place is in nobody's way.
+
+What a person holds waits; what a person releases goes first, and only memory and its pool hold it.
 
 One run may always go if memory fits: neither the level nor kept room holds the first. A host that
 does not tell its memory, or neither its CPU pressure nor its load, has a fixed level: one run for
@@ -81,6 +85,8 @@ def decide(facts: Facts, job: Waiting) -> Admit | Hold:
         return Hold(f"held: {why}")
     held = facts.now_s - job.since_s
     after = f" after {ago(timedelta(seconds=held))}" if held >= 1 else ""
+    if job.is_fresh:
+        return Admit(f"pool {job.pool} had a place{after}")
     level = f"level {facts.level:g}, used {facts.used:g}"
     return Admit(f"let go{after}: {level}{_room_text(facts, job)}")
 
@@ -98,13 +104,13 @@ def in_order(waiting: tuple[Waiting, ...]) -> list[Waiting]:
 def advance(facts: Facts) -> State:
     """The state a moment later: the level grows while it is used up and the host is calm."""
     state = _with_head(replace(resumed(facts.state, facts.now_s), seen_s=facts.now_s), facts)
-    if not facts.used or not facts.waiting:
+    if not facts.used or not facts.missed:
         return state
     if state.grown_at_s is None:
         return replace(state, grown_at_s=facts.now_s)
     if facts.is_careful:
         return state
-    is_used_up = facts.used + min(job.weight for job in facts.waiting) > state.level
+    is_used_up = facts.used + min(job.weight for job in facts.missed) > state.level
     is_time = facts.now_s >= state.grown_at_s + facts.limits.step.total_seconds()
     if not (is_used_up and is_time and _is_calm(facts)) or state.level >= facts.most:
         return state
@@ -153,14 +159,28 @@ def ended(state: State, run: Going, now_s: float, *, has_failed: bool) -> State:
 
 def _held(facts: Facts, job: Waiting) -> str | None:
     """What holds ``job``, whoever else waits; None: nothing does."""
+    if job.is_fresh:
+        return _no_place(facts, job)
     if job.is_released:
-        return _no_room(facts, job)
+        return _no_place(facts, job) or _no_room(facts, job)
     return _is_out(facts, job) or _over_level(facts, job) or _no_room(facts, job)
 
 
 def _is_out(facts: Facts, job: Waiting) -> str | None:
-    """What holds it however much room there is: a person, a wake, its own kind's failures."""
-    return job.hold or settles(facts) or _is_broken(facts, job)
+    """What holds it however much room there is: a person, a wake, its pool, its kind's failures."""
+    return job.hold or settles(facts) or _no_place(facts, job) or _is_broken(facts, job)
+
+
+def _no_place(facts: Facts, job: Waiting) -> str | None:
+    """A run that is heavier than its pool goes alone."""
+    most = facts.pools.get(job.pool) if job.pool else None
+    mates = [run for run in facts.going if run.pool == job.pool]
+    taken = sum(run.weight for run in mates)
+    if most is None or not mates or taken + job.weight <= most:
+        return None
+    names = ", ".join(run.name for run in mates[:3]) + (" and others" if len(mates) > 3 else "")
+    need = f", {job.name} takes {job.weight:g}" if job.weight != 1 else ""
+    return f"pool {job.pool}: {taken:g} of {most} places are taken by {names}{need}"
 
 
 def settles(facts: Facts) -> str | None:
@@ -319,7 +339,11 @@ def _holds_much(facts: Facts, run: Going) -> bool:
 
 def _with_head(state: State, facts: Facts) -> State:
     """Since when the first in order is that: from then on others pass it."""
-    able = [job for job in facts.waiting if job.is_released or not _is_out(facts, job)]
+    able = [
+        job
+        for job in facts.missed
+        if not (_no_place(facts, job) if job.is_released else _is_out(facts, job))
+    ]
     head = min(able, key=_rank).name if able else ""
     return state if head == state.head else replace(state, head=head, head_s=facts.now_s)
 
@@ -345,6 +369,8 @@ def _another_goes_first(facts: Facts, job: Waiting) -> str | None:
     other = next((one for one in _before(facts, job) if _held(facts, one) is None), None)
     if other is None:
         return None
+    if other.is_fresh:
+        return f"{other.name} goes first: it was not missed"
     if other.is_released:
         return f"{other.name} goes first: a person has released it"
     if other.lane is not job.lane:
@@ -360,8 +386,8 @@ def _before(facts: Facts, job: Waiting) -> Iterator[Waiting]:
     return (one for one in in_order(facts.waiting) if _rank(one) < _rank(job))
 
 
-def _rank(job: Waiting) -> tuple[bool, int, datetime, str]:
-    return not job.is_released, _LANES.index(job.lane), job.deadline, job.name
+def _rank(job: Waiting) -> tuple[bool, bool, int, datetime, str]:
+    return not job.is_fresh, not job.is_released, _LANES.index(job.lane), job.deadline, job.name
 
 
 def _slow_disk(facts: Facts) -> str | None:

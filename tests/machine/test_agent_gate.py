@@ -156,6 +156,30 @@ def test_who_gives_way_is_tried_again(machine: Machine) -> None:
     agent.audit(machine)
 
 
+def test_no_more_runs_of_a_pool_go_at_once_than_it_has_places(machine: Machine) -> None:
+    """What finds no place waits, also for longer than what counts as missed, and then starts."""
+    agent.with_agent(machine)
+    due = agent.now() + APPLY
+    calendar = f"{due:*-*-* %H:%M:%S}"
+    jobs = "[pool.db]\nmax = 2\n" + JOB.format(
+        name="other", command=agent.WORK, calendar=calendar, more=""
+    )
+    for number in range(5):
+        name, work = f"job{number}", "/usr/local/bin/work 9"
+        more = 'pool = "db"\nmissed = "skip"'
+        jobs += JOB.format(name=name, command=work, calendar=calendar, more=more)
+    agent.apply(machine, jobs)
+    assert agent.now() < due, "the machine is too slow for this test"
+    agent.wait_for_runs(machine, "other", agent.ended(1, "succeeded"), timeout=30)
+    machine.wait_until("hostagent backlog list | grep -q '2 of 2 places are taken by'", timeout=8)
+    rows = agent.wait_for_runs(machine, "", agent.ended(6, "succeeded"), timeout=90)
+    assert at_once([row for row in rows if row["job"] != "other"]) == 2
+    waited = [row for row in rows if "pool db had a place after" in row["reason"]]
+    assert len(waited) == 3
+    assert held(machine) == {}
+    agent.audit(machine)
+
+
 def test_kills_of_the_agent_release_each_once_in_order_and_no_more_at_once(
     machine: Machine,
 ) -> None:

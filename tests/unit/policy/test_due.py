@@ -148,6 +148,16 @@ def test_overlap_queue_waits_and_then_starts_fresh() -> None:
     assert isinstance(start, Start)
 
 
+def test_what_waits_for_a_place_of_its_pool_stays_fresh() -> None:
+    """What was missed before that does not become fresh."""
+    job = with_missed(Missed.SKIP)
+    (start,) = decide(replace(facts(0, late=HOUR / 2, job=job), kept_from=T))
+    assert isinstance(start, Start)
+    assert not start.missed
+    later = replace(facts(0, late=HOUR / 2, job=job), kept_from=T + SECOND)
+    assert [type(action) for action in decide(later)] == [Settle]
+
+
 def test_a_backlog_does_not_turn_fresh_because_its_own_run_ended() -> None:
     """missed = "all": what fell due before a catch-up run began is still missed after it."""
     later = replace(

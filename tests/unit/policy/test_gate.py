@@ -317,6 +317,52 @@ def test_a_clock_that_is_not_set_is_waited_for() -> None:
     assert isinstance(asked(300, is_set=False), Admit)
 
 
+# Pools
+
+
+def in_pool(*runs: Going) -> tuple[Going, ...]:
+    """These runs, as those of a pool."""
+    return tuple(replace(run, pool="db") for run in runs)
+
+
+NO_PLACE = facts(runs=in_pool(going("a", fresh=True), going("b")), pools={"db": 2})
+
+
+def test_a_fresh_run_waits_for_a_place_of_its_pool_alone() -> None:
+    """Neither settle nor the level nor memory nor a person's hold keep it."""
+    fresh = waiting("c", size=90 * GIB, pool="db", is_fresh=True, hold="uid 0 holds it")
+    full = replace(NO_PLACE, wake=Wake(NOW))
+    assert held(decide(full, fresh)) == "held: pool db: 2 of 2 places are taken by a, b"
+    one = replace(full, going=full.going[:1])
+    answer = decide(one, replace(fresh, since_s=NOW - 3))
+    assert answer == Admit("pool db had a place after 3s")
+    heavy = replace(fresh, weight=2)
+    assert held(decide(one, heavy)) == "held: pool db: 1 of 2 places are taken by a, c takes 2"
+    assert isinstance(decide(replace(full, going=()), replace(fresh, weight=5)), Admit)
+
+
+def test_a_missed_run_waits_for_a_place_too_whoever_has_released_it() -> None:
+    """Other pools, and those without bounds, do not matter."""
+    for job in (waiting("c", 1, pool="db"), waiting("c", 1, pool="db", is_released=True)):
+        assert held(decide(NO_PLACE, job)) == "held: pool db: 2 of 2 places are taken by a, b"
+    roomy = replace(NO_PLACE, state=replace(NO_PLACE.state, level=4))
+    for job in (waiting("c", 1, pool="other"), waiting("c", 1)):
+        assert isinstance(decide(roomy, job), Admit)
+
+
+def test_who_waits_for_a_place_is_in_nobodys_way() -> None:
+    """No room is kept for it, however early its deadline; a fresh one has the next place."""
+    early = waiting("early", 1, minutes=1, pool="db")
+    late = waiting("late", 1, minutes=9)
+    asked = replace(NO_PLACE, waiting=(early, late), state=replace(NO_PLACE.state, level=4))
+    assert first(asked) == late
+    assert advance(asked).head == "late"
+    fresh = waiting("fresh", 1, minutes=90, pool="db", is_fresh=True)
+    free = replace(asked, waiting=(early, fresh), going=NO_PLACE.going[:1])
+    assert first(free) == fresh
+    assert held(decide(free, early)) == "held: fresh goes first: it was not missed"
+
+
 # Rule 6: order
 
 
