@@ -127,7 +127,7 @@ def verdict(cluster: Cluster, jobs: Sequence[Work], began: float) -> Report:
     report = check(cluster.history(), cluster.runs(), due, frozen)
     print(report)
     told = " ".join(f"{v.about} {v.what}" for v in report.violations)
-    told += " ".join(one.run_id for one in report.takeovers if one.rest_s > TAKEOVER_S)
+    told += " " + " ".join(one.run_id for one in report.takeovers if one.rest_s > TAKEOVER_S)
     print(*(row for row in cluster.runs() if row["run_id"] in told), sep="\n")
     # What fell due within the last moments may have its outcome in the next ones.
     cluster[cluster.hosts[0]].wait_until("hostagent audit --json", 20)
