@@ -60,17 +60,16 @@ def test_days_of_missed_runs_wait_for_the_agent_and_then_go_few_at_a_time(vm: VM
     agent.apply(vm, jobs())
     vm.shut_down()
     vm.cores = CORES
-    vm.boot(clock=START + timedelta(minutes=5))
-    calm_s = boot_s(vm)
-    assert vm.history.read_text() == ""
-    vm.shut_down()
-
+    if agent.LONG:  # what the boot costs, beside one with nothing to make up for
+        vm.boot(clock=START + timedelta(minutes=5))
+        calm_s = boot_s(vm)
+        assert vm.history.read_text() == ""
+        vm.shut_down()
     vm.boot(clock=START + timedelta(days=5))
-    storm_s = boot_s(vm)
-    print(
-        f"boot: {calm_s:.1f} s with nothing missed, {storm_s:.1f} s with 5 days of 100 jobs missed"
-    )
-    print(f"ratio {storm_s / calm_s:.2f}")
+    if agent.LONG:
+        storm_s = boot_s(vm)
+        print(f"boot: {calm_s:.1f} s with nothing missed, {storm_s:.1f} s with 5 days of 100 jobs")
+        print(f"ratio {storm_s / calm_s:.2f}")
     agent.wait_for_agent(vm, 60)
     end = time.monotonic() + 180
     while vm.history.read_text().count("end ") < 32 + 8 * 2:

@@ -64,6 +64,7 @@ def compile_(
     """Write the units of jobs.toml into a directory; needs no root, no systemd, no agent."""
     from hostagent.compile.draft import Target
     from hostagent.compile.units import compile_spec
+    from hostagent.compile.versions import told
     from hostagent.host.files import write_atomically
     from hostagent.host.identity import host_name
     from hostagent.spec.load import load
@@ -75,7 +76,7 @@ def compile_(
     for name, text in compiled.files.items():
         write_atomically(out / name, text.encode(), 0o644, sync=False)
     warn(loaded.warnings)
-    for note in compiled.notes:
+    for note in told(compiled.notes):
         print(f"note: {note}", file=sys.stderr)
     print(f"{out}: {len(compiled.files)} unit files for {len(loaded.spec.jobs)} jobs")
 

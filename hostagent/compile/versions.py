@@ -7,6 +7,7 @@ no table is as old as 252, or unknown to 262 too, and is passed on for systemd t
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 FLOOR = 252
@@ -61,8 +62,15 @@ class Note:
     directive: str
     text: str
 
-    def __str__(self) -> str:
-        return f"job {self.job}: {self.directive}=: {self.text}"
+
+def told(notes: Iterable[Note]) -> Iterator[str]:
+    """The notes for people; one that many jobs share is said once."""
+    shared: dict[tuple[str, str], list[str]] = {}
+    for note in notes:
+        shared.setdefault((note.directive, note.text), []).append(note.job)
+    for (directive, text), jobs in shared.items():
+        names = ", ".join(jobs[:3]) + (f" and {len(jobs) - 3} more" if len(jobs) > 3 else "")
+        yield f"{directive}: {text} ({names})"
 
 
 def _parse(table: str) -> dict[str, int]:

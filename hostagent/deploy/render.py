@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
+from hostagent.compile.versions import told
 from hostagent.deploy.fields import when
 from hostagent.deploy.plan import ChangeKind, JobChange, Plan, UnitChange
 
@@ -25,7 +26,7 @@ def render_plan(plan: Plan, *, diff: bool) -> str:
         _listing("Repairs", (f"{unit}: {what}" for unit, what in plan.repairs)),
         _listing("Left alone", (f"{unit}: {what}" for unit, what in plan.left)),
         _listing("In the way, not made by apply", plan.foreign),
-        _listing("Notes", _notes(plan)),
+        _listing("Notes", told(plan.notes)),
         _diffs(plan.units) if diff else "",
         summary(plan),
     ]
@@ -99,16 +100,6 @@ def _times(times: Sequence[datetime]) -> str:
         texts.append(clock if date == day else f"{date} {clock}")
         day = date
     return ", ".join(texts) + " UTC"
-
-
-def _notes(plan: Plan) -> Iterator[str]:
-    """The compiler's notes; one that many jobs share is said once."""
-    shared: dict[tuple[str, str], list[str]] = {}
-    for note in plan.notes:
-        shared.setdefault((note.directive, note.text), []).append(note.job)
-    for (directive, text), jobs in shared.items():
-        names = ", ".join(jobs[:3]) + (f" and {len(jobs) - 3} more" if len(jobs) > 3 else "")
-        yield f"{directive}: {text} ({names})"
 
 
 def _listing(title: str, lines: Iterable[str]) -> str:

@@ -39,7 +39,7 @@ def made(case: str, target: str) -> dict[str, str]:
     """What compile makes of a case: unit files, and NOTES when there are any."""
     spec = load(CASES / case / "jobs.toml", check_host=False).spec
     compiled = compile_spec(spec, TARGETS[target])
-    notes = "".join(f"{note}\n" for note in compiled.notes)
+    notes = "".join(f"job {note.job}: {note.directive}=: {note.text}\n" for note in compiled.notes)
     return compiled.files | ({"NOTES": notes} if notes else {})
 
 
