@@ -46,7 +46,7 @@ class Again:
     async def _facts(self, entry: Entry, run: Run, end: End) -> retry.Facts:
         store, is_leased = self._world.store_of(entry), self._world.cluster.leases(entry)
         before: Sequence[Run] = ()
-        if is_leased and run.attempt > 1:
+        if run.attempt > 1:
             attempts = await store.call(store.it.run, run.run_id)
             before = [one for one in attempts if one.attempt < run.attempt]
         return retry.Facts(
@@ -56,7 +56,7 @@ class Again:
             attempt=run.attempt,
             end=end,
             now=self._world.cluster.by_store(self._world.clock.now()),
-            taken_over=retry.taken_over(before),
+            before=tuple(before),
             next_at=entry.next_due,
             pool=await self._pool_hour(entry),
             is_leased=is_leased,

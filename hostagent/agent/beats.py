@@ -216,6 +216,7 @@ class Beats:
         if self._is_reached is False:
             log.warning("this host's lease is renewed again")
             self._is_reached = True
+            self._daemon.backlog.woke("the store was away")
             self._daemon.on_change()
         self._is_reached = True
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from hostagent.compile.names import service_name
 from hostagent.model import Form, Job, Manifest, Run, RunOn, Schedule, Unit
-from hostagent.policy.due import was_missed
+from hostagent.policy.due import is_catch_up
 from hostagent.store.port import Cursor, Pause, PauseTarget, Quarantine
 
 
@@ -25,13 +25,15 @@ class Entry:
     cursor's claim where that is this host's, ``elsewhere`` where it is another's. ``freed_from``
     and ``freed_at`` are when its last run began and ended. ``next_due`` is its next occurrence,
     ``wake_at`` when the second clock looks whether that has started. ``stopped`` is why the agent
-    stopped the active run. ``queued`` are manual runs that wait (``overlap = "queue"``).
+    stopped the active run for good, ``gave_way`` why the gate did. ``queued`` are manual runs that
+    wait (``overlap = "queue"``).
 
     ``retry`` is the attempt that the next one follows from ``retry_at`` on. ``quarantined`` is why
     the job was taken out. ``waits_elsewhere``: it waits for a run on another host, whose end
     nobody tells us. ``lost``: the result of the active run if PID 1 stops it (``fenced``,
-    ``host-stopped``). ``pool_mates`` are the jobs of its pool. ``is_leased``: it is the cluster's,
-    kept in the store that hosts share; its claims hold only by a live lease.
+    ``host-stopped``). ``pool_mates`` are the jobs of its pool; ``takes_place``: a place of it is
+    taken for a run that is being claimed. ``is_leased``: it is the cluster's, kept in the store
+    that hosts share; its claims hold only by a live lease.
     """
 
     job: Job
@@ -47,6 +49,7 @@ class Entry:
     wake_at: datetime | None = None
     catching_up: bool = False
     stopped: str | None = None
+    gave_way: str | None = None
     queued: list[datetime] = field(default_factory=list)
     retry: Run | None = None
     retry_at: datetime | None = None
@@ -55,6 +58,7 @@ class Entry:
     lost: str | None = None
     is_leased: bool = False
     pool_mates: frozenset[str] = frozenset()
+    takes_place: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -87,7 +91,7 @@ class Entry:
         self.active, self.elsewhere = (run, None) if is_here else (None, run)
         self.retry = cursor.retry if cursor else None
         self.retry_at = cursor.retry_at if cursor else None
-        self.catching_up = self.active is not None and was_missed(self.job, self.active)
+        self.catching_up = self.active is not None and is_catch_up(self.job, self.active)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,9 @@ class Book:
         self._by_name: dict[tuple[str, str], Entry] = {}
         jobs = {job.name: job for job in manifest.jobs} if manifest else {}
         self._pools: dict[str, frozenset[str]] = {}
+        self.places = {
+            pool.name: pool.max for pool in (manifest.pools if manifest else ()) if pool.max
+        }
         for job in jobs.values():
             if job.pool is not None:
                 self._pools[job.pool] = self._pools.get(job.pool, frozenset()) | {job.name}
@@ -236,6 +243,22 @@ class Book:
                 if pause.until is None or pause.until > now:
                     return pause
         return None
+
+    @property
+    def has_holds(self) -> bool:
+        """Whether people hold anything of the backlog back."""
+        return any(pause.target is PauseTarget.BACKLOG for pause in self.own.pauses)
+
+    def hold_of(self, job: str, now: datetime) -> Pause | None:
+        """A person's order that what was missed of the job waits, the narrowest first."""
+        found = [
+            pause
+            for pause in self.own.pauses
+            if pause.target is PauseTarget.BACKLOG
+            and pause.name in {job, ""}
+            and (pause.until is None or pause.until > now)
+        ]
+        return max(found, key=lambda pause: pause.name, default=None)
 
     def _pauses_for(self, entry: Entry) -> list[Pause]:
         """Those of its own ledger; a host's hold what the cluster runs there, too, and the

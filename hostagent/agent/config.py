@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from hostagent.host.identity import host_name
 from hostagent.host.labels import FACTS, is_reserved
 from hostagent.host.paths import Paths
 from hostagent.model import LABEL
+from hostagent.policy.backlog import DEFAULTS, Limits
 from hostagent.policy.lease import TTL
 
 RETENTION_DAYS = 400
@@ -30,7 +31,8 @@ class AgentConfig:
 
     ``retention`` is how long the ledger keeps what has ended. ``labels`` are those written here;
     ``host.labels.gather`` adds the machine's and those of ``labels_command``. ``lease_ttl`` is
-    that of this host's session in a store that several hosts share.
+    that of this host's session in a store that several hosts share. ``gate`` are the constants of
+    the catch-up gate.
     """
 
     store: str
@@ -39,6 +41,7 @@ class AgentConfig:
     labels: tuple[str, ...] = ()
     labels_command: tuple[str, ...] = ()
     lease_ttl: timedelta = TTL
+    gate: Limits = DEFAULTS
 
 
 KEYS: dict[str, tuple[type, ...]] = {
@@ -48,15 +51,29 @@ KEYS: dict[str, tuple[type, ...]] = {
     "labels": (list,),
     "labels_command": (list,),
     "lease_ttl": (int, str),
+    "gate": (dict,),
 }
 KINDS = {
     (str,): "a string",
     (int,): "a whole number",
     (list,): "a list of strings",
     (int, str): "a number of seconds",
+    (dict,): "a table",
 }
 
-_SPAN = re.compile(r"(-?[0-9]{1,6}) ?(s|min)?")
+GATE_SPANS = {"settle": (0, 3600), "step": (1, 3600), "pass_for": (0, 86400)}
+GATE_NUMBERS = {
+    "per_core": (1, 64),
+    "cpu_pressure": (0, 100),
+    "disk_latency": (100, 10_000),
+    "memory_reserve": (0, 90),
+    "memory_floor": (0, 100),
+    "memory_pressure": (1, 100),
+}
+"""The keys of [gate], with the least and the most of each; spans in seconds."""
+
+_SPAN = re.compile(r"(-?[0-9]{1,6}) ?(s|min|h)?")
+_SPAN_UNITS = {"s": 1, "min": 60, "h": 3600}
 
 
 def load(paths: Paths) -> AgentConfig:
@@ -77,6 +94,12 @@ def load(paths: Paths) -> AgentConfig:
         for key, value in data.items()
         for message, hint in _wrong(key, value)
     ]
+    gate = data.get("gate")
+    for key, value in gate.items() if isinstance(gate, dict) else ():
+        problems += [
+            Problem(str(path), 0, 0, f"gate.{key}", message, hint)
+            for message, hint in _wrong_limit(key, value)
+        ]
     if problems:
         raise InputError(problems)
     return AgentConfig(
@@ -86,6 +109,7 @@ def load(paths: Paths) -> AgentConfig:
         labels=tuple(data.get("labels", ())),
         labels_command=tuple(data.get("labels_command", ())),
         lease_ttl=timedelta(seconds=_seconds(data.get("lease_ttl", TTL.seconds))),
+        gate=_limits(data.get("gate", {})),
     )
 
 
@@ -102,8 +126,7 @@ def stores(paths: Paths, settings: AgentConfig) -> tuple[str, str | None]:
 def _wrong(key: str, value: Any) -> Iterator[tuple[str, str | None]]:
     """What is wrong with a key or its value, each with a hint."""
     if key not in KEYS:
-        near = difflib.get_close_matches(key, KEYS, 1)
-        yield "unknown key", f'did you mean "{near[0]}"?' if near else f"known: {', '.join(KEYS)}"
+        yield _unknown(key, KEYS)
     elif type(value) not in KEYS[key]:
         yield f"must be {KINDS[KEYS[key]]}, not {type(value).__name__}", None
     elif key == "retention_days" and value < 1:
@@ -113,7 +136,7 @@ def _wrong(key: str, value: Any) -> Iterator[tuple[str, str | None]]:
     elif key == "labels_command":
         yield from _wrong_command(value)
     elif key == "lease_ttl":
-        yield from _wrong_ttl(value)
+        yield from _wrong_span(value, LEASE_TTLS)
 
 
 def _wrong_labels(labels: list[Any]) -> Iterator[tuple[str, str | None]]:
@@ -134,8 +157,36 @@ def _wrong_command(command: list[Any]) -> Iterator[tuple[str, str | None]]:
         yield f'"{command[0]}" is not an absolute path', "the agent has no PATH to find it by"
 
 
-def _wrong_ttl(value: int | str) -> Iterator[tuple[str, str | None]]:
-    least, most = LEASE_TTLS
+def _wrong_limit(key: str, value: Any) -> Iterator[tuple[str, str | None]]:
+    """What is wrong with a key of [gate]."""
+    known = [field.name for field in fields(Limits)]
+    if key not in known:
+        yield _unknown(key, known)
+    elif key in GATE_SPANS:
+        if type(value) in {int, str}:
+            yield from _wrong_span(value, GATE_SPANS[key])
+        else:
+            yield f"must be a number of seconds, not {type(value).__name__}", None
+    elif type(value) is not int:
+        yield f"must be a whole number, not {type(value).__name__}", None
+    elif not (bounds := GATE_NUMBERS[key])[0] <= value <= bounds[1]:
+        yield f"must be between {bounds[0]} and {bounds[1]}, not {value}", None
+
+
+def _limits(table: Mapping[str, Any]) -> Limits:
+    limits: dict[str, Any] = dict(table)
+    for key in GATE_SPANS.keys() & table.keys():
+        limits[key] = timedelta(seconds=_seconds(table[key]))
+    return replace(DEFAULTS, **limits)
+
+
+def _unknown(key: str, known: Collection[str]) -> tuple[str, str]:
+    near = difflib.get_close_matches(key, known, 1)
+    return "unknown key", f'did you mean "{near[0]}"?' if near else f"known: {', '.join(known)}"
+
+
+def _wrong_span(value: int | str, bounds: tuple[int, int]) -> Iterator[tuple[str, str | None]]:
+    least, most = bounds
     try:
         seconds = _seconds(value)
     except ValueError:
@@ -150,4 +201,4 @@ def _seconds(value: int | str) -> int:
     found = _SPAN.fullmatch(str(value).strip())
     if found is None:
         raise ValueError(value)
-    return int(found[1]) * (60 if found[2] == "min" else 1)
+    return int(found[1]) * _SPAN_UNITS[found[2] or "s"]

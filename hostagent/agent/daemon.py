@@ -14,12 +14,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from hostagent.agent.again import Again
+from hostagent.agent.backlog import POLL_S, Backlog
 from hostagent.agent.book import Book, Entry, View
 from hostagent.agent.endings import Endings
 from hostagent.agent.leases import Leases
 from hostagent.agent.offload import Offloaded
 from hostagent.agent.starts import Starts, Verdict
 from hostagent.agent.wakes import Wakes
+from hostagent.agent.weights import Weights
 from hostagent.agent.world import World
 from hostagent.errors import HostagentError, StoreUnavailable
 from hostagent.host.clock import Fired, WallTimer
@@ -68,9 +70,16 @@ class Daemon:
         self.endings = Endings(world, again)
         self._leases = Leases(world, again)
         self.book = Book(None, world.host)
-        self.starts = Starts(world, self.book, self.wakes, self.endings)
+        self.backlog = Backlog(world)
+        self._weights = Weights(world)
+        self.starts = self._starts()
+        self._releasing = asyncio.Lock()
+        self._is_asking = False
         self.on_change: Callable[[], None] = lambda: None
         self.on_step: Callable[[], Awaitable[None]] | None = None
+
+    def _starts(self) -> Starts:
+        return Starts(self.world, self.book, self.wakes, self.endings, self.backlog, self._weights)
 
     async def start(self) -> None:
         """Take up the manifest and whatever ran, or fell due, while no agent was up."""
@@ -112,6 +121,7 @@ class Daemon:
                 self.world.cluster.labels = manifest.labels
                 await self._register_unknown(manifest)
             await self._rebuild(manifest)
+            await self._weights.read(self.book)
             await self.look_all(self.book)
         self.on_change()
 
@@ -131,7 +141,8 @@ class Daemon:
             self.wakes.clear()
             is_shared = self.world.shared is not None
             self.book = Book(manifest, self.world.host, own, shared, self.book, is_shared=is_shared)
-            self.starts = Starts(self.world, self.book, self.wakes, self.endings)
+            self.starts = self._starts()
+            self.backlog.keep(self.book)
             self._has_read = self._has_read or shared is not None
 
     async def _view(self, store: Offloaded[Store]) -> View:
@@ -166,6 +177,7 @@ class Daemon:
             level = logging.DEBUG if is_known else logging.ERROR
             log.log(level, "%s: %s", entry.unit.service, error.message)
             self.look_later(entry)
+        self.ask_gate_again(entry)
 
     def look_later(self, entry: Entry) -> None:
         """Something was refused: look again soon, whatever the schedule says."""
@@ -193,10 +205,60 @@ class Daemon:
         if ended.ended_at is not None and entry.active is run:
             await self.starts.settle_overlapped(entry, ended.ended_at)
         caught_up = entry.catching_up
-        await self.endings.finish(entry, run, ended)
+        end = await self.endings.finish(entry, run, ended)
+        await self._weights.follow(self.book, entry)
         if caught_up:
-            self.spawn(self.starts.release())
+            self.backlog.ended(entry, end)
+        if self.backlog.held:
+            self.spawn(self.release())
         self.on_change()
+
+    # What the gate holds
+
+    def ask_gate_again(self, entry: Entry) -> None:
+        """Every second while something is held or may be stopped; else nothing wakes up.
+
+        ``entry`` was decided about.
+        """
+        if self._is_asking or not (self.backlog.held or entry.catching_up):
+            return
+        if self.backlog.is_needed(self.book):
+            self._is_asking = True
+            self.spawn(self._ask_gate())
+
+    async def _ask_gate(self) -> None:
+        """Who gives way is stopped even while a store keeps what is let go waiting."""
+        try:
+            while self.backlog.is_needed(self.book):
+                await asyncio.sleep(POLL_S)
+                await self.backlog.read(self.book)
+                await self._make_room()
+                if not self._releasing.locked():
+                    self.spawn(self.release())
+                self.on_change()
+        finally:
+            self._is_asking = False
+
+    async def _make_room(self) -> None:
+        """When memory runs out, one run of those that catch up gives way."""
+        if (found := self.backlog.gives_way(self.book)) is None:
+            return
+        entry, reason = found
+        try:
+            async with entry.lock:
+                await self.starts.give_way(entry, reason)
+        except HostagentError as error:
+            log.error("%s: %s", entry.unit.service, error.message)  # noqa: TRY400 -- for people
+
+    async def release(self) -> None:
+        """Start what the gate lets go, the first in order first."""
+        async with self._releasing:
+            await self.backlog.observe(self.book)
+            tried: set[tuple[str, str]] = set()
+            while (name := self.backlog.next(self.book, tried)) is not None and name not in tried:
+                tried.add(name)
+                if (entry := self.book.exactly(*name)) is not None:
+                    await self.look(entry)
 
     # What the beat of a shared store finds
 
@@ -348,8 +410,10 @@ class Daemon:
 
     async def _clock(self, fired: Fired) -> None:
         """Look at what is due; after a clock step (or a sleep), at everything."""
-        if fired is Fired.CLOCK_CHANGED and self.on_step is not None:
-            await self.on_step()
+        if fired is Fired.CLOCK_CHANGED:
+            self.backlog.woke("the clock was set, or the host slept")
+            if self.on_step is not None:
+                await self.on_step()
         due = list(self.book) if fired is Fired.CLOCK_CHANGED else []
         due += self.wakes.due(self.world.clock.now())
         await self.look_all(due)

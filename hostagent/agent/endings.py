@@ -20,11 +20,12 @@ from hostagent.agent.messages import fields_of, outcome_fields
 from hostagent.agent.world import World
 from hostagent.errors import SystemdError
 from hostagent.model import End, Outcome, Run
-from hostagent.policy.outcome import Ended, end_of
+from hostagent.policy.outcome import GATE_STOPPED, Ended, end_of
 from hostagent.store.port import Accepted, Finish, Stale
 from hostagent.systemd.port import ServiceState
 
-TOLD = {"success", "host-lost", "host-stopped", "lease-lost"}
+LOST = {"host-lost", "host-stopped", "lease-lost"}
+TOLD = {"success", *LOST}
 """Results that say all of it, however the lease stands by now."""
 
 MAX_STARTS = 3
@@ -97,6 +98,7 @@ class Endings:
         self._starts[key] = self._starts.get(key, 0) + 1
         if self._starts[key] > MAX_STARTS:
             return Ended("start-refused", ended_at=self._world.clock.now())
+        entry.gave_way = None  # it had executed nothing
         store, systemd = self._world.store_of(entry), self._world.systemd
         if run.invocation_id:
             at = self._world.clock.now()
@@ -127,6 +129,8 @@ class Endings:
         report, problem = await asyncio.to_thread(handover.read_report, world.paths, service)
         if ended.result not in TOLD and (lost := self._lost(entry, run)):
             ended = replace(ended, result=lost)
+        elif entry.gave_way and ended.result not in LOST:  # to some jobs a TERM is a success
+            ended = replace(ended, result=GATE_STOPPED, detail=entry.gave_way)
         end = replace(
             end_of(ended, entry.stopped),
             ended_at=ended.ended_at or world.clock.now(),
@@ -146,6 +150,7 @@ class Endings:
         self._starts.pop((run.job, run.scope, run.token), None)
         self._asked_s.pop((run.job, run.scope, run.token), None)
         entry.active, entry.stopped, entry.catching_up, entry.lost = None, None, False, None
+        entry.gave_way = None
         if retry_at is not None:
             entry.retry, entry.retry_at = ended_run(run, end), retry_at
         entry.freed_from, entry.freed_at = run.started_at or run.claimed_at, end.ended_at

@@ -1,9 +1,9 @@
 """The agent's Varlink interface: the same declaration serves the daemon and the command line.
 
-Anyone may call ``Status``, ``Wait`` and ``Holds``; ``Admit`` only the process that PID 1 runs in
-the very unit it names; the rest needs root, the group ``hostagent``, or (with ``--user``) one's own
-uid. Times are RFC 3339. What a method refuses comes back as one of the errors below, whose
-``reason`` is a sentence for people.
+Anyone may call ``Status``, ``Backlog``, ``Wait`` and ``Holds``; ``Admit`` only the process that PID
+1 runs in the very unit it names; the rest needs root, the group ``hostagent``, or (with ``--user``)
+one's own uid. Times are RFC 3339. What a method refuses comes back as one of the errors below,
+whose ``reason`` is a sentence for people.
 """
 
 # ruff: noqa: N802 -- Varlink methods and errors are written LikeThis
@@ -27,6 +27,11 @@ class Admission(TypedDict):
 class Status(TypedDict):
     """What an agent says of itself. ``next_at`` is empty when nothing is due ever again.
 
+    ``held`` are the jobs that the catch-up gate holds (``job`` or ``job@scope``), in the order in
+    which it will let them go; ``held_because`` is a sentence for each.
+
+    ``settles`` is why nothing is caught up yet after the last wake, else empty.
+
     ``barred`` is why it may start nothing of the cluster's just now, else empty. ``store_reached``
     is false while the store that hosts share is away.
     """
@@ -37,10 +42,48 @@ class Status(TypedDict):
     jobs: int
     running: list[str]
     held: list[str]
+    held_because: list[str]
+    settles: str
     next_job: str
     next_at: str
     barred: str
     store_reached: bool
+
+
+class Held(TypedDict):
+    """A missed run that waits: of which ``job`` or ``job@scope``, when it was ``due``, how many
+    occurrences it ``covers``, ``since`` when it is held, and when it is ``lost``.
+    """
+
+    name: str
+    due: str
+    covers: int
+    since: str
+    lost: str
+    reason: str
+
+
+class StormFact(TypedDict):
+    """One of the three facts that prove a storm over."""
+
+    is_so: bool
+    sentence: str
+
+
+class Backlog(TypedDict):
+    """What the gate holds, in the order in which it will let it go, and what catches up now."""
+
+    settles: str
+    held: list[Held]
+    catching_up: list[str]
+    storm: list[StormFact]
+
+
+class Abandoned(TypedDict):
+    """How many occurrences of a ``job`` or ``job@scope`` were given up."""
+
+    name: str
+    count: int
 
 
 class NotPermitted(TypedVarlinkErrorReply, interface=NAME):
@@ -92,6 +135,17 @@ class Service(Protocol):
 
     async def status(self) -> Status:
         """What the agent sees."""
+
+    async def backlog(self) -> Backlog:
+        """What the gate holds."""
+
+    async def release(self, caller: Peer, job: str) -> list[str]:
+        """Let go what is held of a job (empty: of all)."""
+
+    async def abandon(
+        self, caller: Peer, job: str, before: str | None, reason: str
+    ) -> list[Abandoned]:
+        """Give up what is held of a job (empty: of all), up to ``before``."""
 
     async def holds(self, job: str, scope: str, token: int) -> bool:
         """Whether this host's run with that token may go on."""
@@ -148,6 +202,21 @@ class AgentInterface(VarlinkInterface, name=NAME):
     async def Status(self) -> Status:
         """What this agent sees."""
         return await self._service.status()
+
+    @varlinkmethod
+    async def Backlog(self) -> Backlog:
+        """What the catch-up gate holds on this host."""
+        return await self._service.backlog()
+
+    @varlinkmethod(return_parameter="released")
+    async def Release(self, *, job: str) -> list[str]:
+        """Let a job's missed run go now, but for memory; empty: lift all holds, settle no more."""
+        return await self._service.release(self._caller, job)
+
+    @varlinkmethod(return_parameter="abandoned")
+    async def Abandon(self, *, job: str, before: str | None, reason: str) -> list[Abandoned]:
+        """Give up what is held of a job (empty: of all) and was due up to ``before``."""
+        return await self._service.abandon(self._caller, job, before, reason)
 
     @varlinkmethod(return_parameter="holds")
     async def Holds(self, *, job: str, scope: str, token: int) -> bool:

@@ -10,7 +10,16 @@ from hostagent import __version__
 from hostagent.agent.again import REINSTATE, reinstated
 from hostagent.agent.book import Entry
 from hostagent.agent.daemon import Daemon
-from hostagent.agent.interface import Admission, NotPermitted, NotPossible, Status
+from hostagent.agent.interface import (
+    Abandoned,
+    Admission,
+    Backlog,
+    Held,
+    NotPermitted,
+    NotPossible,
+    Status,
+    StormFact,
+)
 from hostagent.agent.offload import Offloaded
 from hostagent.agent.permission import GROUP, may_ask_admission, may_change
 from hostagent.agent.starts import Verdict
@@ -56,6 +65,7 @@ class AgentService:
                 verdict = await self._admit(entry, invocation_id, by_timer=by_timer)
                 if not verdict.admitted:
                     await self._daemon.starts.turned_away(entry, verdict)
+                self._daemon.ask_gate_again(entry)
         except HostagentError as error:
             self._daemon.look_later(entry)
             return Admission(admitted=False, reason=f"{error.message}; tried again soon")
@@ -155,7 +165,8 @@ class AgentService:
     ) -> None:
         """Set a pause; it holds from now on."""
         self._may_change(caller)
-        if target == PauseTarget.JOB and not any(e.job.name == name for e in self._daemon.book):
+        is_named = target == PauseTarget.JOB or (target == PauseTarget.BACKLOG and name)
+        if is_named and not any(e.job.name == name for e in self._daemon.book):
             raise NotPossible(reason=f'there is no job "{name}"')
         pause = Pause(
             _pause_target(target),
@@ -213,7 +224,7 @@ class AgentService:
         that hosts share; that, for what concerns the cluster.
         """
         own, shared = self._world.own, self._world.shared
-        if shared is None or target is PauseTarget.HOST:
+        if shared is None or target in {PauseTarget.HOST, PauseTarget.BACKLOG}:
             return [own]
         if target is PauseTarget.LANE:
             return [own, shared]
@@ -268,20 +279,80 @@ class AgentService:
         """What this agent sees."""
         book = self._daemon.book
         next_at, next_job = book.next_due()
+        held = self._daemon.backlog.told(book)
         return Status(
             version=__version__,
             host=self._world.host,
             generation=book.manifest.generation if book.manifest else 0,
             jobs=len(book),
             running=[e.active.run_id for e in book if e.active is not None],
-            held=[
-                f"{job}{'@' + scope if scope else ''}" for job, scope in self._daemon.starts.held
-            ],
+            held=[waiting.name for waiting, _ in held],
+            held_because=[why for _, why in held],
+            settles=self._daemon.backlog.settles(book) or "",
             next_job=next_job,
             next_at=rfc3339(next_at) if next_at else "",
             barred=self._daemon.starts.barred() or "",
             store_reached=not self._world.is_cut_off,
         )
+
+    async def backlog(self) -> Backlog:
+        """What the gate holds."""
+        book, backlog = self._daemon.book, self._daemon.backlog
+        now, now_s = self._world.clock.now(), self._world.clock.boottime_s()
+        return Backlog(
+            settles=backlog.settles(book) or "",
+            held=[
+                Held(
+                    name=one.name,
+                    due=rfc3339(one.due) if one.due else "",
+                    covers=one.covers,
+                    since=rfc3339(now - timedelta(seconds=round(now_s - one.since_s))),
+                    lost=rfc3339(one.deadline),
+                    reason=why,
+                )
+                for one, why in backlog.told(book)
+            ],
+            catching_up=[e.active.run_id for e in book if e.active is not None and e.catching_up],
+            storm=[
+                StormFact(is_so=fact.is_so, sentence=fact.sentence) for fact in backlog.storm(book)
+            ],
+        )
+
+    async def release(self, caller: Peer, job: str) -> list[str]:
+        """Lift a hold of the backlog; a job goes now, and all of it settles no more."""
+        self._may_change(caller)
+        backlog, own = self._daemon.backlog, self._world.own
+        entries = backlog.entries(self._daemon.book, job)
+        for pause in self._daemon.book.own.pauses:
+            if pause.target is PauseTarget.BACKLOG and job in {pause.name, ""}:
+                await self._order(own, own.it.resume, pause.target, pause.name)
+        if job:
+            for entry in entries:
+                backlog.release(entry)
+        else:
+            backlog.end_settling()
+        await self._log(caller, "backlog release", f"job {job}" if job else "all", "")
+        self._daemon.spawn(self._daemon.release())
+        return [_name(entry) for entry in entries]
+
+    async def abandon(
+        self, caller: Peer, job: str, before: str | None, reason: str
+    ) -> list[Abandoned]:
+        """Give up what the gate holds."""
+        self._may_change(caller)
+        until, given_up = _instant(before) if before else None, []
+        sentence = f"abandoned by uid {caller.uid}: {reason}"
+        for entry in self._daemon.backlog.entries(self._daemon.book, job):
+            try:
+                async with entry.lock:
+                    count = await self._daemon.starts.abandon(entry, until, sentence)
+            except HostagentError as error:
+                raise NotPossible(reason=f"{_name(entry)}: {error.message}") from error
+            if count:
+                given_up.append(Abandoned(name=_name(entry), count=count))
+                await self._log(caller, "backlog abandon", f"job {_name(entry)}", reason)
+                await self._daemon.look(entry)
+        return given_up
 
     async def holds(self, job: str, scope: str, token: int) -> bool:
         """Whether this host's run with that token may go on."""
@@ -318,6 +389,10 @@ class AgentService:
         now, store = self._world.clock.now(), store or self._world.own
         event = AuditEvent(now, caller.uid, self._world.host, action, target, detail)
         await store.call(store.it.log, event)
+
+
+def _name(entry: Entry) -> str:
+    return f"{entry.job.name}@{entry.scope}" if entry.scope else entry.job.name
 
 
 def _manual_id(entry: Entry, at: datetime) -> str:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from hostagent.agent import handover
+from hostagent.agent.backlog import Backlog
 from hostagent.agent.batch import Batch
 from hostagent.agent.book import Book, Entry
 from hostagent.agent.endings import Endings
@@ -20,10 +21,22 @@ from hostagent.agent.messages import SECOND_CLOCK, TURNED_AWAY, fields_of, outco
 from hostagent.agent.owed import next_due, owed
 from hostagent.agent.turns import SOON, NotNow, Turns
 from hostagent.agent.wakes import Wakes
+from hostagent.agent.weights import Weights
 from hostagent.agent.world import World
-from hostagent.model import Kind, Overlap, Run, run_id
+from hostagent.errors import RefusedError
+from hostagent.model import Kind, Outcome, Overlap, Run, run_id
 from hostagent.policy import gate
-from hostagent.policy.due import Facts, Paused, Settle, Start, Stop, Wait, decide
+from hostagent.policy.due import (
+    Facts,
+    Paused,
+    Settle,
+    Start,
+    Stop,
+    Wait,
+    abandon,
+    decide,
+    is_catch_up,
+)
 from hostagent.policy.words import when
 from hostagent.store.port import (
     MAX_SKEW,
@@ -68,34 +81,53 @@ class Verdict:
     """What came of a start: whether it goes on, and the sentence that says why.
 
     ``again``: how soon to look at the entry again, for nobody will tell that it may start.
+    ``is_held``: the gate holds it, and is asked again by itself.
     """
 
     admitted: bool
     reason: str
     again: timedelta | None = None
+    is_held: bool = False
 
 
 class Starts:
     """Decides and starts. Callers hold the entry's lock."""
 
-    def __init__(self, world: World, book: Book, wakes: Wakes, endings: Endings) -> None:
+    def __init__(
+        self,
+        world: World,
+        book: Book,
+        wakes: Wakes,
+        endings: Endings,
+        backlog: Backlog,
+        weights: Weights,
+    ) -> None:
         self._world = world
         self._book = book
         self._wakes = wakes
         self._endings = endings
+        self._backlog = backlog
+        self._weights = weights
         self._turns = Turns(world, book)
         both = (False, True)  # is_leased: each ledger is asked by itself
         self._claims = {which: Batch(partial(self._claim_all, which)) for which in both}
         self._stands = {which: Batch(partial(self._stands_of, which)) for which in both}
-        self.held: dict[tuple[str, str], str] = {}
 
     async def evaluate(self, entry: Entry, invocation: str | None = None) -> Verdict:
         """Decide about all that ``entry`` owes now. ``invocation``: PID 1 is starting the unit."""
+        verdict = None
+        try:
+            verdict = await self._evaluate(entry, invocation)
+        finally:
+            if verdict is None or not verdict.is_held:
+                self._backlog.forget(entry)
+        return verdict
+
+    async def _evaluate(self, entry: Entry, invocation: str | None) -> Verdict:
         now = self._world.clock.now()
-        self.held.pop((entry.job.name, entry.scope), None)
         if entry.is_leased and (not_now := await self._not_now(entry, now)):
             self._wakes.set(entry, not_now.until)
-            return Verdict(False, not_now.reason)
+            return Verdict(False, not_now.reason, is_held=self._backlog.holds(entry))
         if not entry.registered:
             self.rearm(entry)
             return Verdict(False, REFUSALS[Refusal.SPEC])
@@ -168,6 +200,7 @@ class Starts:
         answer = await self._claim(entry, want)
         if isinstance(answer, Refused):
             return Verdict(False, self._refusal(answer))
+        await self._weights.follow(self._book, entry)
         if invocation is None:
             if ended := await self._endings.start(entry, answer.run):
                 await self._endings.finish(entry, answer.run, ended)
@@ -189,25 +222,43 @@ class Starts:
         await self._hand_over(entry, entry.active)
         return Verdict(True, run.reason)
 
-    async def release(self) -> None:
-        """Try what the gate held again, the longest owed first."""
-        for name in list(self.held):
-            entry = self._book.find(*name)
-            if entry is not None:
-                async with entry.lock:
-                    await self.evaluate(entry)
-
     def rearm(self, entry: Entry) -> None:
         """Tell the second clock when to look at the entry again."""
         patience = self._turns.patience(entry)
         entry.next_due = next_due(entry, self._world.clock.now(), patience)
         due = entry.next_due and entry.next_due + patience
-        again = self._turns.retry_wake(entry)
+        again = None if self._backlog.holds(entry) else self._turns.retry_wake(entry)
         still = None
         if entry.active is not None:
             still = self._world.clock.now() + (STILL if entry.active.invocation_id else SOON)
         wakes = [at for at in (due, again, still) if at is not None]
         self._wakes.set(entry, min(wakes, default=None))
+
+    async def abandon(self, entry: Entry, before: datetime | None, reason: str) -> int:
+        """Give up what was missed of it, up to ``before``; how many occurrences.
+
+        Raises:
+            RefusedError: they have their outcome by now, or the store's clock differs.
+        """
+        now, count = self._world.clock.now(), 0
+        for action in abandon(self._facts(entry, now, now), before, reason):
+            if refusal := await self._settle(entry, action, now):
+                raise RefusedError(REFUSALS[refusal])
+            count += action.count if action.outcome is Outcome.ABANDONED else 0
+        return count
+
+    async def give_way(self, entry: Entry, reason: str) -> None:
+        """Stop a run that catches up: it is tried again when the gate lets it go."""
+        ended = await self._endings.look(entry)
+        if ended is not None or entry.active is None or not entry.active.invocation_id:
+            return  # it is over, or has executed nothing: that is seen to elsewhere
+        entry.gave_way = reason
+        self._world.record(
+            f"{entry.active.run_id} is stopped by the gate: {reason}",
+            fields_of(entry.active, entry.unit.service) | {"PRIORITY": "4"},
+        )
+        systemd = self._world.systemd
+        await systemd.call(systemd.it.stop, [entry.unit.service], no_block=True)
 
     async def turned_away(self, entry: Entry, verdict: Verdict) -> None:
         """Keep the reason of a start that did not happen, for ``why`` and the journal.
@@ -250,6 +301,7 @@ class Starts:
             freed_from=entry.freed_from,
             paused=paused,
             quarantined=entry.quarantined,
+            kept_from=self._backlog.kept_from(entry),
         )
 
     async def _settle(self, entry: Entry, action: Settle, now: datetime) -> Refusal | None:
@@ -293,12 +345,10 @@ class Starts:
     async def _start(
         self, entry: Entry, action: Start, now: datetime, invocation: str | None
     ) -> Verdict:
-        if action.missed:
-            going = sum(e.catching_up for e in self._book if e is not entry)
-            if hold := gate.decide(going, self._world.cores):
-                self.held[entry.job.name, entry.scope] = hold.reason
-                return Verdict(False, hold.reason)
-            entry.catching_up = True  # before anything is awaited: others ask the gate meanwhile
+        is_fresh = not action.missed
+        let_go = await self._let_go(entry, action.at, action.covers, is_fresh=is_fresh)
+        if isinstance(let_go, Verdict):
+            return let_go
         missed = action.covers > 1 or action.missed
         want = Want(
             entry.job.name,
@@ -306,51 +356,64 @@ class Starts:
             entry.schedule_hash,
             Kind.SCHEDULED,
             action.at,
-            action.reason,
+            f"{action.reason}{let_go}",
             now,
             covers_from=action.covers_from if missed else None,
             covers=action.covers,
             invocation_id=invocation,
         )
-        try:
-            answer = await self._claim(entry, want)
-        except BaseException:
-            entry.catching_up = False
-            raise
-        if isinstance(answer, Refused):
-            entry.catching_up = entry.catching_up and entry.active is not None
-            again = self._again(entry, answer.refusal, action.at)
-            return Verdict(False, self._refusal(answer), again)
+        claim = await self._claim_for(entry, want)
+        if isinstance(claim, Refused):
+            again = self._again(entry, claim.refusal, action.at)
+            return Verdict(False, self._refusal(claim), again)
         entry.high_water, entry.catching_up = action.at, action.missed
-        return await self._begin(entry, answer.run, invocation)
+        return await self._begin(entry, claim.run, invocation)
 
     async def _start_again(self, entry: Entry, now: datetime, invocation: str | None) -> Verdict:
         """The next attempt of the run that is to be tried again."""
         last = entry.retry
         assert last is not None
+        number, is_missed = last.attempt + 1, is_catch_up(entry.job, last)
+        let_go = await self._let_go(
+            entry, last.scheduled_for, last.covers, number, is_fresh=not is_missed
+        )
+        if isinstance(let_go, Verdict):
+            return let_go
         want = Want(
             entry.job.name,
             entry.scope,
             entry.schedule_hash,
             last.kind,
             last.scheduled_for,
-            f"attempt {last.attempt + 1}, after: {last.end_reason}",
+            f"attempt {number}, after: {last.end_reason}{let_go}",
             now,
-            attempt=last.attempt + 1,
+            attempt=number,
             covers_from=last.covers_from,
             covers=last.covers,
             invocation_id=invocation,
         )
-        answer = await self._claim(entry, want)
-        if isinstance(answer, Refused):
-            return Verdict(False, self._refusal(answer), AGAIN.get(answer.refusal))
-        entry.retry, entry.retry_at = None, None
-        return await self._begin(entry, answer.run, invocation)
+        claim = await self._claim_for(entry, want)
+        if isinstance(claim, Refused):
+            return Verdict(False, self._refusal(claim), AGAIN.get(claim.refusal))
+        entry.retry, entry.retry_at, entry.catching_up = None, None, is_missed
+        return await self._begin(entry, claim.run, invocation)
+
+    async def _let_go(
+        self, entry: Entry, at: datetime, covers: int, attempt: int = 1, *, is_fresh: bool
+    ) -> str | Verdict:
+        """That the gate holds it, or what it adds to the reason; most fresh ones ask nobody."""
+        if is_fresh and entry.job.pool not in self._book.places:
+            return ""
+        answer = await self._backlog.ask(entry, at, self._book, covers, attempt, is_fresh=is_fresh)
+        if isinstance(answer, gate.Hold):
+            return Verdict(False, answer.reason, is_held=True)
+        return f"; {answer.reason}"
 
     async def _begin(self, entry: Entry, run: Run, invocation: str | None) -> Verdict:
         """A claim was given: PID 1 is at the start already, or is asked for one."""
         if why := self._no_lease(entry, run):
             return Verdict(False, why)  # the store took its time; the claim stays prepared
+        await self._weights.follow(self._book, entry)
         if invocation is not None:
             await self._hand_over(entry, run)
             return Verdict(True, run.reason)
@@ -381,6 +444,19 @@ class Starts:
         else:
             await self._stand(entry)
         return answer
+
+    async def _claim_for(self, entry: Entry, want: Want) -> Claimed | Refused:
+        """Claim it; where that fails, what the gate let go does not catch up after all."""
+        try:
+            claim = await self._claim(entry, want)
+        except BaseException:
+            entry.catching_up = False
+            raise
+        finally:
+            entry.takes_place = False
+        if isinstance(claim, Refused):
+            entry.catching_up = entry.catching_up and entry.active is not None
+        return claim
 
     async def _stand(self, entry: Entry) -> None:
         """Settle a doubt by reading where the entry stands in its ledger."""

@@ -34,8 +34,10 @@ from hostagent.host import identity
 from hostagent.host.clock import Clock, WallTimer
 from hostagent.host.files import write_atomically
 from hostagent.host.paths import Paths
+from hostagent.host.pressure import Pressure
 from hostagent.model import Manifest, content_hash, from_json
 from hostagent.policy import lease
+from hostagent.policy.backlog import Wake
 from hostagent.policy.outcome import Ended
 from hostagent.store.open import open_store, opener
 from hostagent.store.port import Profile, Session, Store
@@ -75,7 +77,11 @@ async def _run(paths: Paths) -> None:
             host=settings.host,
             boot_id=identity.boot_id(),
             booted_at=manager.booted_at(),
+            wake=_last_wake(paths.ready, session_file, clock),
+            keep_wake=partial(_keep_wake, paths.ready),
             cores=len(os.sched_getaffinity(0)),
+            limits=settings.gate,
+            signals=Pressure(clock.boottime_s).read,
             retention=settings.retention,
             clock=clock,
             own=own,
@@ -150,7 +156,7 @@ async def _serve(daemon: Daemon) -> None:
     server = Server(listener, service)
     # PID 1 may start jobs from here on: those of our own first look already depend on it, and
     # callers wait in the socket's queue until we serve it.
-    daemon.world.paths.ready.touch()
+    daemon.world.keep_wake(daemon.world.wake)
     await daemon.start()
     daemon.on_change = lambda: notifier.notify(f"STATUS={_status(daemon)}")
     server.start()
@@ -198,9 +204,24 @@ def _status(daemon: Daemon) -> str:
     running = sum(entry.active is not None for entry in book)
     at, name = book.next_due()
     then = f"; next {name} at {at:%Y-%m-%d %H:%M:%S}Z" if at is not None else ""
-    held = f", {len(daemon.starts.held)} held" if daemon.starts.held else ""
+    held = f", {len(daemon.backlog.held)} held" if daemon.backlog.held else ""
     away = "; the store is not reached" if daemon.world.is_cut_off else ""
     return f"{len(book)} jobs, {running} running{held}{then}{away}"
+
+
+def _last_wake(ready: Path, session: Path, clock: Clock) -> Wake:
+    """The last one of the agent that we go on for: ``ready`` outlives a restart, and holds it."""
+    try:
+        at_s, _, why = ready.read_text(encoding="utf-8").strip().partition(" ")
+        return Wake(float(at_s), why)
+    except (OSError, ValueError):
+        is_first = not session.exists()
+        why = "the host has booted" if is_first else "no agent was up"
+        return Wake(clock.boottime_s(), why)
+
+
+def _keep_wake(ready: Path, wake: Wake) -> None:
+    write_atomically(ready, f"{wake.at_s:f} {wake.why}\n".encode(), 0o644, sync=False)
 
 
 def _open_session(store: Store, host: str, file: Path, *, ttl: timedelta | None = None) -> Session:

@@ -14,6 +14,7 @@ from hostagent.agent.shared import UNREACHED, Shared
 from hostagent.errors import StoreUnavailable
 from hostagent.host.clock import Clock
 from hostagent.host.paths import Paths
+from hostagent.policy.backlog import Limits, Signals, Wake
 from hostagent.policy.outcome import Ended
 from hostagent.store.port import Session, Store
 from hostagent.systemd.port import Systemd
@@ -28,6 +29,10 @@ class World:
     of a unit printed since then. ``booted_at`` is when PID 1 began,
     ``retention`` how long the ledger keeps what has ended.
 
+    ``wake`` is the last one that an agent of this boot saw: a restart moves nothing. ``keep_wake``
+    hands a later one on to the agent after us. ``limits`` are those of the catch-up gate,
+    ``signals`` asks the host how loaded it is.
+
     ``own`` is this host's own ledger: of all its jobs, or, where hosts share a store (``shared``),
     of those that run on each. ``session`` is the one in ``own``; it has no lease.
     """
@@ -36,7 +41,11 @@ class World:
     host: str
     boot_id: str
     booted_at: datetime
+    wake: Wake
+    keep_wake: Callable[[Wake], None]
     cores: int
+    limits: Limits
+    signals: Callable[[], Signals]
     retention: timedelta
     clock: Clock
     own: Offloaded[Store]

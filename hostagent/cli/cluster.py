@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -41,10 +42,13 @@ def status(
             print(f"  barred   {told['barred']}")
         for run in told["running"]:
             print(f"  running  {run}")
-        for name in told["held"]:
-            print(f"  held     {name}; why: hostagent why {name.partition('@')[0]}")
+        if told["settles"]:
+            print(f"  settles  {told['settles']}")
+        for name, why in zip(told["held"], told["held_because"], strict=True):
+            print(f"  held     {name}: {why.removeprefix('held: ')}")
         if told["next_at"]:
-            print(f"  next     {told['next_job']} at {told['next_at']}")
+            at = moment(datetime.fromisoformat(told["next_at"]), now())
+            print(f"  next     {told['next_job']} at {at}")
         return
     sessions = open_ledger(paths).sessions()
     found = members(sessions)

@@ -6,7 +6,16 @@ from collections.abc import Callable
 
 import typer
 
-from hostagent.cli import cluster, deploying, importing, running, seeing, storing, writing
+from hostagent.cli import (
+    backlog,
+    cluster,
+    deploying,
+    importing,
+    running,
+    seeing,
+    storing,
+    writing,
+)
 
 COMMANDS: tuple[Callable[..., None], ...] = (
     writing.check,
@@ -38,6 +47,7 @@ def register(app: typer.Typer) -> None:
     """Add every command to the application."""
     for command in COMMANDS:
         app.command(command.__name__.rstrip("_"))(command)
+    app.add_typer(backlog.backlog, name="backlog")
     app.add_typer(importing.import_, name="import")
     app.add_typer(cluster.quarantine, name="quarantine")
     app.add_typer(storing.store, name="store")

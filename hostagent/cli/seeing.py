@@ -187,6 +187,8 @@ def why(
     stories = [story.of_run(attempts)] if attempts else _stories_of_job(paths, store, what, at)
     if not attempts and not paths.ready.exists():
         stories.append(story.no_agent(user=user))
+    elif not attempts and at is None:
+        stories += _held_now(paths, what)
     if as_json:
         emit_json(
             [{"about": s.subject, "state": s.state, "reasons": list(s.sentences)} for s in stories]
@@ -196,6 +198,20 @@ def why(
         print(f"{item.subject}  {item.state}")
         for sentence in item.sentences:
             print(f"  {sentence}")
+
+
+def _held_now(paths: Paths, job: str) -> list[Story]:
+    """What the agent's gate says now; an agent that cannot say it is told by ``status``."""
+    from hostagent.cli.client import call
+    from hostagent.errors import RefusedError
+    from hostagent.report.why import of_held
+
+    try:
+        told = call(paths, lambda proxy: proxy.Status())
+        held = zip(told["held"], told["held_because"], strict=True)
+    except RefusedError:
+        return []
+    return [of_held(name, why) for name, why in held if name.partition("@")[0] == job]
 
 
 def _stories_of_job(paths: Paths, store: Ledgers, name: str, at: str | None) -> list[Story]:

@@ -76,6 +76,11 @@ class Paths:
         return self.runtime / "up" / "ready"
 
     @property
+    def control(self) -> Path:
+        """Where PID 1 keeps, until the next boot, which properties of units were set."""
+        return self.runtime.parent / "systemd" / ("user.control" if self.user else "system.control")
+
+    @property
     def env_files(self) -> Path:
         """``UNIT.env`` for each unit whose start was admitted (``UNIT`` without ``.service``)."""
         return self.runtime / "runs"

@@ -60,6 +60,7 @@ class Facts:
     ``owed`` is ascending and holds what fell due above the high-water mark and inside the
     catch-up window. ``freed_from`` and ``freed_at`` are when the job's
     last run began and ended, if this agent saw it. ``quarantined`` is why the job was taken out.
+    What fell due from ``kept_from`` on was fresh when it began to wait for a place of its pool.
     """
 
     job: Job
@@ -71,6 +72,7 @@ class Facts:
     freed_from: datetime | None = None
     paused: Paused | None = None
     quarantined: str | None = None
+    kept_from: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +137,23 @@ def decide(facts: Facts) -> tuple[Action, ...]:
     return (*actions, *_latest(facts, fates, eligible))
 
 
+def abandon(facts: Facts, before: datetime | None, reason: str) -> tuple[Settle, ...]:
+    """Give up what was missed, up to ``before``, as a person wants; fresh occurrences go on."""
+    missed = [owed.at for owed in facts.owed if not is_fresh(facts, owed.at)]
+    given_up = [at for at in missed if before is None or at <= before]
+    if not given_up:
+        return ()
+    expired = (_settle_expired(facts, facts.expired),) if facts.expired else ()
+    first, last = given_up[0], given_up[-1]
+    return (*expired, Settle(first, last, len(given_up), Outcome.ABANDONED, reason))
+
+
 def is_fresh(facts: Facts, at: datetime) -> bool:
     """The occurrence at ``at`` can still start as if nothing had kept it waiting."""
     if facts.job.schedule.form is Form.ON_BOOT:
         return True  # however long the boot took
+    if facts.kept_from is not None and at >= facts.kept_from:
+        return True
     waited = facts.freed_from is None or at >= facts.freed_from
     since = max(at, facts.freed_at) if facts.freed_at and waited else at
     return facts.now <= since + facts.job.schedule.jitter + FRESH_FOR
@@ -150,6 +165,14 @@ def was_missed(job: Job, run: Run) -> bool:
     if run.kind is not Kind.SCHEDULED or since is None or job.schedule.form is Form.ON_BOOT:
         return False
     return since > run.scheduled_for + job.schedule.jitter + FRESH_FOR
+
+
+def is_catch_up(job: Job, run: Run) -> bool:
+    """A catch-up run, or another attempt of one: what the gate has to let go.
+
+    Another attempt of a fresh run is late, too, but stands for nothing that was missed.
+    """
+    return was_missed(job, run) and (run.attempt == 1 or run.covers_from is not None)
 
 
 def _suppressed(facts: Facts, owed: Owed) -> str | None:

@@ -23,6 +23,7 @@ SENTENCES = {
     "host-stopped": "its host was shut down while it ran",
     "lease-lost": "its host lost its lease",
     "fenced": "was stopped by its own host: its lease was not renewed in time",
+    "gate-stopped": "was stopped by the catch-up gate",
     "start-refused": (
         "could not be set up: PID 1 gave up three starts before the agent was asked "
         "(a user, group, directory or credential that is missing?)"
@@ -43,6 +44,7 @@ class ErrorClass(StrEnum):
     LEASE_LOST = "lease_lost"
     HOST_LOST = "host_lost"
     START_FAILED = "start_failed"
+    GATE_STOPPED = "gate_stopped"
 
 
 CLASSES = {
@@ -60,10 +62,14 @@ CLASSES = {
     "protocol": ErrorClass.START_FAILED,
     "start-limit-hit": ErrorClass.START_FAILED,
     "start-refused": ErrorClass.START_FAILED,
+    "gate-stopped": ErrorClass.GATE_STOPPED,
 }
 """The class of each result. ``lease-lost`` is what others say of a host that went silent,
 ``fenced`` what it says of itself when it is back before they have taken over. ``host-stopped`` is
-an orderly shutdown, ``host-lost`` any other end of the host."""
+an orderly shutdown, ``host-lost`` any other end of the host. ``gate-stopped`` made room in memory
+for others."""
+
+GATE_STOPPED = "gate-stopped"
 
 
 @dataclass(frozen=True, slots=True)

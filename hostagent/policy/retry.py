@@ -8,8 +8,10 @@ rules, in order:
 3. A leased run that was lost with its host or its lease is taken over at once, whatever
    ``retries`` says: it was not the job that failed. (If it was, quarantine puts an end to it.)
    Where nobody could take over, going down with the host is a failure like any other.
-4. ``retries`` more attempts, each after its wait: ``backoff``, give or take 10 %.
-5. A pool's jobs share a budget of retries, so that a broken downstream is not asked a thousand
+4. A run that the catch-up gate stopped waits in the backlog again, once: it was the host that ran
+   out of memory. Stopped a second time it has failed.
+5. ``retries`` more attempts, each after its wait: ``backoff``, give or take 10 %.
+6. A pool's jobs share a budget of retries, so that a broken downstream is not asked a thousand
    times over: a tenth of the pool's starts in the last hour, but ten.
 
 A retry may fall behind the next occurrence; it is scheduled all the same, and given up when that
@@ -24,7 +26,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hostagent.model import Backoff, End, Job, Kind, Outcome, Run
-from hostagent.policy.outcome import ErrorClass, error_class, failure
+from hostagent.policy.outcome import GATE_STOPPED, ErrorClass, error_class, failure
 from hostagent.policy.words import span_text, when
 
 JITTER = 0.1
@@ -57,9 +59,8 @@ class PoolHour:
 class Facts:
     """All that the decision looks at.
 
-    ``attempt`` counts from 1, ``taken_over`` of the run's attempts before it were lost with their
-    host and have used up no retry. ``next_at`` is the job's next occurrence. ``is_leased``: the
-    run is the cluster's, in a store that several hosts share.
+    ``attempt`` counts from 1, ``before`` are the run's attempts before it. ``next_at`` is the job's
+    next occurrence. ``is_leased``: the run is the cluster's, in a store that several hosts share.
     """
 
     job: Job
@@ -68,7 +69,7 @@ class Facts:
     attempt: int
     end: End
     now: datetime
-    taken_over: int = 0
+    before: tuple[Run, ...] = ()
     next_at: datetime | None = None
     pool: PoolHour | None = None
     is_leased: bool = False
@@ -102,7 +103,9 @@ def decide(facts: Facts) -> Retry | Final:
         return Final(f"no retry: it failed ({how}), and a manual run is tried once")
     if kind_of_failure in LOST and facts.is_leased:
         return Retry(facts.now, f"attempt {facts.attempt} was lost ({how}); taken over at once")
-    used = facts.attempt - 1 - facts.taken_over
+    if kind_of_failure is ErrorClass.GATE_STOPPED and not _was_stopped(facts.before):
+        return Retry(facts.now, "it waits in the backlog again, with its expected peak doubled")
+    used = facts.attempt - 1 - _forgiven(facts)
     failed = f"attempt {used + 1} of {job.retries + 1} failed ({how})"
     if used >= job.retries:
         return Final(f"{failed}; no retry: {used} of {job.retries} used")
@@ -121,9 +124,15 @@ def decide(facts: Facts) -> Retry | Final:
     return Retry(at, f"{failed}; next in {span_text(pause)} (at {shown}){overtaken}")
 
 
-def taken_over(attempts: Iterable[Run]) -> int:
-    """How many of these attempts of a leased run were lost with their host, and cost no retry."""
-    return sum(error_class(run.outcome, run.result) in LOST for run in attempts)
+def _forgiven(facts: Facts) -> int:
+    """How many attempts before this one cost no retry: what others took over, what gave way."""
+    lost = sum(error_class(run.outcome, run.result) in LOST for run in facts.before)
+    return (lost if facts.is_leased else 0) + _was_stopped(facts.before)
+
+
+def _was_stopped(attempts: Iterable[Run]) -> bool:
+    """The gate has stopped this run before: once is nobody's fault."""
+    return any(run.result == GATE_STOPPED for run in attempts)
 
 
 def wait(backoff: Backoff, number: int, seed: str) -> timedelta:

@@ -87,6 +87,11 @@ def no_agent(*, user: bool) -> Story:
     return Story("agent", "down", (sentence,))
 
 
+def of_held(name: str, reason: str) -> Story:
+    """What the catch-up gate of this host's agent holds just now."""
+    return Story(f"missed run of {name}", "held", (reason,))
+
+
 def of_decision(decision: Decision) -> Story:
     """A start that was turned away."""
     return Story(f"turned away {when(decision.at)}", decision.verdict, (decision.reason,))

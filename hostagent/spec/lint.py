@@ -231,7 +231,6 @@ def _no_effect(job: Job, at: Mapping[str, Place]) -> Iterator[Problem]:
         ("retry_elsewhere", job.retry_elsewhere and job.run_on is RunOn.EACH, 'of run_on = "each"'),
         ("retry_elsewhere", job.retry_elsewhere and not job.retries, "retries is 0"),
         ("backoff", not job.retries, "retries is 0"),
-        ("weight", job.pool is None, "the job is in no pool"),
         ("timezone", job.schedule.form in {Form.EVERY, Form.ON_BOOT}, "of its kind of schedule"),
     )
     for key, is_silent, why in silent:

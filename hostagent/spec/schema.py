@@ -156,9 +156,9 @@ class Common(Table):
     lane: Literal["critical", "normal", "bulk"] | None = None
     """Its slice and its order of admission (normal)."""
     pool: t.Name | None = None
-    """The [pool.NAME] that bounds how many of its jobs run at once."""
+    """The [pool.NAME] that bounds how many runs of its jobs go at once on a host; others wait."""
     weight: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False, strict=False)] | None = None
-    """How many places it takes in its pool (1)."""
+    """How many places it takes in its pool and among runs that are caught up (1)."""
     interruptible: bool | None = None
     """Whether the gate may stop a catch-up run of it when memory runs out (true)."""
 

@@ -341,13 +341,15 @@ class PauseTarget(StrEnum):
     LANE = "lane"
     HOST = "host"
     CLUSTER = "cluster"
+    BACKLOG = "backlog"
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
     """A person's order that nothing scheduled starts. ``until`` None: until resumed.
 
-    ``name`` is the job, the lane or the host; empty for the cluster.
+    ``name`` is the job, the lane or the host; empty for the cluster. One of the backlog is that of
+    a host, in its own ledger: what was missed of the job (empty: of all) stays owed meanwhile.
     """
 
     target: PauseTarget

@@ -114,6 +114,11 @@ class Manager:
             rows = self._manager(b"ListUnitsByPatterns", b"asas", [], [pattern])
         return {row[0].decode(): row[3].decode() for row in rows or []}
 
+    def memory(self, unit: str) -> int | None:
+        """See the port."""
+        with refusals(f"memory of {unit}"):
+            return read.memory(self._bus, unit)
+
     def set_properties(
         self, unit: str, properties: Mapping[str, int], *, runtime: bool = True
     ) -> None:

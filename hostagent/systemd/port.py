@@ -95,6 +95,12 @@ class Systemd(Protocol):
     def loaded(self, pattern: str) -> dict[str, str]:
         """Loaded units matching a glob, with their active state."""
 
+    def memory(self, unit: str) -> int | None:
+        """Bytes that the unit's processes hold now (MemoryCurrent); None: nobody counts them.
+
+        That is so for a unit that is not up, and where PID 1 has no memory controller.
+        """
+
     def set_properties(
         self, unit: str, properties: Mapping[str, int], *, runtime: bool = True
     ) -> None:

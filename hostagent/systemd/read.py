@@ -84,6 +84,12 @@ def timer(bus: Bus, unit: str) -> TimerState:
     )
 
 
+def memory(bus: Bus, unit: str) -> int | None:
+    """See ``port.Systemd.memory``."""
+    value: int = bus.get(unit_path(unit), SERVICE, b"MemoryCurrent", b"t")
+    return None if value == _UNSET else value
+
+
 def _service(
     bus: Bus, unit: str, path: bytes, invocation_id: str | None, has_memory_peak: bool
 ) -> ServiceState:

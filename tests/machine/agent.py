@@ -19,6 +19,9 @@ from tests.machine.guest import Guest, MachineError
 LONG = bool(os.environ.get("HOSTAGENT_LONG"))
 """Run the long loops in full."""
 
+SETTLE_NOT = '[gate]\nsettle = "0s"\n'
+"""In agent.toml: catch-up begins at once, where a test is about what is caught up."""
+
 PAUSED = "hostagent pause --host --reason 'end of the test'"
 
 WORK = "/usr/local/bin/work"
@@ -46,9 +49,13 @@ class Line:
     at: float
 
 
-def with_agent(machine: Guest, jobs: str = "") -> Guest:
-    """Install and start the agent, and deploy ``jobs`` (the text of a jobs.toml)."""
+def with_agent(machine: Guest, jobs: str = "", settings: str = SETTLE_NOT) -> Guest:
+    """Install and start the agent, and deploy ``jobs`` (the text of a jobs.toml).
+
+    ``settings`` is its agent.toml.
+    """
     machine.write(WORK, _WORK, 0o755)
+    machine.write("/etc/hostagent/agent.toml", settings)
     machine.succeed("hostagent agent install")
     if jobs:
         apply(machine, jobs)

@@ -165,7 +165,8 @@ class Cluster(Faults):
             machine = self._boot(name, lower, binds)
             machine.write(history.WORK, history.PROGRAM, 0o755)
             store = f'store = "{self.url}"\n' if self.store else ""
-            machine.write("/etc/hostagent/agent.toml", store + self.settings)
+            settings = store + self.settings + agent.SETTLE_NOT
+            machine.write("/etc/hostagent/agent.toml", settings)
             if self.stores:
                 machine.write("/etc/systemd/system/hostagent.service.d/password.conf", DROP_IN)
                 line = f"*:5432:*:hostagent:{self.primary.password}\n"

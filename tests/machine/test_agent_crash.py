@@ -195,6 +195,6 @@ def rename(machine: Machine, name: str) -> None:
     """Have the agent start under another name, with the machine if that is off."""
     if not machine.is_up:
         machine.boot()
-    machine.write("/etc/hostagent/agent.toml", f'host = "{name}"\n')
+    machine.write("/etc/hostagent/agent.toml", f'host = "{name}"\n{agent.SETTLE_NOT}')
     machine.succeed("systemctl restart hostagent.service")
     agent.wait_for_agent(machine)

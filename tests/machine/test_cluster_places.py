@@ -43,7 +43,7 @@ def cluster(roots: Roots) -> Iterator[Cluster]:
     with Cluster(roots, hosts=3) as made:
         for name, label in LABELS.items():
             path = "/etc/hostagent/agent.toml"
-            made[name].write(path, made[name].read(path) + f'labels = ["{label}"]\n')
+            made[name].write(path, f'labels = ["{label}"]\n' + made[name].read(path))
         made.deploy(JOBS)
         for name in made.hosts:
             made[name].wait_until(

@@ -26,6 +26,7 @@ from hostagent.errors import HostagentError
 from hostagent.host.peer import Peer
 from hostagent.model import content_hash
 from hostagent.policy import lease
+from hostagent.policy.backlog import Wake
 from hostagent.store.port import Profile, Session, Store
 from hostagent.systemd.port import Systemd
 from tests.simulation.clocks import FakeWallTimer
@@ -106,7 +107,11 @@ class Agent:
                 host=host.name,
                 boot_id=host.boot_id,
                 booted_at=systemd.it.booted_at(),
+                wake=Wake(host.clock.boottime_s()),
+                keep_wake=lambda _: None,
                 cores=4,
+                limits=host.limits,
+                signals=lambda: host.signals,
                 retention=RETENTION,
                 clock=host.clock,
                 own=own,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from hostagent.host import paths
 from hostagent.model import Manifest
+from hostagent.policy.backlog import Limits, Signals
 from hostagent.policy.outcome import Ended
 from tests.simulation.agent import US, Agent, Surroundings
 from tests.simulation.clocks import HostClock
@@ -48,6 +50,7 @@ class Host:
         self.agent: Agent | None = None
         self.is_up = self.is_still = self.is_ready = False
         self.beats = 0
+        self.signals, self.limits = Signals(), Limits(settle=timedelta(0))
         self.boot_id = ""
         self._rnd = rnd
         self._around = around

@@ -589,6 +589,10 @@ class Connection:
         """See the port."""
         return self._pid1.loaded(pattern)
 
+    def memory(self, unit: str) -> int | None:
+        """See the port; nobody counts it here."""
+        return None
+
     def set_properties(
         self, unit: str, properties: Mapping[str, int], *, runtime: bool = True
     ) -> None:

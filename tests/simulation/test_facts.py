@@ -14,6 +14,7 @@ import pytest
 from hostagent.agent.book import Entry
 from hostagent.agent.daemon import Daemon
 from hostagent.model import Job, Outcome
+from hostagent.policy.backlog import Limits, Memory, Signals
 from hostagent.schedule.jitter import delay
 from hostagent.store.port import (
     Accepted,
@@ -310,3 +311,76 @@ def counted(
     """What is due, noted."""
     seen.append(now)
     return due(now)
+
+
+def test_who_gives_way_is_tried_again_when_the_other_has_ended() -> None:
+    """Memory runs out while two catch up: the younger is stopped, costs no retry, and succeeds."""
+    jobs = tuple(load.one_job(name, LATEST, TEN, NO_JITTER, UNTIL) for name in ("older", "younger"))
+    two = Load(jobs, {one.name: (60.0, 60.0) for one in jobs}, frozenset())
+
+    async def story(one: Simulation) -> None:
+        await at(9.9)
+        for host in one.hosts:
+            host.power_cut()
+        await at(10.5)
+        host = one.hosts[0]
+        host.signals = Signals(load=0.0, memory=Memory(1000, 900))
+        host.boot()
+        await at(11.1)
+        assert [line.job for line in one.history.live()] == ["older", "younger"]
+        host.signals = Signals(load=0.0, memory=Memory(1000, 49))
+        await asyncio.sleep(4)
+        assert [line.job for line in one.history.live()] == ["older"]
+        host.signals = Signals(load=0.0, memory=Memory(1000, 290))
+        await asyncio.sleep(4)
+        assert [line.job for line in one.history.live()] == ["older"]
+        host.signals = Signals(load=0.0, memory=Memory(1000, 900))
+        await asyncio.sleep(4)
+        assert [line.job for line in one.history.live()] == ["older", "younger"]
+        for other in one.hosts[1:]:
+            other.boot()
+        await at(18)
+        ended = {(run.job, run.attempt): run for run in one.store.runs(RunFilter())}
+        assert ended["younger", 1].result == "gate-stopped"
+        assert ended["younger", 2].outcome is Outcome.SUCCEEDED
+        assert "twice 10 % of RAM: memory ran out on that" in ended["younger", 2].reason
+        assert ended["older", 1].outcome is Outcome.SUCCEEDED
+
+    play(story, two)
+
+
+def test_a_store_that_was_away_lets_the_hosts_settle() -> None:
+    """What was missed meanwhile waits for a minute from then on; a person does not have to."""
+    for released in (None, "job", ""):
+        play(partial(back_after_a_while, released), lasting(5))
+
+
+async def back_after_a_while(released: str | None, one: Simulation) -> None:
+    """The store is away when the job falls due, and back when that was missed."""
+    await at(5)
+    for host in one.hosts:
+        host.limits = Limits()
+        host.kill_agent()  # the next one reads them
+    await at(9.9)
+    for host in one.hosts:
+        host.link.is_store_down = True
+    await at(10.5)
+    for host in one.hosts:
+        host.link.is_store_down = False
+    await at(11)
+    assert not one.store.runs(RunFilter())
+    services = [host.agent.service for host in one.hosts if host.agent and host.agent.service]
+    for service in services:
+        told = await service.backlog()
+        assert "(the store was away)" in told["settles"]
+        assert [held["name"] for held in told["held"]] == ["job"]
+    if released is not None:
+        await services[0].pause(US, "backlog", "", None, "a story")
+        one.hosts[0].kill_agent()  # the next one finds the order
+        await asyncio.sleep(5)
+        services = [host.agent.service for host in one.hosts if host.agent and host.agent.service]
+        assert await services[0].release(US, released) == ["job"]
+    await at(11.3)
+    assert bool(one.store.runs(RunFilter())) is (released is not None)
+    await at(12)
+    assert one.store.runs(RunFilter())

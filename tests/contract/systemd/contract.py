@@ -102,6 +102,11 @@ class ServiceContract:
         assert len(state.invocation_id) == 32
         assert state.usage.cpu_s is not None
 
+    def test_memory_of_a_unit_that_is_not_up_is_not_told(self, rig: Rig) -> None:
+        """Nor of one that there is not."""
+        assert rig.systemd.memory(rig.service("memory", "ExecStart=/bin/true")) is None
+        assert rig.systemd.memory("no-such-unit.service") is None
+
     @pytest.mark.parametrize("case", NEVER_STARTED)
     def test_a_command_that_was_never_executed_has_no_start(self, rig: Rig, case: str) -> None:
         """An invocation that ended before ExecStart has an end, but neither start nor status."""

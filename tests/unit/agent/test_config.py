@@ -11,6 +11,7 @@ from hostagent.agent.config import AgentConfig, load
 from hostagent.errors import InputError
 from hostagent.host.identity import host_name
 from hostagent.host.paths import Paths, system
+from hostagent.policy.backlog import Limits
 from hostagent.policy.lease import TTL
 
 
@@ -77,6 +78,14 @@ WRONG = {
     'labels_command = ["echo"]': 'labels_command: "echo" is not an absolute path',
     'lables = ["ssd"]': 'lables: unknown key\n  hint: did you mean "labels"?',
     "retention_days = 0": "retention_days: must be at least 1",
+    "gate = 1": "gate: must be a table, not int",
+    "gate.setle = 1": 'gate.setle: unknown key\n  hint: did you mean "settle"?',
+    'gate.settle = "soon"': 'gate.settle: "soon" is not a time',
+    "gate.settle = 1.5": "gate.settle: must be a number of seconds, not float",
+    "gate.step = 0": "gate.step: must be between 1 s and 3600 s, not 0 s",
+    "gate.per_core = 0": "gate.per_core: must be between 1 and 64, not 0",
+    "gate.per_core = true": "gate.per_core: must be a whole number, not bool",
+    'gate.memory_reserve = "10%"': "gate.memory_reserve: must be a whole number, not str",
 }
 
 
@@ -100,3 +109,27 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         "labels",
         "hots",
     ]
+
+
+def test_the_gate_takes_its_constants(tmp_path: Path) -> None:
+    """Those that are written; the others have their defaults."""
+    text = """
+    [gate]
+    settle = "0s"
+    step = 5
+    per_core = 2
+    cpu_pressure = 50
+    memory_reserve = 20
+    pass_for = "1h"
+    """
+    assert load(at(tmp_path, text)).gate == Limits(
+        settle=timedelta(0),
+        step=timedelta(seconds=5),
+        per_core=2,
+        cpu_pressure=50,
+        memory_reserve=20,
+        pass_for=timedelta(hours=1),
+    )
+    (tmp_path / "partly").mkdir()
+    partly = load(at(tmp_path / "partly", "[gate]\nper_core = 2\n"))
+    assert partly.gate == Limits(per_core=2)

@@ -18,7 +18,9 @@ from hostagent.policy.due import (
     Start,
     Stop,
     Wait,
+    abandon,
     decide,
+    is_catch_up,
 )
 
 T = datetime(2026, 11, 21, 2, tzinfo=UTC)
@@ -146,6 +148,16 @@ def test_overlap_queue_waits_and_then_starts_fresh() -> None:
     assert isinstance(start, Start)
 
 
+def test_what_waits_for_a_place_of_its_pool_stays_fresh() -> None:
+    """What was missed before that does not become fresh."""
+    job = with_missed(Missed.SKIP)
+    (start,) = decide(replace(facts(0, late=HOUR / 2, job=job), kept_from=T))
+    assert isinstance(start, Start)
+    assert not start.missed
+    later = replace(facts(0, late=HOUR / 2, job=job), kept_from=T + SECOND)
+    assert [type(action) for action in decide(later)] == [Settle]
+
+
 def test_a_backlog_does_not_turn_fresh_because_its_own_run_ended() -> None:
     """missed = "all": what fell due before a catch-up run began is still missed after it."""
     later = replace(
@@ -234,3 +246,27 @@ def test_no_occurrence_is_lost_or_counted_twice(
         assert starts <= 1
     assert not owed
     assert len(taken) == len(minutes)
+
+
+def test_a_person_gives_up_what_was_missed_and_nothing_else() -> None:
+    """What is fresh goes on, and so does what is younger than they say."""
+    asked = facts(0, 1, 2, job=with_missed(Missed.ALL))
+    (settle,) = abandon(asked, None, "by uid 0: too old")
+    assert (settle.first, settle.last, settle.count) == (T, T + HOUR, 2)
+    assert (settle.outcome, settle.reason) == (Outcome.ABANDONED, "by uid 0: too old")
+    (settle,) = abandon(asked, T + HOUR / 2, "")
+    assert (settle.first, settle.last, settle.count) == (T, T, 1)
+    assert abandon(asked, T - HOUR, "") == ()
+    assert abandon(facts(0), None, "") == ()
+    older = Expired(T - 9 * HOUR, T - 5 * HOUR, 5)
+    found = abandon(replace(asked, expired=older), None, "")
+    assert [settle.outcome for settle in found] == [Outcome.SKIPPED, Outcome.ABANDONED]
+
+
+def test_another_attempt_of_a_missed_run_catches_up_too() -> None:
+    """That of a fresh one is late as well, but was not missed."""
+    late = replace(RUN, started_at=RUN.scheduled_for + HOUR)
+    assert is_catch_up(JOB, late)
+    assert not is_catch_up(JOB, RUN)
+    assert not is_catch_up(JOB, replace(late, attempt=2))
+    assert is_catch_up(JOB, replace(late, attempt=2, covers_from=RUN.scheduled_for))

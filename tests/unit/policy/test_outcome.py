@@ -38,6 +38,7 @@ RESULTS = {
     "protocol": (ErrorClass.START_FAILED, False),
     "start-limit-hit": (ErrorClass.START_FAILED, False),
     "start-refused": (ErrorClass.START_FAILED, False),
+    "gate-stopped": (ErrorClass.GATE_STOPPED, False),
     "start-failed: Unit hostagent-x.service not found.": (ErrorClass.START_FAILED, False),
     "a-result-of-systemd-300": (ErrorClass.EXIT, False),
     "unknown": (None, False),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hostagent.model import Backoff, End, Form, Job, Kind, Outcome, Run, Schedule
 from hostagent.policy.outcome import CLASSES
-from hostagent.policy.retry import Facts, Final, PoolHour, Retry, decide, taken_over, wait
+from hostagent.policy.retry import Facts, Final, PoolHour, Retry, decide, wait
 
 T = datetime(2026, 11, 21, 2, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -25,6 +25,15 @@ JOB = Job(
 EXIT = End(Outcome.FAILED, "exited with status 3", "exit-code", exit_code=3)
 LOST = End(Outcome.FAILED, "its host lost its lease", "lease-lost")
 FAILED = Facts(JOB, "backup.20261121T020000Z", Kind.SCHEDULED, attempt=1, end=EXIT, now=T)
+
+
+def attempts(*results: str) -> tuple[Run, ...]:
+    """Attempts of the run that ended so."""
+    run = Run("backup", "", Kind.SCHEDULED, T, 1, 7, "db1", "due", outcome=Outcome.FAILED)
+    return tuple(
+        replace(run, attempt=n, result=result) for n, result in enumerate(results, start=1)
+    )
+
 
 failing = st.sampled_from(sorted(CLASSES)).map(lambda result: End(Outcome.FAILED, "", result))
 
@@ -72,16 +81,25 @@ def test_a_lost_run_is_taken_over_at_once_and_uses_up_nothing() -> None:
     """Even without retries; and what fails after that still has all of them."""
     lost = replace(FAILED, end=LOST, job=replace(JOB, retries=0), is_leased=True)
     assert decide(lost) == Retry(T, "attempt 1 was lost (lease lost); taken over at once")
-    after = decide(replace(FAILED, attempt=5, taken_over=2))
+    before = attempts("lease-lost", "exit-code", "fenced", "exit-code")
+    after = decide(replace(FAILED, attempt=5, before=before, is_leased=True))
     assert after.reason.startswith("attempt 3 of 4 failed (exit 3); next in ")
-    assert isinstance(decide(replace(FAILED, attempt=6, taken_over=2)), Final)
+    before = (*before, *attempts("exit-code"))
+    assert isinstance(decide(replace(FAILED, attempt=6, before=before, is_leased=True)), Final)
 
 
-def test_lost_attempts_are_counted_from_the_ledger() -> None:
-    """Those of the run before this one."""
-    run = Run("backup", "", Kind.SCHEDULED, T, 1, 7, "db1", "due", outcome=Outcome.FAILED)
-    rows = [replace(run, result=r) for r in ("lease-lost", "exit-code", "fenced", "host-lost")]
-    assert taken_over(rows) == 3
+def test_what_the_gate_stopped_waits_again_once_and_uses_up_nothing() -> None:
+    """Stopped a second time it has failed, as after any failure."""
+    end = End(Outcome.FAILED, "was stopped by the catch-up gate", "gate-stopped", signal="TERM")
+    stopped = replace(FAILED, end=end, job=replace(JOB, retries=0))
+    again = "it waits in the backlog again, with its expected peak doubled"
+    assert decide(stopped) == Retry(T, again)
+    before = attempts("gate-stopped")
+    assert isinstance(decide(replace(stopped, attempt=2, before=before)), Final)
+    spent = replace(stopped, job=JOB, attempt=2, before=before)
+    assert decide(spent).reason.startswith("attempt 1 of 4 failed (gate stopped); next in ")
+    failed = decide(replace(spent, attempt=3, end=EXIT, before=attempts("gate-stopped", "timeout")))
+    assert failed.reason.startswith("attempt 2 of 4 failed (exit 3); next in ")
 
 
 def test_what_is_its_hosts_own_is_not_taken_over() -> None:
@@ -161,7 +179,7 @@ def test_what_failed_together_comes_back_apart() -> None:
 @given(
     end=failing,
     attempt=st.integers(1, 2000),
-    taken_over=st.integers(0, 2000),
+    taken_over=st.integers(0, 20),
     retries=st.integers(0, 1000),
     is_leased=st.booleans(),
     pool=st.none() | st.builds(PoolHour, st.just("p"), st.integers(0, 500), st.integers(0, 100)),
@@ -185,7 +203,7 @@ def test_retries_come_to_an_end(
             job=job,
             attempt=attempt,
             end=end,
-            taken_over=taken_over,
+            before=attempts(*["lease-lost"] * taken_over),
             pool=pool,
             next_at=next_at,
             is_leased=is_leased,
@@ -195,5 +213,5 @@ def test_retries_come_to_an_end(
         return
     assert verdict.at >= T
     if verdict.at > T:
-        assert attempt - taken_over <= retries
+        assert attempt - (taken_over if is_leased else 0) <= retries
         assert pool is None or pool.retries < pool.allowed
