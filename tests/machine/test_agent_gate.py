@@ -13,8 +13,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from tests.machine import agent
 from tests.machine.machine import Machine
+
+pytestmark = pytest.mark.alone
 
 JOB = """
 [job.{name}]
