@@ -3,30 +3,29 @@
 Pure data: no clock, no files, no decisions. What an administrator wrote becomes a ``Job`` (made
 by ``hostagent.spec``); a ``Job`` becomes units (``hostagent.compile``) and is kept in the
 deployed manifest, from which the agent reads it back. Datetimes are aware and in UTC; durations
-are ``timedelta``. The JSON form of every type is ``to_json``'s: lists for tuples, RFC 3339 for
-datetimes, seconds as a number for timedeltas, and nothing for a field that has its default.
+are ``timedelta``. ``hostagent.codec`` has the JSON form of every type.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import hashlib
-import json
 import re
-import types
-import typing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, TypeVar, Union
 
-T = TypeVar("T")
+from hostagent.codec import content_hash
 
 UNIT_PREFIX = "hostagent-"
 
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(=[A-Za-z0-9_.:/-]+)?")
 """A label, as hosts have them and jobs ask for them: a name, or a name and a value."""
+
+_LAST_TWO = "".join(
+    chr(plane + last) for plane in range(0, 0x110000, 0x10000) for last in (0xFFFE, 0xFFFF)
+)
+NONCHARACTER = re.compile(f"[\ufdd0-\ufdef{_LAST_TWO}]")
+"""U+FDD0 to U+FDEF, U+xxFFFE, U+xxFFFF: to systemd, a line that holds one is no text (utf8.c)."""
 
 
 class Form(StrEnum):
@@ -124,7 +123,7 @@ class Schedule:
     @property
     def hash(self) -> str:  # the store's word for it
         """16 hexadecimal digits that change exactly when the set of occurrences can change."""
-        return content_hash(to_json(dataclasses.replace(self, text="", jitter=timedelta(0))))
+        return content_hash(dataclasses.replace(self, text="", jitter=timedelta(0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,97 +384,3 @@ def parse_run_id(text: str) -> tuple[str, str, Kind, datetime] | None:
     except ValueError:
         return None
     return found["job"], found["scope"] or "", kind, at
-
-
-def content_hash(value: Any) -> str:
-    """16 hexadecimal digits over the canonical JSON of ``value``."""
-    return hashlib.sha256(content_json(value).encode()).hexdigest()[:16]
-
-
-def content_json(value: Any) -> str:
-    """The canonical JSON text of a model value, or of what ``to_json`` made of one."""
-    return json.dumps(to_json(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def rfc3339(at: datetime) -> str:
-    """``2026-11-21T02:00:00Z``, with the fraction only where there is one."""
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def to_json(value: Any) -> Any:
-    """The JSON form of a model value (see the module's docstring); canonical and lossless."""
-    if type(value) in _PLAIN:
-        return value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        out = {}
-        for name, default in _defaults(type(value)):
-            item = getattr(value, name)
-            if item is not default and item != default:
-                out[name] = to_json(item)
-        return out
-    if isinstance(value, datetime):
-        return rfc3339(value)
-    if isinstance(value, timedelta):
-        seconds = value / timedelta(microseconds=1) / 1e6
-        return int(seconds) if seconds.is_integer() else seconds
-    if isinstance(value, tuple | list):
-        return [to_json(item) for item in value]
-    if isinstance(value, StrEnum):
-        return str(value)
-    return value
-
-
-def from_json(cls: type[T], data: Any) -> T:
-    """The inverse of ``to_json`` for a model type.
-
-    Raises:
-        ValueError: the data is not of that form (an unknown field, a missing one, a wrong type).
-    """
-    try:
-        value: T = _decode(cls, data)
-    except (TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"not a {cls.__name__}: {error}") from error
-    return value
-
-
-_PLAIN = {str, int, float, bool, type(None)}
-
-
-@functools.cache
-def _defaults(cls: type) -> tuple[tuple[str, Any], ...]:
-    return tuple((f.name, _default_of(f)) for f in dataclasses.fields(cls))
-
-
-def _default_of(f: dataclasses.Field[Any]) -> Any:
-    if f.default is not dataclasses.MISSING:
-        return f.default
-    if f.default_factory is not dataclasses.MISSING:
-        return f.default_factory()
-    return dataclasses.MISSING
-
-
-@functools.cache
-def _hints(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
-
-
-def _decode(kind: Any, data: Any) -> Any:
-    origin = typing.get_origin(kind)
-    if origin in (Union, types.UnionType):
-        if data is None:
-            return None
-        (kind,) = (a for a in typing.get_args(kind) if a is not type(None))
-        return _decode(kind, data)
-    if origin is tuple:
-        args = typing.get_args(kind)
-        if len(args) == 2 and args[1] is Ellipsis:
-            return tuple(_decode(args[0], item) for item in data)
-        return tuple(_decode(a, item) for a, item in zip(args, data, strict=True))
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        hints = _hints(kind)
-        return kind(**{name: _decode(hints[name], item) for name, item in data.items()})
-    if kind is datetime:
-        return datetime.fromisoformat(data)
-    if kind is timedelta:
-        return timedelta(microseconds=round(data * 1e6))
-    return kind(data)

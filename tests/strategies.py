@@ -13,7 +13,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from hostagent.spec.values import is_noncharacter
+from hostagent.model import NONCHARACTER
 
 Table = dict[str, Any]
 
@@ -44,7 +44,7 @@ _SPANS = ["90s", "5min", "1h 30min", "2d", "1.5h", "45", 90, "1w 2d"]
 
 
 def _is_plain(char: str) -> bool:
-    return not is_noncharacter(char)
+    return not NONCHARACTER.match(char)
 
 
 anything = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)

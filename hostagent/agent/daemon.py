@@ -373,7 +373,7 @@ class Daemon:
 
     async def _register_unknown(self, manifest: Manifest) -> None:
         """Jobs that apply deployed where no store was at hand (an image): due from now on."""
-        here = registrations(manifest, manifest.jobs)
+        here = registrations(manifest)
         shared = self.world.shared
         if shared is None:
             await self._register(self.world.own, here)

@@ -15,9 +15,10 @@ import shutil
 import stat
 from pathlib import Path
 
+from hostagent.codec import rfc3339
 from hostagent.host.files import write_atomically
 from hostagent.host.paths import Paths
-from hostagent.model import Job, Run, rfc3339
+from hostagent.model import Job, Run
 
 MAX_REPORT = 64 * 1024
 """Bytes. A larger report is recorded as such and dropped."""

@@ -23,9 +23,10 @@ from hostagent.agent.interface import (
 from hostagent.agent.offload import Offloaded
 from hostagent.agent.permission import GROUP, may_ask_admission, may_change
 from hostagent.agent.starts import Verdict
+from hostagent.codec import rfc3339
 from hostagent.errors import HostagentError, StoreUnavailable
 from hostagent.host.peer import Peer
-from hostagent.model import Kind, Overlap, Run, rfc3339, run_id
+from hostagent.model import Kind, Overlap, Run, run_id
 from hostagent.policy.words import when
 from hostagent.store.port import AuditEvent, Pause, PauseTarget, Store
 

@@ -29,13 +29,14 @@ from hostagent.agent.server import Server, listening_socket
 from hostagent.agent.service import AgentService
 from hostagent.agent.shared import Line, Shared, lazily
 from hostagent.agent.world import World
+from hostagent.codec import content_hash, from_json
 from hostagent.errors import HostagentError, RefusedError
 from hostagent.host import identity
 from hostagent.host.clock import Clock, WallTimer
 from hostagent.host.files import write_atomically
 from hostagent.host.paths import Paths
 from hostagent.host.pressure import Pressure
-from hostagent.model import Manifest, content_hash, from_json
+from hostagent.model import Manifest
 from hostagent.policy import lease
 from hostagent.policy.backlog import Wake
 from hostagent.policy.outcome import Ended

@@ -1,4 +1,4 @@
-"""The command tree, and the one place where errors become exit codes.
+"""The command tree.
 
 Exit codes: 0 done; 1 the answer is no, or changes are pending where that was asked; 2 bad input;
 3 the system refused.
@@ -6,12 +6,11 @@ Exit codes: 0 done; 1 the answer is no, or changes are pending where that was as
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
-from hostagent.errors import HostagentError
+from hostagent.cli.out import errors_explained
 
 app = typer.Typer(
     name="hostagent",
@@ -41,18 +40,9 @@ def root(
 
 
 def run() -> None:
-    """Run the command line; never shows a traceback for what a person can act on."""
+    """Run the command line."""
     from hostagent.cli import commands
 
     commands.register(app)
-    try:
+    with errors_explained():
         app()
-    except HostagentError as error:
-        _complain(error.message, error.hint)
-        sys.exit(error.exit_code)
-
-
-def _complain(message: str, hint: str | None) -> None:
-    print(f"hostagent: {message}" if "\n" not in message else message, file=sys.stderr)
-    if hint:
-        print(f"  hint: {hint}", file=sys.stderr)

@@ -93,7 +93,7 @@ def drain(
 @quarantine.command("list")
 def list_(*, user: User = False, as_json: Json = False) -> None:
     """List the jobs that are out, since when and why."""
-    from hostagent.model import to_json
+    from hostagent.codec import to_json
 
     found, at = open_ledger(paths_of(user=user)).quarantines(), now()
     if as_json:
@@ -106,8 +106,8 @@ def list_(*, user: User = False, as_json: Json = False) -> None:
 @quarantine.command("show")
 def show(job: JobName, scope: Scope = "", *, user: User = False, as_json: Json = False) -> None:
     """Show how a job crashed, and what it printed last."""
+    from hostagent.codec import to_json
     from hostagent.errors import RefusedError
-    from hostagent.model import to_json
 
     everything = open_ledger(paths_of(user=user)).quarantines()
     found = [q for q in everything if q.job == job and scope in {"", q.scope}]

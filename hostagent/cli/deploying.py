@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from hostagent.cli import applying
 from hostagent.cli.options import File, Json, Root, SystemdVersion, User, paths_of
 from hostagent.cli.out import emit_json, table
-from hostagent.cli.writing import warn
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from hostagent.compile.versions import Note
-    from hostagent.deploy.apply import Applied, Site
-    from hostagent.deploy.generations import Generation
-    from hostagent.host.paths import Paths
 
 PruneAll = Annotated[
     bool, typer.Option("--prune-all", help="Go on even if that removes every job.")
@@ -44,8 +33,8 @@ def plan(
     from hostagent.deploy.render import render_plan
 
     paths = paths_of(user=user, root=root)
-    with _site(paths) as site:
-        wanted, notes = _wanted(site, file, systemd)
+    with applying.site(paths) as site:
+        wanted, notes = applying.wanted(site, file, systemd)
         coming = preview(site, wanted, notes)
     if as_json:
         emit_json(coming.to_json())
@@ -65,8 +54,8 @@ def diff(
     """Show how apply would change each unit file, as a unified diff."""
     from hostagent.deploy.preview import preview
 
-    with _site(paths_of(user=user, root=root)) as site:
-        wanted, notes = _wanted(site, file, systemd)
+    with applying.site(paths_of(user=user, root=root)) as site:
+        wanted, notes = applying.wanted(site, file, systemd)
         coming = preview(site, wanted, notes)
     for unit in coming.units:
         print("\n".join(unit.diff))
@@ -83,24 +72,17 @@ def apply(
     as_json: Json = False,
 ) -> None:
     """Make jobs.toml the state of this host. Never starts a job."""
-    from hostagent.deploy.apply import apply as carry_out
-    from hostagent.deploy.settled import settled
-
-    with _site(paths_of(user=user, root=root)) as site:
-        version = systemd or _version(site)
-        done = None if strict else settled(site, file or site.paths.jobs_toml, systemd=version)
-        if done is None:
-            wanted, _ = _wanted(site, file, version, strict=strict)
-            with _with_stores(site) as whole:
-                done = carry_out(whole, wanted, prune_all=prune_all)
-    _report(done, as_json=as_json)
+    done = applying.apply(
+        paths_of(user=user, root=root), file, prune_all=prune_all, strict=strict, systemd=systemd
+    )
+    applying.report(done, as_json=as_json)
 
 
 def drift(*, user: User = False, as_json: Json = False) -> None:
     """List how this host's units differ from what was applied; exit 1 when they do."""
     from hostagent.deploy.drift import drift as find
 
-    with _site(paths_of(user=user)) as site:
+    with applying.site(paths_of(user=user)) as site:
         found = find(site)
     if as_json:
         emit_json(
@@ -128,115 +110,6 @@ def rollback(
     """
     from hostagent.deploy.rollback import rollback as go_back
 
-    with _site(paths_of(user=user)) as host, _with_stores(host) as site:
+    with applying.site(paths_of(user=user)) as host, applying.with_stores(host) as site:
         done = go_back(site, generation, prune_all=prune_all)
-    _report(done, as_json=as_json)
-
-
-@contextmanager
-def _site(paths: Paths) -> Iterator[Site]:
-    """The host to deploy to, with PID 1; or an image."""
-    from hostagent.agent.config import load
-    from hostagent.deploy.apply import Site
-    from hostagent.errors import RefusedError
-    from hostagent.host.labels import gather
-
-    settings = load(paths)
-    if paths.root != Path("/"):
-        yield Site(paths, settings.host, labels=settings.labels)
-        return
-    labels = gather(settings.labels, settings.labels_command)
-    if labels.problems:
-        raise RefusedError("\n".join(labels.problems), "which jobs run here would not be certain")
-    from hostagent.systemd.manager import Manager
-
-    with closing(Manager(user=paths.user)) as manager:
-        yield Site(
-            paths, settings.host, manager, None, lambda: _tell_agent(paths), labels=labels.labels
-        )
-
-
-@contextmanager
-def _with_stores(site: Site) -> Iterator[Site]:
-    """The site to write to. The shared store first: where it is away, nothing is changed."""
-    if site.systemd is None:
-        yield site
-        return
-    from hostagent.agent.config import load, stores
-    from hostagent.store.open import open_store
-
-    mine, ours = stores(site.paths, load(site.paths))
-    with ExitStack() as opened:
-        shared = opened.enter_context(closing(open_store(ours))) if ours else None
-        own = opened.enter_context(closing(open_store(mine)))
-        yield replace(site, store=own, shared=shared)
-
-
-def _tell_agent(paths: Paths) -> None:
-    """A running agent takes up the new manifest; one that starts later reads it anyway."""
-    from hostagent.cli.client import NoAgent, call
-
-    with suppress(NoAgent):
-        call(paths, lambda proxy: proxy.Reload())
-
-
-def _version(site: Site) -> int:
-    """The systemd that runs here; for an image, the oldest that we support."""
-    return site.systemd.version() if site.systemd is not None else 252
-
-
-def _wanted(
-    site: Site, file: Path | None, version: int | None, *, strict: bool = False
-) -> tuple[Generation, tuple[Note, ...]]:
-    """What jobs.toml asks for, compiled for this host."""
-    import os
-
-    from hostagent.compile.draft import Target
-    from hostagent.compile.units import compile_spec
-    from hostagent.deploy.apply import desired
-    from hostagent.deploy.here import here
-    from hostagent.errors import InputError
-    from hostagent.spec.load import load
-
-    trusted = os.geteuid() if site.systemd is not None else None
-    loaded = load(
-        file or site.paths.jobs_toml, check_host=site.systemd is not None, trusted_uid=trusted
-    )
-    warn(loaded.warnings)
-    if strict and loaded.warnings:
-        raise InputError(list(loaded.warnings))
-    target = Target(systemd=version or _version(site), host=site.name, user=site.paths.user)
-    mine, elsewhere = here(loaded.spec, site.name, site.labels)
-    compiled = compile_spec(mine, target)
-    wanted = desired(loaded.spec, compiled, target, site.clock(), site.labels)
-    return wanted, (*compiled.notes, *elsewhere)
-
-
-def _report(done: Applied, *, as_json: bool) -> None:
-    if as_json:
-        emit_json(
-            {
-                "generation": done.generation,
-                "unchanged": done.is_unchanged,
-                "written": list(done.written),
-                "removed": list(done.removed),
-                "rearmed": list(done.rearmed),
-                "repaired": [list(pair) for pair in done.repaired],
-                "left": [list(pair) for pair in done.left],
-                "changed_jobs": list(done.changed_jobs),
-                "reloads": done.reloads,
-            }
-        )
-        return
-    for unit, what in done.left:
-        print(f"left alone: {unit}: {what}")
-    if done.is_unchanged:
-        print(f"Nothing to do: generation {done.generation} is in force. No job was started.")
-        return
-    for unit, what in done.repaired:
-        print(f"repaired: {unit}: {what}")
-    print(
-        f"Applied generation {done.generation}: {len(done.written)} unit files written, "
-        f"{len(done.removed)} removed, {len(done.rearmed)} timers armed. No job was started."
-    )
-    print("See: systemctl list-timers 'hostagent-*'")
+    applying.report(done, as_json=as_json)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hostagent.cli.writing import warn
+from hostagent.cli.out import warn
 
 if TYPE_CHECKING:
     from hostagent.errors import Problem

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
+from hostagent.errors import HostagentError, Problem
 from hostagent.policy.words import ago
 
 STYLES = {
@@ -22,6 +24,29 @@ STYLES = {
     "starting": "cyan",
 }
 """The colour of each state, where there is a terminal."""
+
+
+@contextmanager
+def errors_explained() -> Iterator[None]:
+    """Never a traceback for what a person can act on: the message, the hint, the exit code."""
+    try:
+        yield
+    except HostagentError as error:
+        print(
+            f"hostagent: {error.message}" if "\n" not in error.message else error.message,
+            file=sys.stderr,
+        )
+        if error.hint:
+            print(f"  hint: {error.hint}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def warn(warnings: Iterable[Problem]) -> None:
+    """Print lint's warnings to standard error."""
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def emit_json(value: object) -> None:

@@ -28,7 +28,7 @@ JOURNAL_LAG = timedelta(seconds=2)
 
 def list_(*, user: User = False, as_json: Json = False) -> None:
     """List the deployed jobs: schedule, next occurrence, last run."""
-    from hostagent.model import to_json
+    from hostagent.codec import to_json
     from hostagent.report.upcoming import upcoming
     from hostagent.report.why import no_agent
     from hostagent.store.port import RunFilter
@@ -74,7 +74,7 @@ def next_(
     as_json: Json = False,
 ) -> None:
     """Show when jobs are due next."""
-    from hostagent.model import rfc3339
+    from hostagent.codec import rfc3339
     from hostagent.report.upcoming import upcoming
 
     after, at = parse_time(start) if start else now(), now()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hostagent.cli.options import File, Json, SystemdVersion, User, paths_of
-from hostagent.cli.out import emit_json, table
+from hostagent.cli.out import emit_json, table, warn
 
 if TYPE_CHECKING:
     from hostagent.errors import Problem
@@ -98,8 +98,8 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a job as resolved, and where each value comes from."""
+    from hostagent.codec import to_json
     from hostagent.errors import InputError
-    from hostagent.model import to_json
     from hostagent.spec.load import load
 
     loaded = load(file or paths_of(user=user).jobs_toml, check_host=False)
@@ -115,12 +115,6 @@ def show(
         origin = loaded.origins.get(job, {}).get(_spec_key(key, str(found.schedule.form)))
         rows.append((key, _shown(value), str(origin) if origin else "default"))
     table(("KEY", "VALUE", "FROM"), rows, empty="")
-
-
-def warn(warnings: tuple[Problem, ...]) -> None:
-    """Print lint's warnings to standard error."""
-    for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
 
 
 def problem_json(problem: Problem) -> dict[str, object]:

@@ -13,6 +13,8 @@ import re
 from collections.abc import Sequence
 from datetime import timedelta
 
+from hostagent.model import NONCHARACTER
+
 LINE_MAX = 1024 * 1024 - 1
 """Bytes of one logical line: systemd refuses the unit (ENOBUFS) from 1 MiB on."""
 
@@ -28,6 +30,7 @@ EXEC_MAX = 2 * 1024 * 1024 - 128 * 1024
 _WORD_ESCAPES = {'"': '\\"', "\\": "\\\\", "%": "%%", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _BARE_WORD = re.compile(r"[A-Za-z0-9_./:=,@+-]+\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_QUOTE = re.compile(r"[\"'\\]")
 _UNITS = (
     ("h", 3_600_000_000),
     ("min", 60_000_000),
@@ -65,7 +68,7 @@ def assignment(key: str, value: str) -> str:
     """KEY=VALUE behind ``Environment=``, which alone insists on UTF-8 as systemd knows it."""
     if not _ENVIRONMENT_KEY.match(key):
         raise ValueError(f"{key!r} is not a variable's name: letters, digits and _, no digit first")
-    if any(map(_is_noncharacter, value)):
+    if NONCHARACTER.search(value):
         raise ValueError("systemd drops a variable that holds a Unicode noncharacter")
     return _short_enough(word(f"{key}={value}"))
 
@@ -170,7 +173,7 @@ def raw(text: str) -> str:
         raise ValueError("a value cannot span lines")
     if text.rstrip().endswith("\\"):
         raise ValueError("systemd would join a value that ends in a backslash to the next line")
-    if any(map(_is_noncharacter, text)):
+    if NONCHARACTER.search(text):
         raise ValueError("systemd ignores a line that holds a Unicode noncharacter")
     return _short_enough(text)
 
@@ -185,7 +188,7 @@ def check_exec_size(arguments: Sequence[str], environment: Sequence[tuple[str, s
 
 def _program(text: str) -> str:
     """``argv[0]``: a path or a name, in which systemd allows no quote, backslash or control."""
-    if not text or _CONTROL.search(text) or any(c in "\"'\\" or _is_noncharacter(c) for c in text):
+    if not text or _CONTROL.search(text) or _QUOTE.search(text) or NONCHARACTER.search(text):
         raise ValueError(
             f"{text!r} cannot be a program: no quotes, backslashes, control characters"
         )
@@ -201,14 +204,9 @@ def _program(text: str) -> str:
 def _in_word(char: str) -> str:
     if (escaped := _WORD_ESCAPES.get(char)) is not None:
         return escaped
-    if ord(char) < 0x20 or ord(char) == 0x7F or _is_noncharacter(char):
+    if ord(char) < 0x20 or ord(char) == 0x7F or NONCHARACTER.match(char):
         return "".join(f"\\x{byte:02x}" for byte in char.encode())
     return char
-
-
-def _is_noncharacter(char: str) -> bool:
-    """U+FDD0 to U+FDEF and U+xxFFFE, U+xxFFFF: no UTF-8 in systemd's eyes (``utf8.c``)."""
-    return 0xFDD0 <= ord(char) <= 0xFDEF or (ord(char) & 0xFFFE) == 0xFFFE
 
 
 def _bytes(text: str) -> int:

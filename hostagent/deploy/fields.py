@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from hostagent.codec import rfc3339
 from hostagent.compile.escape import span
-from hostagent.model import Backoff, Form, Job, Schedule, rfc3339
+from hostagent.model import Backoff, Form, Job, Schedule
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hostagent.codec import from_json, to_json
 from hostagent.errors import InputError, RefusedError
 from hostagent.host.files import sync_directory, write_atomically
 from hostagent.host.paths import Paths
-from hostagent.model import Manifest, from_json, to_json
+from hostagent.model import Manifest
 
 KEEP = 10
 

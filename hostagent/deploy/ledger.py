@@ -11,7 +11,7 @@ from hostagent.deploy.actions import Facts
 from hostagent.deploy.owed import closing
 from hostagent.errors import StoreConflict
 from hostagent.model import Manifest, RunOn
-from hostagent.store.port import Registration, Store, registrations
+from hostagent.store.port import Registration, Store, registered, registrations
 
 _FEW = 20
 _TRIES = 5
@@ -37,7 +37,7 @@ def register(
     changed = _changed(facts, manifest)
     if changed == []:
         return []
-    jobs = registrations(manifest, manifest.jobs) if changed is None else changed
+    jobs = registrations(manifest) if changed is None else changed
     if shared is None:
         return _register(store, jobs, manifest.host, at, changed is None)
     own = [job for job in jobs if job.host]
@@ -92,8 +92,18 @@ def _changed(facts: Facts, new: Manifest) -> list[Registration] | None:
     old = facts.current
     if old is None or facts.begun:
         return None
-    before = {one.job: replace(one, renamed_from=None) for one in registrations(old, old.jobs)}
-    after = registrations(new, new.jobs)
-    if before.keys() - {one.job for one in after}:
+    before = {job.name: job for job in registered(old)}
+    after = {job.name: job for job in registered(new)}
+    if before.keys() - after.keys():
         return None
-    return [one for one in after if replace(one, renamed_from=None) != before.get(one.job)]
+    found = []
+    for name, job in after.items():
+        was = before.get(name)
+        if was == job and old.host == new.host:
+            continue  # most of them, and a registration takes long to make
+        now = Registration.of(job, new.host)
+        if was is None or replace(now, renamed_from=None) != replace(
+            Registration.of(was, old.host), renamed_from=None
+        ):
+            found.append(now)
+    return found

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
-from hostagent.model import Outcome, rfc3339
+from hostagent.codec import rfc3339
+from hostagent.model import Outcome
 from hostagent.schedule.occurrences import latest
 from hostagent.store.port import Cursor, Registration, Settlement, SpecRecord, schedule_of
 

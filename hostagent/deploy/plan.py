@@ -14,12 +14,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from hostagent.codec import rfc3339
 from hostagent.compile.versions import Note
 from hostagent.deploy.actions import Actions
 from hostagent.deploy.disk import Found
 from hostagent.deploy.fields import FieldChange, differences
 from hostagent.deploy.generations import Generation
-from hostagent.model import Job, Manifest, Schedule, rfc3339
+from hostagent.model import Job, Manifest, Schedule
 from hostagent.schedule.occurrences import between
 
 NEXT = 5

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from hostagent.model import Form, Kind, Run, Schedule, rfc3339
+from hostagent.codec import rfc3339
+from hostagent.model import Form, Kind, Run, Schedule
 from hostagent.schedule.occurrences import between
 from hostagent.store.port import Cursor, SpecRecord, schedule_of
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hostagent.model import Run, rfc3339
+from hostagent.codec import rfc3339
+from hostagent.model import Run
 
 
 def run_json(run: Run) -> dict[str, Any]:

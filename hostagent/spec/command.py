@@ -15,6 +15,7 @@ from hostagent.spec.values import WrongValueError, argument, characters, shown
 
 WHITESPACE = " \t\n\r"
 _PREFIXES = "@-:+!|"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CONTINUED = re.compile(r"\\\n[ \t]*")
 _ESCAPE = re.compile(
     r"(?P<plain>[abfnrtvs\\\"'])|x(?P<hex>[0-9a-fA-F]{2})|(?P<oct>[0-7]{3})"
@@ -135,7 +136,7 @@ def check(words: list[str]) -> list[str]:
 def _width(word: str) -> int:
     """Bytes the word may take in a unit file, quoted and escaped."""
     special = sum(word.count(c) for c in "\"'\\%$")
-    control = sum(ord(c) < 32 or ord(c) == 127 for c in word)
+    control = len(_CONTROL.findall(word))
     return len(word.encode()) + special + 3 * control + 3
 
 

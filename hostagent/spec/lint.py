@@ -18,8 +18,9 @@ from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from hostagent.codec import rfc3339
 from hostagent.errors import Problem
-from hostagent.model import Form, Job, RunOn, Schedule, Spec, rfc3339
+from hostagent.model import Form, Job, RunOn, Schedule, Spec
 from hostagent.schedule import occurrences
 from hostagent.spec.resolve import Place
 from hostagent.spec.spans import format_span

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from hostagent.codec import rfc3339
 from hostagent.errors import Problem
-from hostagent.model import Form, Schedule, rfc3339
+from hostagent.model import Form, Schedule
 from hostagent.schedule import blackout, calendar, cron, interval, occurrences
 from hostagent.schedule.errors import CalendarError
 from hostagent.schedule.zones import EPOCH, zone_of

@@ -12,10 +12,13 @@ import itertools
 import re
 from collections.abc import Iterable
 
+from hostagent.model import NONCHARACTER
+
 MAX_ARGUMENT = 128 * 1024 - 1
 """Bytes in one argument or one ``NAME=value`` (execve(2): MAX_ARG_STRLEN less its NUL)."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_UNCARRIED = re.compile("\0|" + NONCHARACTER.pattern)
 _SHOWN = 60
 _COMPARED = 2000
 
@@ -85,16 +88,10 @@ def argument(text: str) -> str:
     return text
 
 
-def is_noncharacter(char: str) -> bool:
-    """U+FDD0 to U+FDEF, U+xxFFFE, U+xxFFFF: for systemd a line that holds one is not text."""
-    return 0xFDD0 <= ord(char) <= 0xFDEF or (ord(char) & 0xFFFE) == 0xFFFE
-
-
 def characters(text: str) -> str:
     """Refuse NUL and Unicode's noncharacters, which no directive but ExecStart= can carry."""
-    for char in text:
-        if char == "\0" or is_noncharacter(char):
-            raise WrongValueError(f"holds U+{ord(char):04X}, which systemd cannot carry")
+    if found := _UNCARRIED.search(text):
+        raise WrongValueError(f"holds U+{ord(found[0]):04X}, which systemd cannot carry")
     return text
 
 

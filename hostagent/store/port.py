@@ -35,19 +35,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
+from hostagent.codec import content_json, from_json
 from hostagent.errors import StoreError
-from hostagent.model import (
-    End,
-    Job,
-    Kind,
-    Manifest,
-    Outcome,
-    Run,
-    RunOn,
-    Schedule,
-    content_json,
-    from_json,
-)
+from hostagent.model import End, Job, Kind, Manifest, Outcome, Run, RunOn, Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,14 +212,15 @@ class Want:
     invocation_id: str | None = None
 
 
-def registrations(manifest: Manifest, jobs: Iterable[Job]) -> list[Registration]:
-    """What the manifest's host registers of ``jobs``: the cluster's, and those that run on it."""
+def registered(manifest: Manifest) -> list[Job]:
+    """The jobs that the manifest's host registers: the cluster's, and those that run on it."""
     deployed = {unit.job for unit in manifest.units}
-    return [
-        Registration.of(job, manifest.host)
-        for job in jobs
-        if job.run_on is RunOn.ONE or job.name in deployed
-    ]
+    return [job for job in manifest.jobs if job.run_on is RunOn.ONE or job.name in deployed]
+
+
+def registrations(manifest: Manifest) -> list[Registration]:
+    """What the manifest's host registers."""
+    return [Registration.of(job, manifest.host) for job in registered(manifest)]
 
 
 class Refusal(StrEnum):

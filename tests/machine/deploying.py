@@ -12,7 +12,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hostagent.model import Form, Job, Schedule, Spec, to_json
+from hostagent.codec import to_json
+from hostagent.model import Form, Job, Schedule, Spec
 from tests.machine.images import VENV
 from tests.machine.machine import Machine
 
@@ -24,7 +25,8 @@ from hostagent.compile.units import compile_spec
 from hostagent.deploy import apply, drift, preview, rollback
 from hostagent.errors import HostagentError
 from hostagent.host import paths
-from hostagent.model import Spec, from_json
+from hostagent.codec import from_json
+from hostagent.model import Spec
 from hostagent.systemd.manager import Manager
 
 asked = json.load(sys.stdin)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 
-from hostagent.model import Missed, Spec, to_json
+from hostagent.codec import to_json
+from hostagent.model import Missed, Spec
 from tests.machine.deploying import admit_everything, clock, job, ran
 from tests.machine.images import VENV
 from tests.machine.machine import Machine
@@ -21,7 +22,8 @@ from hostagent.compile.units import compile_spec
 from hostagent.deploy import apply, drift
 from hostagent.deploy.generations import sha256
 from hostagent.host import paths
-from hostagent.model import Spec, from_json
+from hostagent.codec import from_json
+from hostagent.model import Spec
 from hostagent.store.open import open_store
 from hostagent.systemd.manager import Manager
 

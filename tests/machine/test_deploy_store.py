@@ -15,7 +15,7 @@ STORE = "sqlite:///var/lib/hostagent/state.db"
 
 READ = """
 import json
-from hostagent.model import to_json
+from hostagent.codec import to_json
 from hostagent.store.open import open_store
 from hostagent.store.port import RunFilter
 store = open_store("sqlite:///var/lib/hostagent/state.db")

@@ -22,9 +22,9 @@ from hostagent.agent.fence import Fence
 from hostagent.agent.service import AgentService
 from hostagent.agent.shared import Line, Shared
 from hostagent.agent.world import World
+from hostagent.codec import content_hash
 from hostagent.errors import HostagentError
 from hostagent.host.peer import Peer
-from hostagent.model import content_hash
 from hostagent.policy import lease
 from hostagent.policy.backlog import Wake
 from hostagent.store.port import Profile, Session, Store

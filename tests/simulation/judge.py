@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from hostagent.model import Outcome, Run, Schedule, from_json
+from hostagent.codec import from_json
+from hostagent.model import Outcome, Run, Schedule
 from hostagent.report.audit import audit
 from hostagent.report.runs import run_json
 from hostagent.schedule.occurrences import between

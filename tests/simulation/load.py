@@ -7,18 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
 
+from hostagent.codec import content_hash
 from hostagent.compile.names import service_name
-from hostagent.model import (
-    Backoff,
-    Form,
-    Job,
-    Manifest,
-    Missed,
-    Overlap,
-    Schedule,
-    Unit,
-    content_hash,
-)
+from hostagent.model import Backoff, Form, Job, Manifest, Missed, Overlap, Schedule, Unit
 from tests.simulation.clocks import EPOCH
 from tests.simulation.pid1 import UnitFile
 

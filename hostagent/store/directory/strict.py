@@ -11,8 +11,8 @@ import json
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from hostagent.codec import content_json, from_json, to_json
 from hostagent.errors import StoreError
-from hostagent.model import content_json, from_json, to_json
 from hostagent.store.sql.schema import refuse_newer
 
 T = TypeVar("T")

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from hostagent.agent.wiring import read_manifest
+from hostagent.codec import content_json, to_json
 from hostagent.errors import RefusedError, StoreError
 from hostagent.host.paths import system
-from hostagent.model import Form, Job, Manifest, Schedule, content_json, to_json
+from hostagent.model import Form, Job, Manifest, Schedule
 from hostagent.store.port import SpecRecord, schedule_of
 
 T0 = datetime(2025, 3, 1, tzinfo=UTC)

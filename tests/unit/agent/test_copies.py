@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from hostagent.agent.copies import PAGE, gather, names_of, specs_of
-from hostagent.model import Form, Kind, Outcome, Run, Schedule, content_json
+from hostagent.codec import content_json
+from hostagent.model import Form, Kind, Outcome, Run, Schedule
 from hostagent.report.audit import audit
 from hostagent.store.port import Claimed, Mark, Registration, RunFilter, Settlement, Want
 from hostagent.store.sqlite.engine import SqliteStore

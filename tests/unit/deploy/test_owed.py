@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from hostagent.codec import content_json
 from hostagent.deploy.owed import closing
-from hostagent.model import Job, Outcome, content_json
+from hostagent.model import Job, Outcome
 from hostagent.store.port import Cursor, Registration, SpecRecord
 from tests.unit.deploy.builders import AT, job
 

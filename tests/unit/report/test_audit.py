@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostagent.model import Form, Kind, Outcome, Run, Schedule, content_json
+from hostagent.codec import content_json
+from hostagent.model import Form, Kind, Outcome, Run, Schedule
 from hostagent.report.audit import Audit, audit
 from hostagent.store.port import Cursor, SpecRecord
 

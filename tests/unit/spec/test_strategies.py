@@ -9,7 +9,8 @@ from typing import Any
 import tomli_w
 from hypothesis import HealthCheck, given, settings
 
-from hostagent.model import Spec, from_json, to_json
+from hostagent.codec import from_json, to_json
+from hostagent.model import Spec
 from hostagent.spec.load import Loaded, load
 from hostagent.spec.schema import JobTable
 from tests.strategies import specs
