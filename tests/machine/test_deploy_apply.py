@@ -231,7 +231,7 @@ command = "/bin/true"
 calendar = "*-*-* 03:00:00"
 """
 
-# Exits 7 when jobs.toml had to be read and compiled.
+# Exits 7 when jobs.toml had to be read and compiled, 8 when the command line or a store was opened.
 QUICK = """
 import sys
 from hostagent.cli.main import main
@@ -242,7 +242,11 @@ try:
     main()
 except SystemExit as stop:
     code = stop.code
-sys.exit(code or (7 if "hostagent.spec.load" in sys.modules else 0))
+if code == 0 and "hostagent.spec.load" in sys.modules:
+    code = 7
+elif code == 0 and sys.modules.keys() & {"typer", "hostagent.store.open"}:
+    code = 8
+sys.exit(code)
 """
 
 
@@ -267,3 +271,17 @@ def test_the_command_sees_without_compiling_that_nothing_changed(machine: Machin
         assert done.returncode == 7, f"{what}: {done}"
         assert machine.run(is_quick).returncode == 0, f"after {what}"
     assert deploy(machine, verb="drift")["out"] == []
+
+
+def test_a_plain_apply_says_what_one_with_options_says(machine: Machine) -> None:
+    """It is started another way, without the command line's weight."""
+    machine.write("/root/good.toml", JOBS_TOML)
+    machine.write("/root/bad.toml", JOBS_TOML.replace("03:00", "33:00"))
+    for file, code in (("bad", 2), ("absent", 2), ("good", 0), ("good", 0)):
+        plain = machine.run(f"hostagent apply /root/{file}.toml")
+        other = machine.run(f"hostagent apply --systemd 252 /root/{file}.toml")
+        assert plain.returncode == other.returncode == code, (plain, other)
+        assert plain.stderr == other.stderr
+        assert code == 0 or plain.stderr.startswith(f"/root/{file}.toml:"), plain
+    assert "Nothing to do: generation 1" in plain.stdout
+    assert plain.stdout == other.stdout
