@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hostagent.cli.options import Json, User, open_ledger, paths_of
-from hostagent.cli.out import emit_json, moment, now, table
+from hostagent.cli.out import emit_json, moment, named, now, table
 
 quarantine = typer.Typer(help="Jobs that were taken out because they crash.", no_args_is_help=True)
 
@@ -99,7 +99,7 @@ def list_(*, user: User = False, as_json: Json = False) -> None:
     if as_json:
         emit_json([to_json(one) for one in found])
         return
-    rows = [(_name(q.job, q.scope), moment(q.since, at), q.host, q.reason) for q in found]
+    rows = [(named(q.job, q.scope), moment(q.since, at), q.host, q.reason) for q in found]
     table(("JOB", "SINCE", "HOST", "REASON"), rows, empty="No job is in quarantine.")
 
 
@@ -112,12 +112,12 @@ def show(job: JobName, scope: Scope = "", *, user: User = False, as_json: Json =
     everything = open_ledger(paths_of(user=user)).quarantines()
     found = [q for q in everything if q.job == job and scope in {"", q.scope}]
     if not found:
-        raise RefusedError(f"{_name(job, scope)} is not in quarantine", "hostagent quarantine list")
+        raise RefusedError(f"{named(job, scope)} is not in quarantine", "hostagent quarantine list")
     if as_json:
         emit_json([to_json(one) for one in found])
         return
     for one in found:
-        print(f"{_name(one.job, one.scope)} is out since {moment(one.since, now())}: {one.reason}")
+        print(f"{named(one.job, one.scope)} is out since {moment(one.since, now())}: {one.reason}")
         for attempt in one.attempts:
             print(f"  {attempt}")
         if one.evidence:
@@ -136,10 +136,6 @@ def reinstate(job: JobName, scope: Scope = "", *, user: User = False) -> None:
     paths = paths_of(user=user)
     was_out = call(paths, lambda proxy: proxy.Reinstate(job=job, scope=scope))["was_out"]
     if not was_out:
-        print(f"{_name(job, scope)} was not in quarantine")
+        print(f"{named(job, scope)} was not in quarantine")
         raise typer.Exit(1)
-    print(f"{_name(job, scope)} is back; run it now: hostagent run {job} {scope}".rstrip())
-
-
-def _name(job: str, scope: str) -> str:
-    return f"{job}@{scope}" if scope else job
+    print(f"{named(job, scope)} is back; run it now: hostagent run {job} {scope}".rstrip())

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from hostagent.cli import applying
 from hostagent.cli.options import File, Json, Root, SystemdVersion, User, paths_of
 from hostagent.cli.out import emit_json, table
 
@@ -29,6 +28,7 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show what apply would change. Nothing is changed, nothing starts."""
+    from hostagent.cli import applying
     from hostagent.deploy.preview import preview
     from hostagent.deploy.render import render_plan
 
@@ -52,6 +52,7 @@ def diff(
     systemd: SystemdVersion = None,
 ) -> None:
     """Show how apply would change each unit file, as a unified diff."""
+    from hostagent.cli import applying
     from hostagent.deploy.preview import preview
 
     with applying.site(paths_of(user=user, root=root)) as site:
@@ -72,6 +73,8 @@ def apply(
     as_json: Json = False,
 ) -> None:
     """Make jobs.toml the state of this host. Never starts a job."""
+    from hostagent.cli import applying
+
     done = applying.apply(
         paths_of(user=user, root=root), file, prune_all=prune_all, strict=strict, systemd=systemd
     )
@@ -80,6 +83,7 @@ def apply(
 
 def drift(*, user: User = False, as_json: Json = False) -> None:
     """List how this host's units differ from what was applied; exit 1 when they do."""
+    from hostagent.cli import applying
     from hostagent.deploy.drift import drift as find
 
     with applying.site(paths_of(user=user)) as site:
@@ -108,6 +112,7 @@ def rollback(
 
     jobs.toml stays as it is: mend it before the next apply.
     """
+    from hostagent.cli import applying
     from hostagent.deploy.rollback import rollback as go_back
 
     with applying.site(paths_of(user=user)) as host, applying.with_stores(host) as site:

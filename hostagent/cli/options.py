@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+    from hostagent import model
     from hostagent.host.paths import Paths
     from hostagent.report.ledgers import Ledgers
 
@@ -26,6 +30,10 @@ Root = Annotated[
 SystemdVersion = Annotated[
     int | None,
     typer.Option("--systemd", help="Write for this version of systemd.", min=252, max=999),
+]
+Since = Annotated[
+    str | None,
+    typer.Option("--since", help="Due at or after then: a time, or how long ago (2h)."),
 ]
 Job = Annotated[str | None, typer.Argument(help="A job's name.", show_default=False)]
 
@@ -65,3 +73,25 @@ def open_ledger(paths: Paths) -> Ledgers:
                 file=sys.stderr,
             )
     return Ledgers(open_store(mine, read_only=True), settings.host, shared, away)
+
+
+def deployed(paths: Paths) -> tuple[tuple[model.Job, ...], str]:
+    """The jobs in force and the host's name; an error with the way out before the first apply."""
+    from hostagent.deploy.generations import current
+    from hostagent.errors import RefusedError
+
+    manifest = current(paths)
+    if manifest is None:
+        raise RefusedError("nothing is deployed here yet", "run: hostagent apply")
+    return manifest.jobs, manifest.host
+
+
+def unknown_job(name: str, jobs: Sequence[model.Job]) -> NoReturn:
+    """Say that there is no such job, and which one may have been meant."""
+    import difflib
+
+    from hostagent.errors import InputError
+
+    near = difflib.get_close_matches(name, [job.name for job in jobs], 1)
+    hint = f'did you mean "{near[0]}"?' if near else "see: hostagent list"
+    raise InputError(f'there is no job "{name}"', hint)

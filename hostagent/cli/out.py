@@ -86,6 +86,11 @@ def _plain(headings: Sequence[str], rows: list[Sequence[str]]) -> None:
         print("  ".join(cells).rstrip())
 
 
+def named(job: str, scope: str) -> str:
+    """``JOB``, or ``JOB@SCOPE``."""
+    return f"{job}@{scope}" if scope else job
+
+
 def moment(at: datetime | None, now: datetime) -> str:
     """Local time and how far off: ``Sat 2026-11-21 02:00:00 CET (in 3h 12min)``."""
     if at is None:
@@ -111,6 +116,15 @@ def parse_time(text: str) -> datetime:
     Raises:
         InputError: it is none of them.
     """
+    return _parse_time(text, 1)
+
+
+def parse_past(text: str) -> datetime:
+    """As ``parse_time``, but a span means so long ago."""
+    return _parse_time(text, -1)
+
+
+def _parse_time(text: str, way: int) -> datetime:
     from hostagent.errors import InputError
     from hostagent.spec.spans import parse_span
 
@@ -118,7 +132,7 @@ def parse_time(text: str) -> datetime:
         at = datetime.fromisoformat(text)
     except ValueError:
         try:
-            return now() + parse_span(text)
+            return now() + way * parse_span(text)
         except ValueError:
             raise InputError(
                 f'"{text}" is not a time', 'write "2026-11-21T02:00:00Z", or a span such as "2h"'

@@ -21,6 +21,7 @@ HELD = "outcome IS NULL AND attempt>0"
 """A claim is active as long as its run is open: one transaction begins both, and one ends both."""
 
 _WAITING = "r.job=c.job AND r.scope=c.scope AND r.token=c.retry_token AND r.attempt>0"
+_REASONS = "lower(coalesce(end_reason, '') || '\n' || reason)"
 _AT_ONCE = 400
 """How many names one statement asks for."""
 
@@ -89,6 +90,9 @@ def runs(read: Read, where: RunFilter) -> list[Run]:
         ("scheduled_for>=?", micros(where.since)),
         ("scheduled_for<=?", micros(where.until)),
         ("token>?", where.token_above),
+        ("scheduled_for>=?", micros(where.covering)),
+        ("coalesce(covers_from, scheduled_for)<=?", micros(where.covering)),
+        (f"replace({_REASONS}, lower(?), '')<>{_REASONS}", where.reason or None),
     ]
     chosen = [(term, value) for term, value in terms if value is not None]
     sql, values = [term for term, _ in chosen], [value for _, value in chosen]

@@ -62,6 +62,13 @@ def history(store: Store, session: Session) -> Store:
         (RunFilter(host="two"), [4]),
         (RunFilter(since=t(3), until=t(4)), [4, 3, 3]),
         (RunFilter(job="b", until=t(2), outcomes=(Outcome.SKIPPED,)), [2]),
+        (RunFilter(covering=t(3)), [3, 3]),
+        (RunFilter(job="b", covering=t(3)), []),
+        (RunFilter(reason="PAUSED"), [2]),
+        (RunFilter(reason="exit 0"), [4, 3, 3, 1]),
+        (RunFilter(reason="Due", job="a", host="one", limit=1), [5]),
+        (RunFilter(reason="100 %"), []),
+        (RunFilter(reason=""), [5, 4, 3, 3, 2, 1]),
     ],
     ids=str,
 )
@@ -72,6 +79,14 @@ def test_rows_are_found_by_what_is_asked(
     found = history.runs(where)
     assert [row.scheduled_for for row in found] == [t(s) for s in seconds]
     assert found == sorted(found, key=lambda r: (r.scheduled_for, r.token), reverse=True)
+
+
+def test_a_row_is_found_by_what_it_covers(store: Store, session: Session) -> None:
+    """From the first occurrence that it stands for to its own, both included."""
+    wide = replace(want(5), covers_from=t(2), covers=4)
+    run = claimed(store, session, wide)
+    for second, found in ((1, []), (2, [run]), (4, [run]), (5, [run]), (6, [])):
+        assert store.runs(RunFilter(covering=t(second))) == found
 
 
 def test_a_run_id_names_all_its_attempts(store: Store, session: Session) -> None:

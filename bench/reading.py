@@ -1,0 +1,204 @@
+"""What the commands that read cost, on a ledger of 100,000 runs in SQLite.
+
+Run as anybody: ``python -m bench.reading [ROUNDS]``. A user's place is made in a directory of its
+own: 100 hourly jobs, deployed, and what they did in the last 41 days. Each command is the whole of
+it, from the start of its interpreter, in turn with ``python -c pass``, and both medians are printed.
+``status`` asks an agent, here one that has its answer ready, and ``status --cluster`` the store.
+Exit 1 when a goal is missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from typing import cast
+
+from hostagent import __version__
+from hostagent.agent import server
+from hostagent.agent.interface import Service, Status
+from hostagent.deploy import generations
+from hostagent.deploy.generations import Generation
+from hostagent.host.identity import host_name
+from hostagent.host.paths import Paths, user
+from hostagent.model import Form, Job, Kind, Manifest, Outcome, Run, Schedule, Unit
+from hostagent.store.port import Profile, registrations
+from hostagent.store.sql.rows import INSERT_RUN, run_values
+from hostagent.store.sqlite.engine import SqliteStore
+
+JOBS, RUNS_EACH = 100, 1000
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+READ_S, HELP_S = 0.300, 0.150
+"""What a read command may take, and ``--help``."""
+
+COMMANDS = {
+    "--help": HELP_S,
+    "runs --user": READ_S,
+    "runs job-7 --since 7d --outcome failed --user": READ_S,
+    "runs --reason nowhere --user": READ_S,
+    "why job-7 --user": READ_S,
+    "why job-7 --at {past} --user": READ_S,
+    "status --user": READ_S,
+    "status --cluster --user": READ_S,
+    "list --user": READ_S,
+    "next --user": READ_S,
+}
+
+
+class Agent:
+    """Has its answer ready."""
+
+    async def status(self) -> Status:
+        return Status(
+            version=__version__,
+            host=host_name(),
+            generation=1,
+            jobs=JOBS,
+            running=[],
+            held=[],
+            held_because=[],
+            settles="",
+            next_job="job-0",
+            next_at=datetime.now(UTC).isoformat(),
+            barred="",
+            store_reached=True,
+        )
+
+
+def deploy(paths: Paths, now: datetime) -> None:
+    """The jobs, as an apply leaves them, and their ledger."""
+    jobs = tuple(
+        Job(
+            f"job-{n}",
+            ("/bin/true",),
+            Schedule(Form.CALENDAR, f"*:{n % 60}", (f"*:{n % 60}",)),
+            HOUR,
+        )
+        for n in range(JOBS)
+    )
+    units = tuple(
+        Unit(job.name, "", f"hostagent-{job.name}.service", f"hostagent-{job.name}.timer")
+        for job in jobs
+    )
+    manifest = Manifest(1, now, 257, host_name(), jobs, units=units, hostagent=__version__)
+    paths.generations.mkdir(parents=True)
+    generations.write(paths, Generation(manifest, {}))
+    generations.flip(paths, 1)
+    file = paths.state / "state.db"
+    begin = now.replace(minute=0, second=0, microsecond=0) - RUNS_EACH * HOUR
+    with contextlib.closing(SqliteStore(file, clock=lambda: begin)) as store:
+        store.register(registrations(manifest), [], begin)
+        store.open_session(host_name(), "boot", profile=Profile(__version__))
+    with contextlib.closing(sqlite3.connect(file)) as db, db:
+        db.executemany(
+            INSERT_RUN,
+            (run_values(ran(job, begin, n)) for n in range(RUNS_EACH) for job in jobs),
+        )
+
+
+def ran(job: Job, begin: datetime, n: int) -> Run:
+    """Its nth run: 9 min long, and each 50th fails."""
+    minute = int(job.name.partition("-")[2]) % 60
+    at = begin + n * HOUR + minute * MINUTE
+    fails = n % 50 == 49
+    return Run(
+        job.name,
+        "",
+        Kind.SCHEDULED,
+        at,
+        1,
+        n + 1,
+        host_name(),
+        f"due {at}, admitted 58ms after",
+        spec_hash=job.schedule.hash,
+        started_at=at + timedelta(seconds=2),
+        ended_at=at + 9 * MINUTE,
+        outcome=Outcome.FAILED if fails else Outcome.SUCCEEDED,
+        end_reason="exited with status 2 after 9min" if fails else "exited with status 0",
+        exit_code=2 if fails else 0,
+        invocation_id="0" * 32,
+    )
+
+
+@contextlib.contextmanager
+def agent_at(paths: Paths) -> Iterator[None]:
+    """An agent answers at the socket."""
+    loop, up, ending = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
+
+    async def serve() -> None:
+        listener = server.listening_socket(paths.socket, None)
+        serving = server.Server(listener, cast("Service", Agent()))
+        serving.start()
+        up.set()
+        await ending.wait()
+        serving.close()
+        listener.close()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    up.wait()
+    try:
+        yield
+    finally:
+        loop.call_soon_threadsafe(ending.set)
+        thread.join()
+        loop.close()
+
+
+def timed(arguments: list[str], environment: Mapping[str, str]) -> float:
+    """Seconds. A command that fails is a bug of the bench."""
+    began = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False
+    )
+    took = time.perf_counter() - began
+    assert done.returncode == 0, (arguments, done.stdout, done.stderr)
+    return took
+
+
+def main() -> None:
+    """Measure and print."""
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 11
+    missed = 0
+    with tempfile.TemporaryDirectory() as name:
+        home, now = Path(name), datetime.now(UTC)
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+            "HOME": name,
+            "XDG_RUNTIME_DIR": str(home / "run"),
+        }
+        paths = user(home, home / "run")
+        paths.ready.parent.mkdir(parents=True)
+        paths.ready.touch()
+        deploy(paths, now)
+        past = (now - 400 * HOUR).isoformat(timespec="seconds").replace("+00:00", "Z")
+        with agent_at(paths):
+            for command, goal in COMMANDS.items():
+                words = ["-m", "hostagent", *command.format(past=past).split()]
+                pairs = [
+                    (timed(["-c", "pass"], environment), timed(words, environment))
+                    for _ in range(rounds)
+                ]
+                nothing, took = (median(values) for values in zip(*pairs, strict=True))
+                verdict = "held" if took <= goal else "MISSED"
+                missed += took > goal
+                print(
+                    f"{took * 1000:5.0f} ms  (python -c pass: {nothing * 1000:.0f} ms)  "
+                    f"goal {goal * 1000:.0f} ms {verdict}:  hostagent {command}"
+                )
+    sys.exit(1 if missed else 0)
+
+
+if __name__ == "__main__":
+    main()
