@@ -2,7 +2,7 @@
 
 Run as anybody: ``python -m bench.reading [ROUNDS]``. A user's place is made in a directory of its
 own: 100 hourly jobs, deployed, and what they did in the last 41 days. Each command is the whole of
-it, from the start of its interpreter, in turn with ``python -c pass``, and both medians are printed.
+it, from the start of its interpreter, in turn with ``python -c pass``; both medians are printed.
 ``status`` asks an agent, here one that has its answer ready, and ``status --cluster`` the store.
 Exit 1 when a goal is missed.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -27,14 +26,10 @@ from typing import cast
 from hostagent import __version__
 from hostagent.agent import server
 from hostagent.agent.interface import Service, Status
-from hostagent.deploy import generations
-from hostagent.deploy.generations import Generation
 from hostagent.host.identity import host_name
 from hostagent.host.paths import Paths, user
-from hostagent.model import Form, Job, Kind, Manifest, Outcome, Run, Schedule, Unit
-from hostagent.store.port import Profile, registrations
-from hostagent.store.sql.rows import INSERT_RUN, run_values
-from hostagent.store.sqlite.engine import SqliteStore
+from hostagent.model import Form, Job, Kind, Outcome, Run, Schedule
+from tests import deployed
 
 JOBS, RUNS_EACH = 100, 1000
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -77,7 +72,7 @@ class Agent:
 
 def deploy(paths: Paths, now: datetime) -> None:
     """The jobs, as an apply leaves them, and their ledger."""
-    jobs = tuple(
+    jobs = [
         Job(
             f"job-{n}",
             ("/bin/true",),
@@ -85,25 +80,10 @@ def deploy(paths: Paths, now: datetime) -> None:
             HOUR,
         )
         for n in range(JOBS)
-    )
-    units = tuple(
-        Unit(job.name, "", f"hostagent-{job.name}.service", f"hostagent-{job.name}.timer")
-        for job in jobs
-    )
-    manifest = Manifest(1, now, 257, host_name(), jobs, units=units, hostagent=__version__)
-    paths.generations.mkdir(parents=True)
-    generations.write(paths, Generation(manifest, {}))
-    generations.flip(paths, 1)
-    file = paths.state / "state.db"
+    ]
     begin = now.replace(minute=0, second=0, microsecond=0) - RUNS_EACH * HOUR
-    with contextlib.closing(SqliteStore(file, clock=lambda: begin)) as store:
-        store.register(registrations(manifest), [], begin)
-        store.open_session(host_name(), "boot", profile=Profile(__version__))
-    with contextlib.closing(sqlite3.connect(file)) as db, db:
-        db.executemany(
-            INSERT_RUN,
-            (run_values(ran(job, begin, n)) for n in range(RUNS_EACH) for job in jobs),
-        )
+    deployed.deploy(paths, host_name(), jobs, begin)
+    deployed.record(paths, (ran(job, begin, n) for n in range(RUNS_EACH) for job in jobs))
 
 
 def ran(job: Job, begin: datetime, n: int) -> Run:

@@ -82,17 +82,18 @@ def held(read: Read, session_id: str) -> list[Run]:
 
 def runs(read: Read, where: RunFilter) -> list[Run]:
     """The rows that a filter names, newest first."""
+    # Not host=?: SQLite would take it for rare, read all, and sort it.
     terms: list[tuple[str, Any]] = [
         ("job=?", where.job),
         ("scope=?", where.scope),
         ("kind=?", where.kind and str(where.kind)),
-        ("host=?", where.host),
+        ("coalesce(host, '')=?", where.host),
         ("scheduled_for>=?", micros(where.since)),
         ("scheduled_for<=?", micros(where.until)),
         ("token>?", where.token_above),
         ("scheduled_for>=?", micros(where.covering)),
         ("coalesce(covers_from, scheduled_for)<=?", micros(where.covering)),
-        (f"replace({_REASONS}, lower(?), '')<>{_REASONS}", where.reason or None),
+        (f"{_REASONS} LIKE lower(?) ESCAPE '!'", _holding(where.reason)),
     ]
     chosen = [(term, value) for term, value in terms if value is not None]
     sql, values = [term for term, _ in chosen], [value for _, value in chosen]
@@ -108,6 +109,13 @@ def runs(read: Read, where: RunFilter) -> list[Run]:
         order += " LIMIT ?"
         values.append(where.limit)
     return [run_of(row) for row in read(SELECT_RUN + condition + order, *values)]
+
+
+def _holding(text: str | None) -> str | None:
+    """What LIKE matches where this text stands; None: anything does."""
+    if not text:
+        return None
+    return f"%{text.translate({ord(sign): f'!{sign}' for sign in '%_!'})}%"
 
 
 def run(read: Read, run_id: str) -> list[Run]:

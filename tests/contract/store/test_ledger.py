@@ -67,7 +67,8 @@ def history(store: Store, session: Session) -> Store:
         (RunFilter(reason="PAUSED"), [2]),
         (RunFilter(reason="exit 0"), [4, 3, 3, 1]),
         (RunFilter(reason="Due", job="a", host="one", limit=1), [5]),
-        (RunFilter(reason="100 %"), []),
+        (RunFilter(reason="e_it%"), []),
+        (RunFilter(reason="a!"), []),
         (RunFilter(reason=""), [5, 4, 3, 3, 2, 1]),
     ],
     ids=str,
@@ -199,6 +200,15 @@ def test_the_audit_log_only_grows(store: Store) -> None:
     store.prune(t(99))
     assert store.audit_log() == events
     assert store.audit_log(since=t(1)) == events[1:]
+
+
+def test_a_reason_is_found_by_any_text_in_it(store: Store, session: Session) -> None:
+    """Signs that mean something to SQL are signs as others are."""
+    store.settle([replace(settlement(1), reason="100 % of user_a's quota!")])
+    for text in ("100 %", "r_a's", "QUOTA!", "a's q"):
+        assert len(store.runs(RunFilter(reason=text))) == 1, text
+    for text in ("100%", "r%a", "rxa", "quota!!", "\\"):
+        assert store.runs(RunFilter(reason=text)) == [], text
 
 
 def test_text_comes_back_as_it_was_given(store: Store, session: Session) -> None:

@@ -433,6 +433,9 @@ FILTERS = [
     RunFilter(open_only=True),
     RunFilter(since=t(ROWS - 500)),
     RunFilter(until=t(500), limit=50),
+    RunFilter(host="two", limit=50),
+    RunFilter(reason="paused", limit=50),
+    RunFilter(job="busy", covering=t(50_000)),
     RunFilter(since=t(50_000), until=t(50_500), outcomes=(Outcome.FAILED,)),
 ]
 
