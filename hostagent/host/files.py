@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import stat
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 _MOST_LINKS = 40  # the kernel's own bound
+
+
+@dataclass(frozen=True, slots=True)
+class Distrust:
+    """Why a file is not trusted: what of the way to it, and the command that mends that."""
+
+    reason: str
+    fix: str
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o644, *, sync: bool = True) -> None:
@@ -57,6 +67,12 @@ def distrust(path: Path, uid: int) -> str | None:
     too. A directory that others may write passes only if it is sticky (such as /tmp) and what
     we take from it is root's or ``uid``'s. A missing file is judged by its directories.
     """
+    found = distrusted(path, uid)
+    return found.reason if found else None
+
+
+def distrusted(path: Path, uid: int) -> Distrust | None:
+    """As ``distrust``, with the way out."""
     here, links, reason = Path("/"), 0, None
     pending = [*reversed((Path.cwd() / path).parts[1:]), "."]  # "." is / itself, looked at first
     while pending:
@@ -65,18 +81,19 @@ def distrust(path: Path, uid: int) -> str | None:
             here = here.parent  # looked at on the way down
             continue
         part = here / name
+        quoted = shlex.quote(str(part))
         try:
             facts = part.lstat()
         except FileNotFoundError:
             return reason
         except OSError as error:
-            return f"{part} cannot be looked at: {error.strerror}"
+            return Distrust(f"{part} cannot be looked at: {error.strerror}", f"ls -ld {quoted}")
         if facts.st_uid not in {0, uid}:
-            return f"{part} belongs to uid {facts.st_uid}"
+            return Distrust(f"{part} belongs to uid {facts.st_uid}", f"chown -h {uid} {quoted}")
         if stat.S_ISLNK(facts.st_mode):
             links += 1
             if links > _MOST_LINKS:
-                return f"{part} leads to a loop of symbolic links"
+                return Distrust(f"{part} leads to a loop of symbolic links", f"rm {quoted}")
             target = part.readlink()
             here = Path("/") if target.is_absolute() else here
             pending += reversed(target.parts[1:] if target.is_absolute() else target.parts)
@@ -89,10 +106,10 @@ def distrust(path: Path, uid: int) -> str | None:
     return None
 
 
-def _writers(part: Path, facts: os.stat_result) -> str | None:
-    mode = f"(mode {stat.S_IMODE(facts.st_mode):04o})"
+def _writers(part: Path, facts: os.stat_result) -> Distrust | None:
+    mode, fix = f"(mode {stat.S_IMODE(facts.st_mode):04o})", f"chmod go-w {shlex.quote(str(part))}"
     if facts.st_mode & stat.S_IWOTH:
-        return f"{part} can be written by everybody {mode}"
+        return Distrust(f"{part} can be written by everybody {mode}", fix)
     if facts.st_mode & stat.S_IWGRP:
-        return f"{part} can be written by group {facts.st_gid} {mode}"
+        return Distrust(f"{part} can be written by group {facts.st_gid} {mode}", fix)
     return None
