@@ -25,7 +25,7 @@ from typing import cast
 
 from hostagent import __version__
 from hostagent.agent import server
-from hostagent.agent.interface import Service, Status
+from hostagent.agent.interface import Backlog, Service, Status
 from hostagent.host.identity import host_name
 from hostagent.host.paths import Paths, user
 from hostagent.model import Form, Job, Kind, Outcome, Run, Schedule
@@ -47,11 +47,15 @@ COMMANDS = {
     "status --cluster --user": READ_S,
     "list --user": READ_S,
     "next --user": READ_S,
+    "metrics --user": READ_S,
 }
 
 
 class Agent:
-    """Has its answer ready."""
+    """Has its answers ready."""
+
+    async def backlog(self) -> Backlog:
+        return Backlog(settles="", level=1, most=8, used=0, held=[], catching_up=[], storm=[])
 
     async def status(self) -> Status:
         return Status(
@@ -67,6 +71,7 @@ class Agent:
             next_at=datetime.now(UTC).isoformat(),
             barred="",
             store_reached=True,
+            lease_s=None,
         )
 
 

@@ -159,6 +159,11 @@ class Backlog:
         facts = self._facts(book)
         return [(one, _why(gate.decide(facts, one))) for one in gate.in_order(facts.waiting)]
 
+    def level(self, book: Book) -> tuple[float, float, float]:
+        """The gate's level, the most that it can be, and what of it is used."""
+        facts = self._facts(book)
+        return facts.level, facts.most, facts.used
+
     def entries(self, book: Book, job: str) -> list[Entry]:
         """The entries of a job (empty: of all) that are held, in the order of the book."""
         return [one for one in book if self.holds(one) and job in {one.job.name, ""}]

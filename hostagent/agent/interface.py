@@ -33,7 +33,8 @@ class Status(TypedDict):
     ``settles`` is why nothing is caught up yet after the last wake, else empty.
 
     ``barred`` is why it may start nothing of the cluster's just now, else empty. ``store_reached``
-    is false while the store that hosts share is away.
+    is false while the store that hosts share is away. ``lease_s`` are the seconds until its lease
+    of the cluster's runs ends, if it is not renewed; None: it has none.
     """
 
     version: str
@@ -48,6 +49,7 @@ class Status(TypedDict):
     next_at: str
     barred: str
     store_reached: bool
+    lease_s: float | None
 
 
 class Held(TypedDict):
@@ -71,9 +73,15 @@ class StormFact(TypedDict):
 
 
 class Backlog(TypedDict):
-    """What the gate holds, in the order in which it will let it go, and what catches up now."""
+    """What the gate holds, in the order in which it will let it go, and what catches up now.
+
+    ``used`` is what catches up now, by weight; ``level`` bounds it, and ``most`` bounds the level.
+    """
 
     settles: str
+    level: float
+    most: float
+    used: float
     held: list[Held]
     catching_up: list[str]
     storm: list[StormFact]

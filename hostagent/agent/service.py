@@ -294,14 +294,19 @@ class AgentService:
             next_at=rfc3339(next_at) if next_at else "",
             barred=self._daemon.starts.barred() or "",
             store_reached=not self._world.is_cut_off,
+            lease_s=self._lease_s(),
         )
 
     async def backlog(self) -> Backlog:
         """What the gate holds."""
         book, backlog = self._daemon.book, self._daemon.backlog
         now, now_s = self._world.clock.now(), self._world.clock.boottime_s()
+        level, most, used = backlog.level(book)
         return Backlog(
             settles=backlog.settles(book) or "",
+            level=level,
+            most=most,
+            used=used,
             held=[
                 Held(
                     name=one.name,
@@ -318,6 +323,10 @@ class AgentService:
                 StormFact(is_so=fact.is_so, sentence=fact.sentence) for fact in backlog.storm(book)
             ],
         )
+
+    def _lease_s(self) -> float | None:
+        deadline_s = self._world.cluster.deadline_s
+        return None if deadline_s is None else deadline_s - self._world.clock.boottime_s()
 
     async def release(self, caller: Peer, job: str) -> list[str]:
         """Lift a hold of the backlog; a job goes now, and all of it settles no more."""

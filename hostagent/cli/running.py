@@ -160,6 +160,7 @@ def agent_status(*, user: User = False, as_json: Json = False) -> None:
         return
     for key, value in status.items():
         shown = ", ".join(value) or "-" if isinstance(value, list) else value
+        shown = "-" if shown is None else shown
         print(f"{key.replace('_', ' '):<11} {shown}")
 
 

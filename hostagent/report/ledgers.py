@@ -22,6 +22,7 @@ from hostagent.store.port import (
     RunFilter,
     SpecRecord,
     Store,
+    Tally,
 )
 
 
@@ -43,6 +44,11 @@ class Ledgers:
         self._all = [own] if shared is None else [own, shared]
 
     @property
+    def is_alone(self) -> bool:
+        """Whether there is no shared store, reached or not."""
+        return self._is_alone
+
+    @property
     def away(self) -> StoreUnavailable | None:
         """Why the shared store cannot be read; None: it can, or there is none."""
         return self._away
@@ -59,8 +65,7 @@ class Ledgers:
         """Where each (job, scope) stands, or these."""
         if self._is_alone:
             return self._own.cursors(names)
-        specs = [spec for spec in self._own.specs() if spec.host == self._host]
-        mine = {(spec.job, scope) for spec in specs for scope in spec.scopes}
+        mine = self._mine()
         found = [c for c in self._own.cursors(names) if (c.job, c.scope) in mine]
         others = self._shared.cursors(names) if self._shared is not None else []
         return found + [c for c in others if (c.job, c.scope) not in mine]
@@ -74,6 +79,15 @@ class Ledgers:
     def run(self, run_id: str) -> list[Run]:
         """All attempts of one run, oldest first."""
         return next((rows for store in self._all if (rows := store.run(run_id))), [])
+
+    def tally(self, host: str, since: datetime) -> list[Tally]:
+        """A host's ended rows, counted; of a copy, the original counts."""
+        if self._is_alone:
+            return self._own.tally(host, since)
+        mine = self._mine()
+        found = [one for one in self._own.tally(host, since) if (one.job, one.scope) in mine]
+        others = self._shared.tally(host, since) if self._shared is not None else []
+        return found + [one for one in others if (one.job, one.scope) not in mine]
 
     def retained_since(self) -> datetime | None:
         """From when on both are complete."""
@@ -107,6 +121,11 @@ class Ledgers:
         if self._away is not None:
             raise self._away
         return self._all[-1].sessions()
+
+    def _mine(self) -> set[tuple[str, str]]:
+        """What this host keeps itself."""
+        specs = [spec for spec in self._own.specs() if spec.host == self._host]
+        return {(spec.job, scope) for spec in specs for scope in spec.scopes}
 
 
 def _once(rows: Iterable[Run]) -> list[Run]:

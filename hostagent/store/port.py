@@ -399,6 +399,18 @@ class RunFilter:
     oldest_first: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many rows ended so, how many of them were attempts that started, and what these took."""
+
+    job: str
+    scope: str
+    outcome: Outcome
+    count: int
+    started: int
+    took: timedelta
+
+
 class Store(Protocol):
     """One engine. ``since`` and ``until`` of reads bound ``scheduled_for``, both inclusive.
 
@@ -537,6 +549,9 @@ class Store(Protocol):
 
     def run(self, run_id: str) -> list[Run]:
         """All attempts of one run, oldest first; empty when there is none."""
+
+    def tally(self, host: str, since: datetime) -> list[Tally]:
+        """The ended rows of a host, counted by job, scope and outcome, in this order."""
 
     def prune(self, before: datetime) -> int:
         """Drop ended ledger rows, decisions and closed specs from before.

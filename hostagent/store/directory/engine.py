@@ -40,6 +40,7 @@ from hostagent.store.port import (
     Settlement,
     SpecRecord,
     Stale,
+    Tally,
     Want,
 )
 from hostagent.store.sql import schema
@@ -202,6 +203,10 @@ class DirectoryStore:
     def run(self, run_id: str) -> list[Run]:
         """See the port."""
         return self._history.read(lambda replica: replica.run(run_id))
+
+    def tally(self, host: str, since: datetime) -> list[Tally]:
+        """See the port."""
+        return self._history.read(lambda replica: replica.tally(host, since))
 
     def prune(self, before: datetime) -> int:
         """See the port."""

@@ -31,6 +31,7 @@ from hostagent.store.port import (
     Settlement,
     SpecRecord,
     Stale,
+    Tally,
     Want,
 )
 from hostagent.store.sql import claims, copies, ledger, orders, registry, rows, sessions
@@ -190,6 +191,10 @@ class SqlStore:
     def run(self, run_id: str) -> list[Run]:
         """See the port."""
         return ledger.run(self._db.read, run_id)
+
+    def tally(self, host: str, since: datetime) -> list[Tally]:
+        """See the port."""
+        return ledger.tally(self._db.read, host, since)
 
     def prune(self, before: datetime) -> int:
         """See the port."""

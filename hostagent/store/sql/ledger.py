@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 from hostagent import model
-from hostagent.model import Run, parse_run_id
-from hostagent.store.port import Cursor, RunFilter
+from hostagent.model import Outcome, Run, parse_run_id
+from hostagent.store.port import Cursor, RunFilter, Tally
 from hostagent.store.sql import rows
 from hostagent.store.sql.database import Transaction
 from hostagent.store.sql.rows import SELECT_RUN, instant, micros, run_of
@@ -135,6 +136,29 @@ def run(read: Read, run_id: str) -> list[Run]:
         return [run_of(row) for row in found]
     (heir,) = read("SELECT max(successor) AS job FROM cursor WHERE job=? AND scope=?", job, scope)
     return run(read, model.run_id(heir["job"], scope, kind, at)) if heir["job"] else []
+
+
+def tally(read: Read, host: str, since: datetime) -> list[Tally]:
+    """What came of a host's runs, in numbers."""
+    found = read(
+        "SELECT job, scope, outcome, count(*) AS counted, count(started_at) AS started, "
+        "coalesce(sum(ended_at-started_at), 0) AS took FROM run "
+        "WHERE scheduled_for>=? AND host=? AND outcome IS NOT NULL "
+        "GROUP BY job, scope, outcome ORDER BY job, scope, outcome",
+        micros(since),
+        host,
+    )
+    return [
+        Tally(
+            row["job"],
+            row["scope"],
+            Outcome(row["outcome"]),
+            row["counted"],
+            row["started"],
+            timedelta(microseconds=int(row["took"])),
+        )
+        for row in found
+    ]
 
 
 def prune(db: Transaction, limit: int) -> int:

@@ -18,10 +18,12 @@ from hostagent.store.port import (
     RunFilter,
     Session,
     Store,
+    Tally,
 )
 from tests.contract.store.builders import (
     claimed,
     cursor,
+    end,
     finish,
     job,
     out,
@@ -80,6 +82,30 @@ def test_rows_are_found_by_what_is_asked(
     found = history.runs(where)
     assert [row.scheduled_for for row in found] == [t(s) for s in seconds]
     assert found == sorted(found, key=lambda r: (r.scheduled_for, r.token), reverse=True)
+
+
+def test_a_hosts_rows_are_counted(history: Store, session: Session) -> None:
+    """By job and outcome, from a time on; what is open is not among them."""
+    done, failed, skipped = Outcome.SUCCEEDED, Outcome.FAILED, Outcome.SKIPPED
+    assert history.tally("one", t(2)) == [
+        Tally("a", "", failed, 1, 0, timedelta(0)),
+        Tally("a", "", done, 1, 0, timedelta(0)),
+        Tally("b", "", skipped, 1, 0, timedelta(0)),
+    ]
+    assert history.tally("two", t(4)) == [Tally("b", "", done, 1, 0, timedelta(0))]
+    assert history.tally("one", t(6)) == history.tally("three", t(0)) == []
+
+
+def test_what_attempts_took_is_summed_up(store: Store, session: Session) -> None:
+    """To the microsecond; those that never started took nothing."""
+    for second in (10, 20):
+        run = claimed(store, session, want(second, invocation="i" * 32))
+        ended = t(second + 1) + timedelta(microseconds=second)
+        store.finish([replace(finish(run), end=replace(end(), ended_at=ended))])
+    ran(store, session, want(30))
+    (told,) = store.tally("one", t(0))
+    took = timedelta(seconds=(11 - 0.5) + (21 - 0.5), microseconds=30)
+    assert (told.count, told.started, told.took) == (3, 2, took)
 
 
 def test_a_row_is_found_by_what_it_covers(store: Store, session: Session) -> None:

@@ -40,6 +40,9 @@ class Agent:
         )
         return Backlog(
             settles="settle = 1min",
+            level=2,
+            most=8,
+            used=1,
             held=[held],
             catching_up=["a.20261121T020000Z"],
             storm=[
