@@ -17,6 +17,7 @@ from hostagent.cli import (
     running,
     runs,
     storing,
+    timeline,
     why,
     writing,
 )
@@ -33,6 +34,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     runs.runs,
     why.why,
     runs.logs,
+    timeline.timeline,
     runs.audit,
     cluster.status,
     doctor.doctor,

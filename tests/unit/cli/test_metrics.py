@@ -18,9 +18,11 @@ from hostagent.errors import RefusedError
 from hostagent.host.paths import Paths
 from hostagent.model import Form, Job, Kind, Outcome, Run, Schedule
 from hostagent.report import metrics as report
+from hostagent.store.port import Tally
 from tests import deployed
 from tests.unit.cli.conftest import asked
 
+OPENMETRICS: Callable[[str], Iterable[Any]] = openmetrics.text_string_to_metric_families
 CHECKOUT = Path(__file__).parents[3]
 HOUR = timedelta(hours=1)
 NOW = datetime.now(UTC)
@@ -69,7 +71,7 @@ def samples(families: Iterable[Any]) -> dict[str, float]:
 
 def parsed(text: str) -> dict[str, float]:
     """As OpenMetrics, strictly."""
-    return samples(openmetrics.text_string_to_metric_families(text))
+    return samples(OPENMETRICS(text))
 
 
 def test_the_ledger_is_told_in_figures(here: Paths) -> None:
@@ -136,11 +138,11 @@ def test_what_the_agent_says_is_told() -> None:
     }
 
 
-@pytest.mark.parametrize("read", [openmetrics.text_string_to_metric_families, prometheus])
+@pytest.mark.parametrize("read", [OPENMETRICS, prometheus])
 def test_names_come_back_as_they_are(read: Callable[[str], Iterable[Any]]) -> None:
     """Whatever a scope is called."""
     is_openmetrics = read is not prometheus
-    tally = [report.Tally("x", ODD, Outcome.FAILED, 1, 1, HOUR)]
+    tally = [Tally("x", ODD, Outcome.FAILED, 1, 1, HOUR)]
     text = report.text(report.of_runs(tally, DAY), is_openmetrics=is_openmetrics)
     found = {one.labels["scope"] for family in read(text) for one in family.samples}
     assert found == {ODD}
