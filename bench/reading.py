@@ -47,6 +47,7 @@ COMMANDS = {
     "status --cluster --user": READ_S,
     "list --user": READ_S,
     "next --user": READ_S,
+    "next --days 7 --user": READ_S,
     "timeline --user": READ_S,
     "metrics --user": READ_S,
 }

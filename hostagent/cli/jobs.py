@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +14,9 @@ from hostagent.cli.options import Job, Json, User, deployed, open_ledger, paths_
 from hostagent.cli.out import emit_json, moment, named, now, parse_time, table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date, datetime
+
     from hostagent.model import Job as JobModel
 
 
@@ -60,18 +65,30 @@ def next_(
     start: Annotated[
         str | None, typer.Option("--from", help="From this time on (RFC 3339) [default: now].")
     ] = None,
+    days: Annotated[
+        int | None,
+        typer.Option(
+            "--days", min=1, max=31, help="Show instead how many start together in so many days."
+        ),
+    ] = None,
     user: User = False,
     as_json: Json = False,
 ) -> None:
-    """Show when jobs are due next."""
+    """Show when jobs are due next, or with --days which hours are crowded."""
     from hostagent.codec import rfc3339
+    from hostagent.errors import InputError
     from hostagent.report.upcoming import upcoming
 
+    if days is not None and count is not None:
+        raise InputError("--days and --count exclude each other")
     after, at = parse_time(start) if start else now(), now()
     jobs, host = _of_file(file) if file else deployed(paths_of(user=user))
     chosen = [j for j in jobs if job in {None, j.name}]
     if job is not None and not chosen:
         unknown_job(job, jobs)
+    if days is not None:
+        _crowds(chosen, host, after, days, as_json=as_json)
+        return
     found = upcoming(chosen, host, after, count or (5 if job else 1))
     if as_json:
         emit_json(
@@ -83,6 +100,46 @@ def next_(
         return
     rows = [(named(o.job, o.scope), moment(o.scheduled_for, at)) for o in found]
     table(("JOB", "DUE"), rows, empty="Nothing is due ever again.")
+
+
+def _crowds(
+    jobs: Sequence[JobModel], host: str, after: datetime, days: int, *, as_json: bool
+) -> None:
+    """The most starts in one minute of each hour, before and after jitter."""
+    from hostagent.report import heat as report
+
+    found = report.heat(jobs, host, after, after + timedelta(days=days))
+    if as_json:
+        emit_json(
+            [
+                {"day": day.isoformat(), "hour": number, **asdict(hour)}
+                for (day, number), hour in sorted(found.items())
+            ]
+        )
+        return
+    if not found:
+        print("Nothing is due then.")
+        return
+    total = sum(hour.due for hour in found.values())
+    print(f"{total} starts. The most in one minute of each hour (local time), as scheduled:")
+    _grid(report.rows(found, with_jitter=False))
+    print("and with the jitter of each job:")
+    _grid(report.rows(found, with_jitter=True))
+
+
+def _grid(rows: Sequence[tuple[date, Sequence[int]]]) -> None:
+    """Days by hours, 80 columns wide; the most are red."""
+    most = max(max(counts) for _, counts in rows)
+    print(" " * 8 + "".join(f"{hour:3}" for hour in range(24)))
+    for day, counts in rows:
+        cells = (
+            typer.style(
+                f"{'·' if not n else n if n < 100 else '++':>3}",
+                fg="red" if n == most > 1 else "yellow" if n * 2 > most > 1 else None,
+            )
+            for n in counts
+        )
+        typer.echo(f"{day:%a %d}  {''.join(cells)}")
 
 
 def _of_file(file: Path) -> tuple[tuple[JobModel, ...], str]:

@@ -71,6 +71,7 @@ def _filled_in(line: str) -> str:
     """A usage as one of its uses: options without their brackets, a number where one is meant."""
     text = re.sub(r"\[([^]\[]+)\]…?", r"\1", line)
     text = re.sub(r"(-n|--count|--limit|--systemd) [A-Z]+", r"\1 300", text)
+    text = re.sub(r"--days [A-Z]+", "--days 7", text)
     return re.sub(r"\bGENERATION\b", "3", text)
 
 
