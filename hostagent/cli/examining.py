@@ -37,7 +37,7 @@ LINGER = Path("/var/lib/systemd/linger")
 
 def examine(paths: Paths) -> Iterator[Finding]:
     """Everything, in the order in which a person would mend it."""
-    type_ = Tools(paths.user)
+    tools = Tools(paths.user)
     try:
         manifest = generations.current(paths)
     except HostagentError as error:
@@ -46,29 +46,29 @@ def examine(paths: Paths) -> Iterator[Finding]:
     try:
         with closing(Manager(user=paths.user)) as manager:
             compiled_for = manifest.systemd if manifest else None
-            yield health.systemd(manager.version(), compiled_for, type_)
+            yield health.systemd(manager.version(), compiled_for, tools)
     except HostagentError as error:
         yield health.failed("systemd", error, "systemctl is-system-running")
-    units = list(_units(paths, type_))
+    units = list(_units(paths, tools))
     yield from units
     if not any(one.verdict is Verdict.WRONG for one in units):  # else to ask would start it
-        yield from _agent(paths, manifest, type_)
+        yield from _agent(paths, manifest, tools)
     try:
         settings = load(paths)
     except HostagentError as error:
         yield health.failed("agent.toml", error, f"mend {paths.agent_toml}")
     else:
-        yield from _stores(paths, settings, type_)
+        yield from _stores(paths, settings, tools)
     if paths.user:
         user = getpass.getuser()
         yield health.linger(user, is_on=(LINGER / user).exists())
     yield health.cgroups(_controllers(paths))
     yield health.pressure(is_told=_tells_pressure())
     yield from health.trust(_distrusts(paths))
-    yield from _drift(paths, manifest, type_)
+    yield from _drift(paths, manifest, tools)
 
 
-def _units(paths: Paths, type_: Tools) -> Iterator[Finding]:
+def _units(paths: Paths, tools: Tools) -> Iterator[Finding]:
     names = [health.SOCKET, health.SERVICE, *([] if paths.user else [health.FENCE])]
     properties = "Id,LoadState,ActiveState,UnitFileState"
     told = _ask("show", "-p", properties, *names, user=paths.user)
@@ -80,21 +80,21 @@ def _units(paths: Paths, type_: Tools) -> Iterator[Finding]:
                 facts["LoadState"], facts["ActiveState"], facts["UnitFileState"]
             )
     for name in names:
-        yield health.unit(name, found.get(name), type_)
+        yield health.unit(name, found.get(name), tools)
 
 
-def _agent(paths: Paths, manifest: Manifest | None, type_: Tools) -> Iterator[Finding]:
+def _agent(paths: Paths, manifest: Manifest | None, tools: Tools) -> Iterator[Finding]:
     try:
         told = call(paths, lambda proxy: proxy.Status())
     except HostagentError as error:
-        yield health.failed("agent", error, type_.systemctl("restart hostagent"))
+        yield health.failed("agent", error, tools.systemctl("restart hostagent"))
         return
     generation = manifest.generation if manifest else None
     ready = paths.ready.exists()
-    yield from health.agent(told, __version__, generation, ready=ready, type_=type_)
+    yield from health.agent(told, __version__, generation, ready=ready, tools=tools)
 
 
-def _stores(paths: Paths, settings: AgentConfig, type_: Tools) -> Iterator[Finding]:
+def _stores(paths: Paths, settings: AgentConfig, tools: Tools) -> Iterator[Finding]:
     mine, ours = stores(paths, settings)
     skew = None
     for url in filter(None, (mine, ours)):
@@ -106,7 +106,7 @@ def _stores(paths: Paths, settings: AgentConfig, type_: Tools) -> Iterator[Findi
                     skew = _skew(opened.now)
             yield health.store(describe(url), is_shared=url == ours)
         except HostagentError as error:
-            yield health.failed("store", error, type_.hostagent("store status"))
+            yield health.failed("store", error, tools.hostagent("store status"))
     yield health.clock(skew, Pressure(time.monotonic).read().is_clock_set)
 
 
@@ -150,21 +150,21 @@ def _distrusts(paths: Paths) -> dict[str, str]:
     return {one.reason: one.fix for one in found if one is not None}
 
 
-def _drift(paths: Paths, manifest: Manifest | None, type_: Tools) -> Iterator[Finding]:
+def _drift(paths: Paths, manifest: Manifest | None, tools: Tools) -> Iterator[Finding]:
     if manifest is None:
-        yield health.nothing_deployed(type_)
+        yield health.nothing_deployed(tools)
         return
     try:
         with closing(Manager(user=paths.user)) as manager:
             found = drift.drift(Site(paths, manifest.host, manager))
     except HostagentError as error:
-        yield health.failed("drift", error, type_.hostagent("drift"))
+        yield health.failed("drift", error, tools.hostagent("drift"))
         return
     differences = [
         Difference(one.unit, str(one.what), one.fix, one.what is drift.What.DROP_IN)
         for one in found
     ]
-    yield from health.drift(differences, type_)
+    yield from health.drift(differences, tools)
 
 
 def _ask(*words: str, user: bool) -> str:

@@ -76,44 +76,44 @@ def failed(what: str, error: HostagentError, fix: str = "") -> Finding:
     return Finding(what, Verdict.WRONG, sentence, way_out)
 
 
-def systemd(version: int, compiled_for: int | None, type_: Tools) -> Finding:
+def systemd(version: int, compiled_for: int | None, tools: Tools) -> Finding:
     """``compiled_for`` None: nothing is deployed."""
     if version < OLDEST_SYSTEMD:
         sentence = f"systemd {version} is older than {OLDEST_SYSTEMD}, the oldest that will do"
         return Finding("systemd", Verdict.WRONG, sentence, "upgrade systemd")
     if compiled_for not in {None, version}:
         sentence = f"the units are written for systemd {compiled_for}, and {version} runs"
-        return Finding("systemd", Verdict.WARNING, sentence, type_.hostagent("apply"))
+        return Finding("systemd", Verdict.WARNING, sentence, tools.hostagent("apply"))
     return Finding("systemd", Verdict.OK, f"systemd {version}")
 
 
-def unit(name: str, facts: UnitFacts | None, type_: Tools) -> Finding:
+def unit(name: str, facts: UnitFacts | None, tools: Tools) -> Finding:
     """One of the agent's own units: there, up, and enabled for the next boot."""
     if facts is None or facts.load == "not-found":
-        return Finding(name, Verdict.WRONG, "is not installed", type_.hostagent("agent install"))
+        return Finding(name, Verdict.WRONG, "is not installed", tools.hostagent("agent install"))
     if facts.load == "masked":
-        fix = type_.systemctl(f"unmask {name} && {type_.systemctl(f'start {name}')}")
+        fix = tools.systemctl(f"unmask {name} && {tools.systemctl(f'start {name}')}")
         return Finding(name, Verdict.WRONG, "is masked", fix)
     if facts.load != "loaded":
-        return Finding(name, Verdict.WRONG, f"is {facts.load}", type_.systemctl(f"status {name}"))
+        return Finding(name, Verdict.WRONG, f"is {facts.load}", tools.systemctl(f"status {name}"))
     if name == FENCE:
         return Finding(name, Verdict.OK, "stands by")
     if facts.active != "active":
-        fix = type_.systemctl(f"start {name}")
+        fix = tools.systemctl(f"start {name}")
         if facts.active == "failed":
-            fix = f"journalctl {'--user ' if type_.user else ''}-u {name} -n 20; then {fix}"
+            fix = f"journalctl {'--user ' if tools.user else ''}-u {name} -n 20; then {fix}"
         return Finding(name, Verdict.WRONG, f"is {facts.active}", fix)
     if facts.file == "disabled":
         sentence = "is up, but will not be after the next boot"
-        return Finding(name, Verdict.WARNING, sentence, type_.systemctl(f"enable {name}"))
+        return Finding(name, Verdict.WARNING, sentence, tools.systemctl(f"enable {name}"))
     return Finding(name, Verdict.OK, "is up")
 
 
 def agent(
-    told: Mapping[str, Any], ours: str, generation: int | None, *, ready: bool, type_: Tools
+    told: Mapping[str, Any], ours: str, generation: int | None, *, ready: bool, tools: Tools
 ) -> Iterator[Finding]:
     """What the agent said of itself (``Status``), beside what is on this host's disk."""
-    restart = type_.systemctl("restart hostagent")
+    restart = tools.systemctl("restart hostagent")
     version = told.get("version", "?")
     if version != ours:
         sentence = f"the agent is hostagent {version}, and this is hostagent {ours}"
@@ -125,9 +125,9 @@ def agent(
         yield Finding("agent", Verdict.WRONG, sentence, restart)
     if generation is not None and told.get("generation") != generation:
         sentence = f"it works with generation {told.get('generation')}, {generation} is deployed"
-        yield Finding("agent", Verdict.WRONG, sentence, type_.systemctl("reload hostagent"))
+        yield Finding("agent", Verdict.WRONG, sentence, tools.systemctl("reload hostagent"))
     if told.get("barred"):
-        fix = type_.hostagent("status")
+        fix = tools.hostagent("status")
         yield Finding(
             "agent", Verdict.WARNING, f"starts nothing of the cluster's: {told['barred']}", fix
         )
@@ -210,21 +210,21 @@ class Difference:
     is_meant: bool = False
 
 
-def drift(differences: Sequence[Difference], type_: Tools) -> Iterator[Finding]:
+def drift(differences: Sequence[Difference], tools: Tools) -> Iterator[Finding]:
     """The first few by themselves."""
     for one in differences[:SHOWN]:
         verdict = Verdict.WARNING if one.is_meant else Verdict.WRONG
         yield Finding("drift", verdict, f"{one.unit or 'the last apply'}: {one.what}", one.fix)
     if more := differences[SHOWN:]:
         verdict = Verdict.WARNING if all(one.is_meant for one in more) else Verdict.WRONG
-        yield Finding("drift", verdict, f"and {len(more)} more", type_.hostagent("drift"))
+        yield Finding("drift", verdict, f"and {len(more)} more", tools.hostagent("drift"))
     if not differences:
         yield Finding("drift", Verdict.OK, "the units are as applied")
 
 
-def nothing_deployed(type_: Tools) -> Finding:
+def nothing_deployed(tools: Tools) -> Finding:
     """Before the first apply."""
-    return Finding("drift", Verdict.WARNING, "nothing is deployed yet", type_.hostagent("apply"))
+    return Finding("drift", Verdict.WARNING, "nothing is deployed yet", tools.hostagent("apply"))
 
 
 def sum_up(findings: Sequence[Finding]) -> str:

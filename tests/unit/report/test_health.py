@@ -24,7 +24,7 @@ def skew(seconds: float, error: float = 0.01) -> Sample:
 def agent(generation: int | None = 3, *, ready: bool = True, **told: object) -> list[Finding]:
     """What is said of an agent that told this."""
     facts = {**STATUS, **told}
-    return list(health.agent(facts, "1", generation, ready=ready, type_=SYSTEM))
+    return list(health.agent(facts, "1", generation, ready=ready, tools=SYSTEM))
 
 
 def drift(*differences: Difference) -> list[Finding]:

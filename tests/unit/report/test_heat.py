@@ -1,24 +1,16 @@
-"""Which minutes are crowded (report.heat), and how that is shown (cli.jobs)."""
+"""Which minutes are crowded (report.heat)."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from hostagent.cli import jobs as cli
-from hostagent.errors import InputError
-from hostagent.host.paths import Paths
 from hostagent.model import Form, Job, Schedule
 from hostagent.report.heat import Hour, heat, rows
 from hostagent.schedule.jitter import delay
-from tests import deployed
-from tests.unit.cli.conftest import asked, paths
-
-__all__ = ["paths"]  # a fixture
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 T = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -68,20 +60,3 @@ def test_a_row_has_all_the_hours_of_its_day() -> None:
     assert (first, second) == (date(2026, 11, 22), date(2026, 11, 23))
     assert counts == (0, 2, *[0] * 22)
     assert rows(found, with_jitter=True) == rows(found, with_jitter=False)
-
-
-def test_the_map_is_readable_in_80_columns(paths: Paths) -> None:
-    """Both maps, a line for each day; plain as it is piped."""
-    jobs = [job(f"a{n}", jitter=HOUR) for n in range(120)]
-    deployed.deploy(paths, "one", jobs, T)
-    words = ("--days", "7", "--from", "2026-11-21T12:00:00Z")
-    shown = asked(cli.next_, *words).output
-    assert max(map(len, shown.splitlines())) <= 80
-    assert "\x1b" not in shown
-    assert shown.startswith("840 starts.")
-    before, after = (line for line in shown.splitlines() if line.startswith("Sun 22"))
-    assert before.split()[3] == "++"
-    assert int(after.split()[3]) < 20
-    told = json.loads(asked(cli.next_, *words, "--json").output)
-    assert (told[0]["day"], told[0]["hour"], told[0]["scheduled"]) == ("2026-11-22", 1, 120)
-    assert isinstance(asked(cli.next_, "--days", "2", "-n", "3").exception, InputError)
