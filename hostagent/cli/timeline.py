@@ -51,9 +51,9 @@ def timeline(
     ledger = open_ledger(paths_of(user=user))
     # What was due before, for as long again, may have run into it.
     early = begin - (end - begin)
-    found = ledger.runs(RunFilter(job=job, since=early, until=end))
+    found = ledger.runs(RunFilter(job=job, since=early, until=end, ended_since=begin))
     found += ledger.runs(RunFilter(job=job, until=early - MICROSECOND, open_only=True))
-    runs = [run for run in reversed(found) if (run.ended_at or at) >= begin]
+    runs = found[::-1]
     if by == "host":
         lanes = report.by_host(runs)
     else:

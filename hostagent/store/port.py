@@ -379,9 +379,9 @@ class AuditEvent:
 class RunFilter:
     """Which ledger rows to read; None or empty: any. Newest first, ``limit`` at most.
 
-    ``token_above``: of a greater token. ``covering``: that stand for this instant. ``reason``: with
-    this text in one of their two reasons, in whatever ASCII case. ``oldest_first``: in the opposite
-    order.
+    ``token_above``: of a greater token. ``covering``: that stand for this instant. ``ended_since``:
+    that ended then or later, or have not ended. ``reason``: with this text in one of their two
+    reasons, in whatever ASCII case. ``oldest_first``: in the opposite order.
     """
 
     job: str | None = None
@@ -395,6 +395,7 @@ class RunFilter:
     limit: int | None = None
     token_above: int | None = None
     covering: datetime | None = None
+    ended_since: datetime | None = None
     reason: str | None = None
     oldest_first: bool = False
 

@@ -94,6 +94,7 @@ def runs(read: Read, where: RunFilter) -> list[Run]:
         ("token>?", where.token_above),
         ("scheduled_for>=?", micros(where.covering)),
         ("coalesce(covers_from, scheduled_for)<=?", micros(where.covering)),
+        ("(ended_at IS NULL OR ended_at>=?)", micros(where.ended_since)),
         (f"{_REASONS} LIKE lower(?) ESCAPE '!'", _holding(where.reason)),
     ]
     chosen = [(term, value) for term, value in terms if value is not None]

@@ -66,6 +66,8 @@ def history(store: Store, session: Session) -> Store:
         (RunFilter(job="b", until=t(2), outcomes=(Outcome.SKIPPED,)), [2]),
         (RunFilter(covering=t(3)), [3, 3]),
         (RunFilter(job="b", covering=t(3)), []),
+        (RunFilter(ended_since=t(100)), [5, 4, 3, 3, 1]),
+        (RunFilter(ended_since=t(101)), [5]),
         (RunFilter(reason="PAUSED"), [2]),
         (RunFilter(reason="exit 0"), [4, 3, 3, 1]),
         (RunFilter(reason="Due", job="a", host="one", limit=1), [5]),
