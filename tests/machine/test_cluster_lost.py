@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 
@@ -201,6 +202,22 @@ def test_an_idle_agent_hands_over_at_once(cluster: Cluster) -> None:
     assert not any(line.startswith(idle) for line in told.splitlines()), told
     cluster[idle].succeed("systemctl start hostagent.service")
     agent.wait_for_agent(cluster[idle])
+
+
+def test_a_host_of_the_cluster_tells_how_it_is(cluster: Cluster) -> None:
+    """The doctor reads both stores and compares the clocks; monitoring hears of the lease."""
+    host = cluster[running(cluster).host]
+    findings = json.loads(host.run("hostagent doctor --json").stdout)
+    told = [(one["what"], one["verdict"]) for one in findings]
+    assert told.count(("store", "ok")) == 2
+    (clock,) = (one for one in findings if one["what"] == "clock")
+    assert "the store's" in clock["sentence"] or "timesyncd" in clock["sentence"]
+    assert "wrong" not in {verdict for _, verdict in told}, findings
+    lines = host.succeed("hostagent metrics").splitlines()
+    figures = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert 0 < float(figures["hostagent_lease_remaining_seconds"]) <= TTL_S
+    assert figures['hostagent_store_up{store="shared"}'] == "1"
+    assert figures["hostagent_running_runs"] == "1"
 
 
 def test_the_ledger_tells_all_of_it(cluster: Cluster) -> None:
