@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from hostagent.report.ledgers import Ledgers
     from hostagent.report.why import Story
 
+RUNNING = "running"
+
 JOURNAL_LAG = timedelta(seconds=2)
 """How much later than a run's end journald may stamp its last lines."""
 
@@ -107,6 +109,7 @@ def runs(
     as_json: Json = False,
 ) -> None:
     """Show the ledger: what ran, what did not, newest first."""
+    from hostagent.cli.hung import hung_now
     from hostagent.errors import InputError
     from hostagent.model import Outcome
     from hostagent.policy.words import ago
@@ -120,20 +123,24 @@ def runs(
     where = RunFilter(
         job=job, outcomes=outcomes, since=parse_time(since) if since else None, limit=limit
     )
-    found = open_ledger(paths_of(user=user)).runs(where)
+    paths = paths_of(user=user)
+    found = open_ledger(paths).runs(where)
+    is_going = any(_state(run) == RUNNING for run in found)
+    hung = hung_now(paths) if is_going else {}
+    marks = [hung.get(run.run_id) if _state(run) == RUNNING else None for run in found]
     if as_json:
-        emit_json([run_json(run) for run in found])
+        emit_json([run_json(run, mark) for run, mark in zip(found, marks, strict=True)])
         return
     at = now()
     rows = [
         (
             run.run_id,
-            _state(run),
+            "hung?" if mark else _state(run),
             moment(run.started_at or run.ended_at, at),
             ago(run.ended_at - run.started_at) if run.ended_at and run.started_at else "-",
-            run.end_reason or run.reason,
+            str(mark) if mark else run.end_reason or run.reason,
         )
-        for run in found
+        for run, mark in zip(found, marks, strict=True)
     ]
     empty = f'No run of "{job}" is on record.' if job else "No run is on record yet."
     table(("RUN", "OUTCOME", "STARTED", "TOOK", "REASON"), rows, empty=empty)
@@ -179,6 +186,7 @@ def why(
     as_json: Json = False,
 ) -> None:
     """Explain: why it ran, waits, was skipped or is late."""
+    from hostagent.cli.hung import hung_now
     from hostagent.report import why as story
 
     paths = paths_of(user=user)
@@ -189,6 +197,9 @@ def why(
         stories.append(story.no_agent(user=user))
     elif not attempts and at is None:
         stories += _held_now(paths, what)
+    if any(one.state == RUNNING for one in stories):
+        hung = hung_now(paths)
+        stories = [story.of_hung(s, hung[s.subject]) if s.subject in hung else s for s in stories]
     if as_json:
         emit_json(
             [{"about": s.subject, "state": s.state, "reasons": list(s.sentences)} for s in stories]
