@@ -84,28 +84,26 @@ class Hung:
             self.watch(entry)
 
     async def _look(self, invocation_id: str, entry: Entry) -> None:
-        world, run = self._world, entry.active
-        now, before = await self._reading(entry), self._watched.get(invocation_id)
-        has_printed = (
-            before is not None
-            and hung.is_unsure(before, now, world.hung_after)
-            and await self._has_printed(invocation_id, entry, now.at_s - before.last.at_s)
-        )
+        world, before = self._world, self._watched.get(invocation_id)
+        at, now = world.clock.now(), await self._reading(entry)
+        has_printed = False
+        if before is not None and hung.is_unsure(before, now, world.hung_after):
+            since = at - timedelta(seconds=now.at_s - before.last.at_s)
+            has_printed = bool(
+                await asyncio.to_thread(
+                    world.journal_tail, invocation_id, entry.unit.service, since
+                )
+            )
         watch = hung.follow(before, now, world.hung_after, has_printed=has_printed)
         self._watched[invocation_id] = watch
-        if run is not None and run.invocation_id == invocation_id:  # else it ended meanwhile
-            self._tell(entry, run, invocation_id, watch)
+        if entry.active is not None and _invocation(entry) == invocation_id:  # it has not ended
+            self._tell(entry, entry.active, invocation_id, watch)
 
     async def _reading(self, entry: Entry) -> Reading:
         systemd, now_s = self._world.systemd, self._world.clock.monotonic_s()
         usage = await systemd.call(systemd.it.usage, entry.unit.service)
         counted = [count for count in (usage.io_read, usage.io_written) if count is not None]
         return Reading(now_s, usage.cpu_s, sum(counted) if counted else None)
-
-    async def _has_printed(self, invocation_id: str, entry: Entry, within_s: float) -> bool:
-        since = self._world.clock.now() - timedelta(seconds=within_s)
-        tail = self._world.journal_tail
-        return bool(await asyncio.to_thread(tail, invocation_id, entry.unit.service, since))
 
     def _tell(self, entry: Entry, run: Run, invocation_id: str, watch: Watch) -> None:
         still, mark = hung.decide(watch, self._world.hung_after), self._marks.get(invocation_id)
