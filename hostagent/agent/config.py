@@ -16,6 +16,7 @@ from hostagent.host.labels import FACTS, is_reserved
 from hostagent.host.paths import Paths
 from hostagent.model import LABEL
 from hostagent.policy.backlog import DEFAULTS, Limits
+from hostagent.policy.hung import HUNG_AFTER
 from hostagent.policy.lease import TTL
 
 RETENTION_DAYS = 400
@@ -24,6 +25,9 @@ RETENTION_DAYS = 400
 LEASE_TTLS = (4, 300)
 """Seconds. Below, one slow answer of the store stops jobs; above, a lost host is missed late."""
 
+HUNG_AFTERS = (4, 86400)
+"""Seconds. Below, an agent would look more than once a second."""
+
 
 @dataclass(frozen=True, slots=True)
 class AgentConfig:
@@ -31,8 +35,8 @@ class AgentConfig:
 
     ``retention`` is how long the ledger keeps what has ended. ``labels`` are those written here;
     ``host.labels.gather`` adds the machine's and those of ``labels_command``. ``lease_ttl`` is
-    that of this host's session in a store that several hosts share. ``gate`` are the constants of
-    the catch-up gate.
+    that of this host's session in a store that several hosts share. A run that stands still for
+    ``hung_after`` is shown as ``hung?``. ``gate`` are the constants of the catch-up gate.
     """
 
     store: str
@@ -41,6 +45,7 @@ class AgentConfig:
     labels: tuple[str, ...] = ()
     labels_command: tuple[str, ...] = ()
     lease_ttl: timedelta = TTL
+    hung_after: timedelta = HUNG_AFTER
     gate: Limits = DEFAULTS
 
 
@@ -51,6 +56,7 @@ KEYS: dict[str, tuple[type, ...]] = {
     "labels": (list,),
     "labels_command": (list,),
     "lease_ttl": (int, str),
+    "hung_after": (int, str),
     "gate": (dict,),
 }
 KINDS = {
@@ -60,6 +66,8 @@ KINDS = {
     (int, str): "a number of seconds",
     (dict,): "a table",
 }
+
+SPANS = {"lease_ttl": LEASE_TTLS, "hung_after": HUNG_AFTERS}
 
 GATE_SPANS = {"settle": (0, 3600), "step": (1, 3600), "pass_for": (0, 86400)}
 GATE_NUMBERS = {
@@ -109,6 +117,7 @@ def load(paths: Paths) -> AgentConfig:
         labels=tuple(data.get("labels", ())),
         labels_command=tuple(data.get("labels_command", ())),
         lease_ttl=timedelta(seconds=_seconds(data.get("lease_ttl", TTL.seconds))),
+        hung_after=timedelta(seconds=_seconds(data.get("hung_after", HUNG_AFTER.seconds))),
         gate=_limits(data.get("gate", {})),
     )
 
@@ -135,8 +144,8 @@ def _wrong(key: str, value: Any) -> Iterator[tuple[str, str | None]]:
         yield from _wrong_labels(value)
     elif key == "labels_command":
         yield from _wrong_command(value)
-    elif key == "lease_ttl":
-        yield from _wrong_span(value, LEASE_TTLS)
+    elif key in SPANS:
+        yield from _wrong_span(value, SPANS[key])
 
 
 def _wrong_labels(labels: list[Any]) -> Iterator[tuple[str, str | None]]:

@@ -17,6 +17,7 @@ from hostagent.agent.again import Again
 from hostagent.agent.backlog import POLL_S, Backlog
 from hostagent.agent.book import Book, Entry, View
 from hostagent.agent.endings import Endings
+from hostagent.agent.hung import Hung
 from hostagent.agent.leases import Leases
 from hostagent.agent.offload import Offloaded
 from hostagent.agent.starts import Starts, Verdict
@@ -75,6 +76,7 @@ class Daemon:
         self.starts = self._starts()
         self._releasing = asyncio.Lock()
         self._is_asking = False
+        self.hung = Hung(world, lambda: self.book, lambda: self.spawn(self._look_at_runs()))
         self.on_change: Callable[[], None] = lambda: None
         self.on_step: Callable[[], Awaitable[None]] | None = None
 
@@ -93,6 +95,7 @@ class Daemon:
         """End what this process does; runs and claims go on without it."""
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._timer.fileno())
+        self.hung.stop()
         if self._hints is not None:
             loop.remove_reader(self._hints)
         for task in list(self._tasks):
@@ -178,6 +181,7 @@ class Daemon:
             log.log(level, "%s: %s", entry.unit.service, error.message)
             self.look_later(entry)
         self.ask_gate_again(entry)
+        self.hung.watch(entry)
 
     def look_later(self, entry: Entry) -> None:
         """Something was refused: look again soon, whatever the schedule says."""
@@ -207,6 +211,7 @@ class Daemon:
         caught_up = entry.catching_up
         end = await self.endings.finish(entry, run, ended)
         await self._weights.follow(self.book, entry)
+        self.hung.rest()
         if caught_up:
             self.backlog.ended(entry, end)
         if self.backlog.held:
@@ -259,6 +264,12 @@ class Daemon:
                 tried.add(name)
                 if (entry := self.book.exactly(*name)) is not None:
                     await self.look(entry)
+
+    # Whether runs move
+
+    async def _look_at_runs(self) -> None:
+        await self.hung.look()
+        self.on_change()
 
     # What the beat of a shared store finds
 

@@ -27,6 +27,9 @@ class Admission(TypedDict):
 class Status(TypedDict):
     """What an agent says of itself. ``next_at`` is empty when nothing is due ever again.
 
+    ``hung`` are those of the ``running`` that do not seem to move, ``hung_since`` since when;
+    ``hung_because`` is a sentence for each.
+
     ``held`` are the jobs that the catch-up gate holds (``job`` or ``job@scope``), in the order in
     which it will let them go; ``held_because`` is a sentence for each.
 
@@ -42,6 +45,9 @@ class Status(TypedDict):
     generation: int
     jobs: int
     running: list[str]
+    hung: list[str]
+    hung_since: list[str]
+    hung_because: list[str]
     held: list[str]
     held_because: list[str]
     settles: str

@@ -14,6 +14,8 @@ SKIPPED = "4b1f0cbd2b3c4f0b9d6f3d2f6a7e1c04"
 TURNED_AWAY = "4b1f0cbd2b3c4f0b9d6f3d2f6a7e1c05"
 SECOND_CLOCK = "4b1f0cbd2b3c4f0b9d6f3d2f6a7e1c06"
 QUARANTINED = "4b1f0cbd2b3c4f0b9d6f3d2f6a7e1c07"
+HUNG = "4b1f0cbd2b3c4f0b9d6f3d2f6a7e1c08"
+MOVES_ON = "4b1f0cbd2b3c4f0b9d6f3d2f6a7e1c09"
 
 OUTCOMES = {
     Outcome.SUCCEEDED: (SUCCEEDED, 6),

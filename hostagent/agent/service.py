@@ -67,6 +67,7 @@ class AgentService:
                 if not verdict.admitted:
                     await self._daemon.starts.turned_away(entry, verdict)
                 self._daemon.ask_gate_again(entry)
+                self._daemon.hung.watch(entry)
         except HostagentError as error:
             self._daemon.look_later(entry)
             return Admission(admitted=False, reason=f"{error.message}; tried again soon")
@@ -280,13 +281,16 @@ class AgentService:
         """What this agent sees."""
         book = self._daemon.book
         next_at, next_job = book.next_due()
-        held = self._daemon.backlog.told(book)
+        held, marks = self._daemon.backlog.told(book), self._daemon.hung.marks()
         return Status(
             version=__version__,
             host=self._world.host,
             generation=book.manifest.generation if book.manifest else 0,
             jobs=len(book),
             running=[e.active.run_id for e in book if e.active is not None],
+            hung=[mark.run_id for mark in marks],
+            hung_since=[rfc3339(mark.since) for mark in marks],
+            hung_because=[mark.reason for mark in marks],
             held=[waiting.name for waiting, _ in held],
             held_because=[why for _, why in held],
             settles=self._daemon.backlog.settles(book) or "",

@@ -83,6 +83,7 @@ async def _run(paths: Paths) -> None:
             cores=len(os.sched_getaffinity(0)),
             limits=settings.gate,
             signals=Pressure(clock.boottime_s).read,
+            hung_after=settings.hung_after,
             retention=settings.retention,
             clock=clock,
             own=own,
@@ -205,9 +206,11 @@ def _status(daemon: Daemon) -> str:
     running = sum(entry.active is not None for entry in book)
     at, name = book.next_due()
     then = f"; next {name} at {at:%Y-%m-%d %H:%M:%S}Z" if at is not None else ""
+    still = len(daemon.hung.marks())
+    hung = f", {still} hung?" if still else ""
     held = f", {len(daemon.backlog.held)} held" if daemon.backlog.held else ""
     away = "; the store is not reached" if daemon.world.is_cut_off else ""
-    return f"{len(book)} jobs, {running} running{held}{then}{away}"
+    return f"{len(book)} jobs, {running} running{hung}{held}{then}{away}"
 
 
 def _last_wake(ready: Path, session: Path, clock: Clock) -> Wake:

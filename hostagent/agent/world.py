@@ -31,7 +31,8 @@ class World:
 
     ``wake`` is the last one that an agent of this boot saw: a restart moves nothing. ``keep_wake``
     hands a later one on to the agent after us. ``limits`` are those of the catch-up gate,
-    ``signals`` asks the host how loaded it is.
+    ``signals`` asks the host how loaded it is. A run that stands still for ``hung_after`` is shown
+    as ``hung?``.
 
     ``own`` is this host's own ledger: of all its jobs, or, where hosts share a store (``shared``),
     of those that run on each. ``session`` is the one in ``own``; it has no lease.
@@ -46,6 +47,7 @@ class World:
     cores: int
     limits: Limits
     signals: Callable[[], Signals]
+    hung_after: timedelta
     retention: timedelta
     clock: Clock
     own: Offloaded[Store]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hostagent.cli.options import Json, User, open_ledger, paths_of
 from hostagent.cli.out import emit_json, moment, named, now, table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 quarantine = typer.Typer(help="Jobs that were taken out because they crash.", no_args_is_help=True)
 
@@ -36,19 +39,8 @@ def status(
         told = call(paths, lambda proxy: proxy.Status())
         if as_json:
             emit_json(told)
-            return
-        print(f"{told['host']}: {told['jobs']} jobs of generation {told['generation']}")
-        if told["barred"]:
-            print(f"  barred   {told['barred']}")
-        for run in told["running"]:
-            print(f"  running  {run}")
-        if told["settles"]:
-            print(f"  settles  {told['settles']}")
-        for name, why in zip(told["held"], told["held_because"], strict=True):
-            print(f"  held     {name}: {why.removeprefix('held: ')}")
-        if told["next_at"]:
-            at = moment(datetime.fromisoformat(told["next_at"]), now())
-            print(f"  next     {told['next_job']} at {at}")
+        else:
+            _print_status(told)
         return
     sessions = open_ledger(paths).sessions()
     found = members(sessions)
@@ -62,6 +54,25 @@ def status(
     table(headings, rows, empty="No agent has a session in this store.")
     for sentence in mixed_specs(sessions):
         print(sentence)
+
+
+def _print_status(told: Mapping[str, Any]) -> None:
+    """What the agent says of itself and this host."""
+    from hostagent.cli.hung import marks
+
+    print(f"{told['host']}: {told['jobs']} jobs of generation {told['generation']}")
+    if told["barred"]:
+        print(f"  barred   {told['barred']}")
+    hung = marks(told)
+    for run in told["running"]:
+        print(f"  hung?    {run}: {hung[run]}" if run in hung else f"  running  {run}")
+    if told["settles"]:
+        print(f"  settles  {told['settles']}")
+    for name, why in zip(told["held"], told["held_because"], strict=True):
+        print(f"  held     {name}: {why.removeprefix('held: ')}")
+    if told["next_at"]:
+        at = moment(datetime.fromisoformat(told["next_at"]), now())
+        print(f"  next     {told['next_job']} at {at}")
 
 
 def drain(

@@ -22,6 +22,7 @@ STYLES = {
     "skipped": "yellow",
     "running": "cyan",
     "starting": "cyan",
+    "hung?": "yellow",
 }
 """The colour of each state, where there is a terminal."""
 

@@ -34,10 +34,11 @@ def runs(
     as_json: Json = False,
 ) -> None:
     """Show the ledger: what ran, what did not, newest first."""
+    from hostagent.cli.hung import hung_now
     from hostagent.errors import InputError
     from hostagent.model import Outcome
     from hostagent.policy.words import ago
-    from hostagent.report.runs import run_json, state_of
+    from hostagent.report.runs import RUNNING, run_json, state_of
     from hostagent.store.port import RunFilter
 
     unknown = sorted({*(outcome or ())} - {*Outcome})
@@ -47,7 +48,8 @@ def runs(
     end = parse_past(until) if until else None
     if begin and end and end < begin:
         raise InputError(f"--until {until} lies before --since {since}", "exchange them")
-    found = open_ledger(paths_of(user=user)).runs(
+    paths = paths_of(user=user)
+    found = open_ledger(paths).runs(
         RunFilter(
             job=job,
             outcomes=tuple(map(Outcome, outcome or ())),
@@ -58,20 +60,23 @@ def runs(
             reason=reason,
         )
     )
+    is_going = any(state_of(run) == RUNNING for run in found)
+    hung = hung_now(paths) if is_going else {}
+    marks = [hung.get(run.run_id) if state_of(run) == RUNNING else None for run in found]
     if as_json:
-        emit_json([run_json(run) for run in found])
+        emit_json([run_json(run, mark) for run, mark in zip(found, marks, strict=True)])
         return
     at = now()
     rows = [
         (
             run.run_id,
-            state_of(run),
+            "hung?" if mark else state_of(run),
             run.host,
             moment(run.started_at or run.ended_at, at),
             ago(run.ended_at - run.started_at) if run.ended_at and run.started_at else "-",
-            run.end_reason or run.reason,
+            str(mark) if mark else run.end_reason or run.reason,
         )
-        for run in found
+        for run, mark in zip(found, marks, strict=True)
     ]
     narrowed = outcome or host or begin or end or reason
     whose = f' of "{job}"' if job else ""

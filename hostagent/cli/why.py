@@ -25,7 +25,9 @@ def why(
     as_json: Json = False,
 ) -> None:
     """Explain: why it ran, waits, was skipped or is late."""
+    from hostagent.cli.hung import hung_now
     from hostagent.report import why as story
+    from hostagent.report.runs import RUNNING
 
     paths = paths_of(user=user)
     store = open_ledger(paths)
@@ -35,6 +37,9 @@ def why(
         stories.append(story.no_agent(user=user))
     elif not attempts and at is None:
         stories += _held_now(paths, what)
+    if any(one.state == RUNNING for one in stories):
+        hung = hung_now(paths)
+        stories = [story.of_hung(s, hung[s.subject]) if s.subject in hung else s for s in stories]
     if as_json:
         emit_json(
             [{"about": s.subject, "state": s.state, "reasons": list(s.sentences)} for s in stories]

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from hostagent.codec import rfc3339
 from hostagent.model import Run
+from hostagent.policy.words import when
+
+RUNNING = "running"
+"""The state of a run that PID 1 has started."""
 
 
-def run_json(run: Run) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Hung:
+    """What the agent says of a run that goes on and does not seem to move."""
+
+    since: datetime
+    because: str
+
+    def __str__(self) -> str:
+        """``has used no CPU time …, since 2026-11-21 02:10:05Z``."""
+        return f"{self.because}, since {when(self.since.replace(microsecond=0))}"
+
+
+def run_json(run: Run, hung: Hung | None = None) -> dict[str, Any]:
     """One ledger row for ``--json``; the keys are an interface (docs/reference/json.md)."""
 
     def at(value: Any) -> str | None:
@@ -39,6 +57,8 @@ def run_json(run: Run) -> dict[str, Any]:
         "invocation_id": run.invocation_id,
         "covers_from": at(run.covers_from),
         "covers": run.covers,
+        "hung_since": at(hung.since) if hung else None,
+        "hung_because": hung.because if hung else None,
         "report": json.loads(run.report) if run.report else None,
         "report_problem": run.report_problem,
     }
@@ -48,4 +68,4 @@ def state_of(run: Run) -> str:
     """The outcome, or what the run is doing."""
     if run.outcome is not None:
         return str(run.outcome)
-    return "running" if run.invocation_id else "starting"
+    return RUNNING if run.invocation_id else "starting"

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from hostagent.model import Outcome, Run
 from hostagent.policy.words import ago, when
-from hostagent.report.runs import state_of
+from hostagent.report.runs import Hung, state_of
 from hostagent.store.port import Cursor, Decision, Pause
 
 
@@ -55,6 +55,15 @@ def _covering(run: Run) -> str:
     if run.covers <= 1 or run.covers_from is None or "occurrences fell due" in run.reason:
         return ""
     return f" (stands for {run.covers} occurrences from {when(run.covers_from)})"
+
+
+def of_hung(story: Story, hung: Hung) -> Story:
+    """The story of a run that goes on and does not seem to move: a mark, and what to look at."""
+    more = (
+        f"it {hung}; it may hang, or wait: it is not stopped for that",
+        f"what it printed: hostagent logs {story.subject}",
+    )
+    return Story(story.subject, "hung?", (*story.sentences, *more))
 
 
 def of_next(

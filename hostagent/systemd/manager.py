@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hostagent.errors import SystemdError
+from hostagent.model import Usage
 from hostagent.systemd import fence, read
 from hostagent.systemd.bus import (
     MANAGER,
@@ -118,6 +119,11 @@ class Manager:
         """See the port."""
         with refusals(f"memory of {unit}"):
             return read.memory(self._bus, unit)
+
+    def usage(self, unit: str) -> Usage:
+        """See the port."""
+        with refusals(f"usage of {unit}"):
+            return read.usage(self._bus, unit)
 
     def set_properties(
         self, unit: str, properties: Mapping[str, int], *, runtime: bool = True

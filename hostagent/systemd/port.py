@@ -101,6 +101,13 @@ class Systemd(Protocol):
         That is so for a unit that is not up, and where PID 1 has no memory controller.
         """
 
+    def usage(self, unit: str) -> Usage:
+        """What the processes of a unit that is up have used since its start; no peak of memory.
+
+        None of what nobody counts: bytes read and written, where PID 1 has no io controller. Of a
+        unit that is not up: what it used last, or None.
+        """
+
     def set_properties(
         self, unit: str, properties: Mapping[str, int], *, runtime: bool = True
     ) -> None:

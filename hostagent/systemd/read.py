@@ -90,6 +90,11 @@ def memory(bus: Bus, unit: str) -> int | None:
     return None if value == _UNSET else value
 
 
+def usage(bus: Bus, unit: str) -> Usage:
+    """See ``port.Systemd.usage``. PID 1 reads cpu.stat and io.stat of the unit for it."""
+    return _usage(bus, unit_path(unit), has_memory_peak=False)
+
+
 def _service(
     bus: Bus, unit: str, path: bytes, invocation_id: str | None, has_memory_peak: bool
 ) -> ServiceState:

@@ -27,6 +27,7 @@ from hostagent.errors import HostagentError
 from hostagent.host.peer import Peer
 from hostagent.policy import lease
 from hostagent.policy.backlog import Wake
+from hostagent.policy.hung import HUNG_AFTER
 from hostagent.store.port import Profile, Session, Store
 from hostagent.systemd.port import Systemd
 from tests.simulation.clocks import FakeWallTimer
@@ -112,6 +113,7 @@ class Agent:
                 cores=4,
                 limits=host.limits,
                 signals=lambda: host.signals,
+                hung_after=HUNG_AFTER,
                 retention=RETENTION,
                 clock=host.clock,
                 own=own,

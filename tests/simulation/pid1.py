@@ -443,6 +443,11 @@ class Pid1:
 
     # What connections ask
 
+    def usage(self, name: str) -> Usage:
+        """See ``port.Systemd.usage``."""
+        s = self._services.get(name)
+        return Usage(cpu_s=0.01) if s is not None and s.started_at else Usage()
+
     def state(self, name: str) -> ServiceState:
         """See ``port.Systemd.service``."""
         s = self._services.get(name)
@@ -592,6 +597,10 @@ class Connection:
     def memory(self, unit: str) -> int | None:
         """See the port; nobody counts it here."""
         return None
+
+    def usage(self, unit: str) -> Usage:
+        """See the port; jobs do nothing here but wait."""
+        return self._pid1.usage(unit)
 
     def set_properties(
         self, unit: str, properties: Mapping[str, int], *, runtime: bool = True

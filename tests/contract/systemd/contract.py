@@ -107,6 +107,23 @@ class ServiceContract:
         assert rig.systemd.memory(rig.service("memory", "ExecStart=/bin/true")) is None
         assert rig.systemd.memory("no-such-unit.service") is None
 
+    def test_usage_of_a_unit_that_is_up_is_told_while_it_runs(self, rig: Rig) -> None:
+        """Also of one that sleeps: it stands still, it does not fall back."""
+        unit = rig.service("usage", "ExecStart=/bin/sleep 60")
+        rig.systemd.start([unit])
+        rig.wait_for(lambda: rig.systemd.service(unit).started_at is not None)
+        first = rig.systemd.usage(unit).cpu_s
+        assert first is not None
+        second = rig.systemd.usage(unit).cpu_s
+        assert second is not None
+        assert 0 <= first <= second < 60
+        rig.systemd.stop([unit])
+
+    def test_usage_of_a_unit_that_was_never_started_is_not_told(self, rig: Rig) -> None:
+        """Nor of one that there is not."""
+        assert rig.systemd.usage(rig.service("unused", "ExecStart=/bin/true")).cpu_s is None
+        assert rig.systemd.usage("no-such-unit.service").cpu_s is None
+
     @pytest.mark.parametrize("case", NEVER_STARTED)
     def test_a_command_that_was_never_executed_has_no_start(self, rig: Rig, case: str) -> None:
         """An invocation that ended before ExecStart has an end, but neither start nor status."""

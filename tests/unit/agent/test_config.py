@@ -29,6 +29,7 @@ def test_without_a_file_everything_has_its_default(tmp_path: Path) -> None:
     settings = load(paths)
     assert settings == AgentConfig(paths.store_url, host_name(), timedelta(days=400))
     assert (settings.labels, settings.labels_command, settings.lease_ttl) == ((), (), TTL)
+    assert settings.hung_after == timedelta(minutes=5)
 
 
 def test_every_key_is_taken(tmp_path: Path) -> None:
@@ -40,6 +41,7 @@ def test_every_key_is_taken(tmp_path: Path) -> None:
     labels = ["ssd", "role=web"]
     labels_command = ["/usr/local/bin/labels", "--all"]
     lease_ttl = "30s"
+    hung_after = "10min"
     """
     assert load(at(tmp_path, text)) == AgentConfig(
         "sqlite:///srv/state.db",
@@ -48,6 +50,7 @@ def test_every_key_is_taken(tmp_path: Path) -> None:
         ("ssd", "role=web"),
         ("/usr/local/bin/labels", "--all"),
         timedelta(seconds=30),
+        timedelta(minutes=10),
     )
 
 
@@ -68,6 +71,8 @@ WRONG = {
     'lease_ttl = "soon"': 'lease_ttl: "soon" is not a time',
     "lease_ttl = 15.0": "lease_ttl: must be a number of seconds, not float",
     "lease_ttl = true": "lease_ttl: must be a number of seconds, not bool",
+    "hung_after = 3": "hung_after: must be between 4 s and 86400 s, not 3 s",
+    'hung_after = "2d"': 'hung_after: "2d" is not a time',
     'labels = "ssd"': "labels: must be a list of strings, not str",
     'labels = ["role=db web"]': "labels: 'role=db web' is not a label",
     "labels = [7]": "labels: 7 is not a label",

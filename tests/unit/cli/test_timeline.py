@@ -58,7 +58,8 @@ def test_a_day_is_readable_in_80_columns(here: Paths) -> None:
     assert first.startswith("a-job-with-a-name-that-…  ███")
     assert first.endswith("▶")
     name, cells = second[:24].rstrip(), second[26:]
-    assert (name, cells.count("✗"), cells[-1]) == ("backup", 1, "┆")
+    assert (name, cells.count("✗"), cells.count("┆")) == ("backup", 1, 1)
+    assert "┆" in cells[-4:]  # within the last hour
     assert "failed" in legend
 
 
@@ -80,7 +81,7 @@ def test_a_job_and_a_time_can_be_chosen(here: Paths) -> None:
 def test_hosts_are_lines_where_that_is_asked(here: Paths) -> None:
     """As many as ran at once."""
     _, line, legend = asked(timeline.timeline, "--by", "host").output.splitlines()
-    assert line.startswith("one  2")
+    assert line.startswith("one  ")
     assert set(line[5:]) == {"1", "2"}
     assert "at once" in legend
 
