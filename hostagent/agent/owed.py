@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from hostagent.agent.book import Entry
@@ -11,7 +11,6 @@ from hostagent.model import Form, Overlap, Schedule
 from hostagent.policy.due import FRESH_FOR, Expired, Owed
 from hostagent.schedule.blackout import stretches
 from hostagent.schedule.occurrences import latest, next_after, row
-from hostagent.schedule.row import Row
 from hostagent.schedule.zones import MICROSECOND
 
 GRACE = timedelta(seconds=5)
@@ -39,7 +38,7 @@ def owed(
     return expired, tuple(_divided(schedule, row(schedule, start, until)))
 
 
-def _divided(schedule: Schedule, times: Row) -> Iterator[Owed]:
+def _divided(schedule: Schedule, times: Sequence[datetime]) -> Iterator[Owed]:
     """In parts, of which a blackout covers all or nothing."""
     if not schedule.blackout or not times:
         yield from [Owed(times)] if times else []

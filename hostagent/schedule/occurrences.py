@@ -71,12 +71,13 @@ def latest(schedule: Schedule, after: datetime, until: datetime) -> Span | None:
     return span
 
 
-def row(schedule: Schedule, after: datetime, until: datetime) -> Row:
+def row(schedule: Schedule, after: datetime, until: datetime) -> Sequence[datetime]:
     """The occurrences of ``between``, to be counted and picked from without enumerating them.
 
     Only the days on which several expressions of one calendar elapse are listed.
     """
-    return Row(_parts(schedule, *_bounds(schedule, after, until)))
+    parts = list(_parts(schedule, *_bounds(schedule, after, until)))
+    return parts[0] if len(parts) == 1 else Row(parts)
 
 
 def period(schedule: Schedule) -> timedelta | None:
