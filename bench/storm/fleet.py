@@ -14,7 +14,8 @@ their occurrences until they are back on their calendars. What is modelled: star
 ledger, which never refuses. Hosts do not wait for each other: jobs are ``run_on = "each"``. Fresh
 runs go on at 11,000 a second, which no core can decide about: on 50 of the hosts all of them are
 followed (with the outage, and without), elsewhere those until the first after the backlog.
-Memory is that of one host's decisions and state (tracemalloc), since hosts share none.
+Those of ``missed = "all"`` are left out: they wait for their own job's missed ones, as they
+should. Memory is that of one host's decisions and state (tracemalloc), since hosts share none.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from bench.storm.member import Member, Tally, Trouble, Work
+from bench.storm.member import Member
+from bench.storm.tally import Tally, Trouble, Work
 from hostagent.model import Form, Job, Missed, RunOn, Schedule
 from hostagent.schedule.interval import default_anchor
 
@@ -176,11 +178,11 @@ def goals(found: Found) -> list[tuple[str, bool]]:
             (max(high, middle) / low,),
             max(high, middle) <= 1.1 * low,
         ),
-        "fresh runs start {:.1f} s late at most; without an outage {:.1f} s": (
-            (latest_s[1], latest_s[0]),
-            latest_s[1] <= latest_s[0],
+        "{:,} fresh runs start {:.1f} s late at most; without an outage {:,}, {:.1f} s": (
+            (len(fresh.starts_s), latest_s[1], len(usual.starts_s), latest_s[0]),
+            latest_s[1] <= latest_s[0] and len(fresh.starts_s) >= 0.999 * len(usual.starts_s),
         ),
-        "99 % of fresh runs end {:.1f} s after they were due; at most 1.1 x {:.1f} s": (
+        "99 % of them end {:.1f} s after they were due; at most 1.1 x {:.1f} s": (
             (p99[1], p99[0]),
             p99[1] <= 1.1 * p99[0],
         ),

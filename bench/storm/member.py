@@ -14,17 +14,17 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from random import Random
 
 from bench.storm.host import PSI_WINDOW_S, fair
+from bench.storm.tally import Tally, Trouble, Work
 from hostagent.agent.book import Entry
 from hostagent.agent.owed import owed
-from hostagent.model import End, Job, Kind, Missed, Outcome, Run, Unit
+from hostagent.model import End, Kind, Missed, Outcome, Run, Unit
 from hostagent.policy import due, gate, peak, retry
 from hostagent.policy.backlog import DEFAULTS, START, Facts, Going, Memory, Signals, Waiting, Wake
 from hostagent.schedule.occurrences import latest, next_after
@@ -46,66 +46,6 @@ FRESH, CATCH_UP = 100.0, 20.0
 """Weights."""
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """A job of the fleet's jobs.toml; a run of it takes ``work_s`` alone."""
-
-    job: Job
-    work_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """A downstream that refuses a share of the runs of its pool that begin in that time."""
-
-    pool: str
-    from_s: float
-    until_s: float
-    share: float
-
-
-@dataclass(slots=True)
-class Tally:
-    """What came of it. ``rows`` and ``calls``: of the ledger, for what was owed at the boot.
-
-    ``most_rows``: of one (job, scope). ``asked``: how often a decision was asked for. ``released``:
-    catch-up runs by (pool, minute). ``starts_s``: fresh runs, from due to start, ``ends_s`` to
-    end; with ``missed = "all"`` they wait for their own job's missed ones, and do not count here.
-    ``lines`` are (job, scope)s; ``back_s``: when the last of them was back on its calendar, as
-    ``lines_back`` are.
-    """
-
-    owed: int = 0
-    accounted: int = 0
-    rows: int = 0
-    calls: int = 0
-    most_rows: int = 0
-    asked: int = 0
-    released: Counter[tuple[str | None, int]] = field(default_factory=Counter)
-    failed: int = 0
-    starts_s: list[float] = field(default_factory=list)
-    ends_s: list[float] = field(default_factory=list)
-    back_s: float = 0.0
-    lines: int = 0
-    lines_back: int = 0
-
-    def add(self, other: Tally) -> None:
-        """Both together."""
-        self.owed += other.owed
-        self.accounted += other.accounted
-        self.rows += other.rows
-        self.calls += other.calls
-        self.most_rows = max(self.most_rows, other.most_rows)
-        self.asked += other.asked
-        self.released.update(other.released)
-        self.failed += other.failed
-        self.starts_s += other.starts_s
-        self.ends_s += other.ends_s
-        self.back_s = max(self.back_s, other.back_s)
-        self.lines += other.lines
-        self.lines_back += other.lines_back
-
-
 @dataclass(slots=True, eq=False)
 class Line:
     """A (job, scope) and what is known of it here."""
@@ -121,12 +61,6 @@ class Line:
     def is_alone(self) -> bool:
         """Its fresh runs wait for no missed ones."""
         return self.work.job.missed is not Missed.ALL
-
-
-def load(work: Work) -> float:
-    """What its fresh runs want of the CPUs all the time."""
-    assert work.job.schedule.every is not None
-    return CPU * work.work_s / work.job.schedule.every.total_seconds()
 
 
 class Member:
@@ -337,7 +271,7 @@ class Member:
         self._look(line)
         if line.is_back and not self._for_good and entry.active is None:
             line.is_followed = False
-            self._base += load(line.work)
+            self._base += CPU * line.work.share
         self._release()
 
     def _fail(self, line: Line, run: Run) -> None:
