@@ -1,5 +1,7 @@
 """Run ``python -m bench.storm [--seeds N] [--ablate] [SCENARIO…]``: a table for each scenario.
 
+``python -m bench.storm fleet``: see ``bench.storm.fleet``.
+
 Every policy with the same seeds, medians of them. ``drain`` is how long the backlog took, as a
 multiple of what no policy could do better; lost: never done, or killed, or failed for good; late:
 lost, or done after its deadline. At the end, the geometric mean of the drains and all that was
@@ -9,11 +11,13 @@ lost.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from math import exp, log
 from statistics import median
 
+from bench.storm import fleet
 from bench.storm.host import Host, Policy, Report, Scenario
 from bench.storm.policies import ABLATED, POLICIES
 from bench.storm.scenarios import SCENARIOS, UNSEEN
@@ -51,6 +55,9 @@ def line(name: str, found: Report) -> str:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Print the tables."""
+    words = sys.argv[1:] if words is None else words
+    if words[:1] == ["fleet"]:
+        fleet.main(words[1:])
     parser = argparse.ArgumentParser(prog="python -m bench.storm")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--ablate", action="store_true")

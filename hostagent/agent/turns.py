@@ -138,7 +138,7 @@ class Turns:
     def _due(self, entry: Entry, now: datetime) -> datetime | None:
         """The latest occurrence that is owed."""
         _, found = owed.owed(entry, now, self._world.booted_at)
-        return found[-1].at if found else None
+        return found[-1].times[-1] if found else None
 
     @property
     def _step(self) -> timedelta:

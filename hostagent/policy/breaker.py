@@ -1,7 +1,10 @@
-"""When catch-up pauses because what it releases fails; one breaker for each pool and lane.
+"""When catch-up slows down or pauses because what it releases fails; one for each pool and lane.
 
 So a downstream that is broken costs some runs instead of the whole backlog, and holds only its own.
-``note`` is told how each released run ended, ``decide`` asked before the next one is released.
+Jobs of a pool share a downstream: from the second failure on of the last ten, each keeps the pool's
+next run waiting, the longer the more have failed. Where half of the last ten failed, whosever they
+are, it pauses. ``note`` is told how each released run ended, ``decide`` asked before the next one
+is released.
 """
 
 from __future__ import annotations
@@ -14,13 +17,16 @@ from hostagent.policy.words import ago, span_text
 LOOKED_AT = 10
 FAILURES = LOOKED_AT // 2
 LEAST, MOST = timedelta(seconds=60), timedelta(minutes=10)
+SLOWER = timedelta(seconds=10)
+"""How long a pool's next run waits after a failure, for each failure of the last ten before it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
     """How the last released runs ended (True: failed), and the pause that followed from it.
 
-    ``until_s`` is a time of CLOCK_BOOTTIME. After it one run is tried, and its end decides.
+    ``until_s`` is a time of CLOCK_BOOTTIME; nothing is released before. After a pause one run is
+    tried, and its end decides.
     """
 
     failed: tuple[bool, ...] = ()
@@ -28,24 +34,32 @@ class Breaker:
     until_s: float = 0.0
 
 
-def note(breaker: Breaker, now_s: float, *, has_failed: bool) -> Breaker:
-    """The breaker after a released run has ended."""
+def note(breaker: Breaker, now_s: float, *, has_failed: bool, is_shared: bool = False) -> Breaker:
+    """The breaker after a released run has ended. ``is_shared``: it is that of a pool."""
     if breaker.pause is not None:
         if now_s < breaker.until_s:
             return breaker  # released before the pause: it says nothing new
         return _paused(breaker, min(2 * breaker.pause, MOST), now_s) if has_failed else Breaker()
     failed = (*breaker.failed, has_failed)[-LOOKED_AT:]
     breaker = replace(breaker, failed=failed)
-    return _paused(breaker, LEAST, now_s) if sum(failed) >= FAILURES else breaker
+    if sum(failed) >= FAILURES:
+        return _paused(breaker, LEAST, now_s)
+    if not (has_failed and is_shared):
+        return breaker
+    until_s = now_s + SLOWER.total_seconds() * (sum(failed) - 1)
+    return replace(breaker, until_s=max(until_s, breaker.until_s))
 
 
 def decide(breaker: Breaker, now_s: float, going: int) -> str | None:
     """Why nothing of this pool and lane is released now, or None. ``going``: its runs that go."""
-    if breaker.pause is None:
+    is_waiting = now_s < breaker.until_s
+    if breaker.pause is None and not is_waiting:
         return None
     failed = f"{sum(breaker.failed)} of the last {len(breaker.failed)} released runs failed"
-    if now_s < breaker.until_s:
-        left = ago(timedelta(seconds=breaker.until_s - now_s))
+    left = ago(timedelta(seconds=breaker.until_s - now_s))
+    if breaker.pause is None:
+        return f"{failed}, so the next one waits {left} more"
+    if is_waiting:
         return f"{failed}, so it pauses for {span_text(breaker.pause)}, {left} of it are left"
     return f"{failed}, so one is tried, which still goes" if going else None
 

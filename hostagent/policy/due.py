@@ -12,13 +12,17 @@ facts, so the answer is the same whoever asks, and asking twice is harmless. Its
 5. An occurrence is fresh until its jitter and 15 s have passed since it fell due (or since the
    run that it had to wait for ended). What is not fresh was missed: ``missed = "skip"`` skips
    it, ``"latest"`` runs once for all of them, ``"all"`` runs each, oldest first.
+
+Nothing here walks through occurrences: they are counted, divided at instants, and picked from, so
+that a job that owes a million of them costs what one costs, and its settlements are as few.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
 from hostagent.model import Form, Job, Kind, Missed, Outcome, Overlap, Run
@@ -47,9 +51,13 @@ class Expired:
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """An occurrence that fell due and has no outcome. ``blackout``: the range that covers it."""
+    """Occurrences in a row that fell due and have no outcome; at least one.
 
-    at: datetime
+    ``times`` ascend, and need not be listed: a sequence that counts is enough. ``blackout``: the
+    range that covers all of them.
+    """
+
+    times: Sequence[datetime]
     blackout: str | None = None
 
 
@@ -113,6 +121,11 @@ class Wait:
 
 Action = Settle | Start | Stop | Wait
 
+Fate = tuple[Sequence[datetime], str | None]
+"""Occurrences in a row, and why none of them gets an attempt; None: they may start."""
+
+_EVER = datetime.min.replace(tzinfo=UTC)
+
 
 def decide(facts: Facts) -> tuple[Action, ...]:
     """What to do, in this order. Settlements and starts ascend in time, so each can be claimed.
@@ -126,8 +139,8 @@ def decide(facts: Facts) -> tuple[Action, ...]:
     actions: list[Action] = []
     if facts.expired is not None:
         actions.append(_settle_expired(facts, facts.expired))
-    fates = [(owed, _suppressed(facts, owed)) for owed in facts.owed]
-    eligible = [owed.at for owed, fate in fates if fate is None]
+    fates = [fate for owed in facts.owed for fate in _fates(facts, owed)]
+    eligible = [times for times, why in fates if why is None]
     if not eligible:
         return (*actions, *_settle(fates))
     if facts.active is not None:
@@ -139,24 +152,38 @@ def decide(facts: Facts) -> tuple[Action, ...]:
 
 def abandon(facts: Facts, before: datetime | None, reason: str) -> tuple[Settle, ...]:
     """Give up what was missed, up to ``before``, as a person wants; fresh occurrences go on."""
-    missed = [owed.at for owed in facts.owed if not is_fresh(facts, owed.at)]
-    given_up = [at for at in missed if before is None or at <= before]
+    missed = [_missed(facts, owed.times) for owed in facts.owed]
+    if before is not None:
+        missed = [times[: bisect_right(times, before)] for times in missed]
+    given_up = [times for times in missed if times]
     if not given_up:
         return ()
     expired = (_settle_expired(facts, facts.expired),) if facts.expired else ()
-    first, last = given_up[0], given_up[-1]
-    return (*expired, Settle(first, last, len(given_up), Outcome.ABANDONED, reason))
+    first, last, count = given_up[0][0], given_up[-1][-1], sum(map(len, given_up))
+    return (*expired, Settle(first, last, count, Outcome.ABANDONED, reason))
 
 
 def is_fresh(facts: Facts, at: datetime) -> bool:
     """The occurrence at ``at`` can still start as if nothing had kept it waiting."""
+    return at >= _fresh_from(facts)
+
+
+def _fresh_from(facts: Facts) -> datetime:
+    """What fell due then or later is fresh."""
     if facts.job.schedule.form is Form.ON_BOOT:
-        return True  # however long the boot took
-    if facts.kept_from is not None and at >= facts.kept_from:
-        return True
-    waited = facts.freed_from is None or at >= facts.freed_from
-    since = max(at, facts.freed_at) if facts.freed_at and waited else at
-    return facts.now <= since + facts.job.schedule.jitter + FRESH_FOR
+        return _EVER  # however long the boot took
+    since = facts.now - facts.job.schedule.jitter - FRESH_FOR
+    bounds = [since]
+    if facts.kept_from is not None:
+        bounds.append(facts.kept_from)
+    if facts.freed_at is not None and facts.freed_at >= since:
+        bounds.append(facts.freed_from or _EVER)
+    return min(bounds)
+
+
+def _missed(facts: Facts, times: Sequence[datetime]) -> Sequence[datetime]:
+    """Those of them that are not fresh."""
+    return times[: bisect_left(times, _fresh_from(facts))]
 
 
 def was_missed(job: Job, run: Run) -> bool:
@@ -175,17 +202,32 @@ def is_catch_up(job: Job, run: Run) -> bool:
     return was_missed(job, run) and (run.attempt == 1 or run.covers_from is not None)
 
 
-def _suppressed(facts: Facts, owed: Owed) -> str | None:
-    """Why this occurrence gets no attempt whatever else is true, or None."""
+def _fates(facts: Facts, owed: Owed) -> Iterator[Fate]:
+    """Which of them get no attempt whatever else is true, and why."""
+    times, deadline = owed.times, facts.job.start_deadline
     if facts.paused is not None:
-        return f"paused: {facts.paused.order}"
-    if owed.blackout is not None:
-        return f'blackout: {when(owed.at)} lies in "{owed.blackout}"'
-    deadline = facts.job.start_deadline
-    if deadline is not None and facts.now > owed.at + deadline:
-        late = span_text(facts.now - owed.at)
-        return f"start_deadline: {late} late, allowed are {span_text(deadline)}"
-    return None
+        yield times, f"paused: {facts.paused.order}"
+    elif owed.blackout is not None:
+        lie = "lie" if len(times) > 1 else "lies"
+        yield times, f'blackout: {_span(map(when, _ends(times)))} {lie} in "{owed.blackout}"'
+    elif deadline is not None:
+        late = bisect_left(times, facts.now - deadline)
+        if late:
+            by = _span(span_text(facts.now - at) for at in reversed(_ends(times[:late])))
+            yield times[:late], f"start_deadline: {by} late, allowed are {span_text(deadline)}"
+        if late < len(times):
+            yield times[late:], None
+    else:
+        yield times, None
+
+
+def _ends(times: Sequence[datetime]) -> tuple[datetime, datetime]:
+    return times[0], times[-1]
+
+
+def _span(words: Iterable[str]) -> str:
+    """``from to to``, or the one word where both are the same."""
+    return " to ".join(dict.fromkeys(words))
 
 
 def _quarantined(facts: Facts, why: str) -> Iterator[Settle]:
@@ -194,7 +236,8 @@ def _quarantined(facts: Facts, why: str) -> Iterator[Settle]:
     if span := facts.expired:
         yield Settle(span.first, span.last, span.count, Outcome.QUARANTINED, reason)
     if due := facts.owed:
-        yield Settle(due[0].at, due[-1].at, len(due), Outcome.QUARANTINED, reason)
+        count = sum(len(owed.times) for owed in due)
+        yield Settle(due[0].times[0], due[-1].times[-1], count, Outcome.QUARANTINED, reason)
 
 
 def _settle_expired(facts: Facts, expired: Expired) -> Settle:
@@ -202,30 +245,28 @@ def _settle_expired(facts: Facts, expired: Expired) -> Settle:
     return Settle(expired.first, expired.last, expired.count, Outcome.SKIPPED, reason)
 
 
-def _settle(fates: Iterable[tuple[Owed, str | None]]) -> Iterator[Settle]:
+def _settle(fates: Iterable[Fate]) -> Iterator[Settle]:
     """One settlement for each stretch of occurrences with the same fate."""
-    for fate, group in groupby(fates, key=lambda pair: pair[1]):
-        if fate is not None:
-            times = [owed.at for owed, _ in group]
-            yield Settle(times[0], times[-1], len(times), Outcome.SKIPPED, fate)
+    for why, group in groupby(fates, key=lambda fate: fate[1]):
+        if why is not None:
+            parts = [times for times, _ in group]
+            count = sum(map(len, parts))
+            yield Settle(parts[0][0], parts[-1][-1], count, Outcome.SKIPPED, why)
 
 
 def _beside(
-    facts: Facts,
-    active: Run,
-    fates: list[tuple[Owed, str | None]],
-    eligible: list[datetime],
+    facts: Facts, active: Run, fates: list[Fate], eligible: list[Sequence[datetime]]
 ) -> Iterator[Action]:
     """Rule 4: what an active run means for what is owed."""
     held = f"run {active.run_id} is still running"
     if active.started_at is not None:
         held += f" since {when(active.started_at)} ({ago(facts.now - active.started_at)})"
-    if facts.job.overlap is Overlap.QUEUE or _is_chained(facts, active, eligible[0]):
+    if facts.job.overlap is Overlap.QUEUE or _is_chained(facts, active, eligible[0][0]):
         yield Wait(f"queued: {held}")
     elif facts.job.overlap is Overlap.REPLACE:
-        yield Stop(f"replaced by the occurrence of {when(eligible[-1])}")
+        yield Stop(f"replaced by the occurrence of {when(eligible[-1][-1])}")
     else:
-        yield from _settle((owed, fate or f"overlap: {held}") for owed, fate in fates)
+        yield from _settle((times, why or f"overlap: {held}") for times, why in fates)
 
 
 def _is_chained(facts: Facts, active: Run, first: datetime) -> bool:
@@ -236,47 +277,51 @@ def _is_chained(facts: Facts, active: Run, first: datetime) -> bool:
     return is_owed_before or was_missed(facts.job, active)
 
 
-def _each(
-    facts: Facts, fates: list[tuple[Owed, str | None]], eligible: list[datetime]
-) -> Iterator[Action]:
+def _each(facts: Facts, fates: list[Fate], eligible: list[Sequence[datetime]]) -> Iterator[Action]:
     """``missed = "all"``: the oldest first; catch_up_max bounds how many were missed."""
-    missed = [at for at in eligible if not is_fresh(facts, at)]
+    missed = sum(len(_missed(facts, times)) for times in eligible)
     most = facts.job.catch_up_max
-    dropped = set(missed[: len(missed) - most]) if most is not None else set()
-    first = next(at for at in eligible if at not in dropped) if dropped != set(eligible) else None
-    capped = f"catch_up_max: {len(missed)} were missed, allowed are {most}"
-    before = [
-        (owed, fate or (capped if owed.at in dropped else None))
-        for owed, fate in fates
-        if first is None or owed.at < first
-    ]
+    capped = f"catch_up_max: {missed} were missed, allowed are {most}"
+    dropped = max(0, missed - most) if most is not None else 0
+    before: list[Fate] = []
+    for times, why in fates:
+        if why is not None:
+            before.append((times, why))
+            continue
+        if dropped:
+            before.append((times[:dropped], capped))
+        if dropped < len(times):
+            yield from _settle(before)
+            first = times[dropped]
+            late = not is_fresh(facts, first)
+            yield Start(first, first, 1, late, _reason(facts, first, 1, first, late=late))
+            return
+        dropped -= len(times)
     yield from _settle(before)
-    if first is not None:
-        late = first in missed
-        yield Start(first, first, 1, late, _reason(facts, first, 1, first, late=late))
 
 
 def _latest(
-    facts: Facts, fates: list[tuple[Owed, str | None]], eligible: list[datetime]
+    facts: Facts, fates: list[Fate], eligible: list[Sequence[datetime]]
 ) -> Iterator[Action]:
     """``missed = "latest"`` and ``"skip"``: one run at most, for the latest that may run."""
-    last = eligible[-1]
+    last = eligible[-1][-1]
     late = not is_fresh(facts, last)
+    able = [number for number, (_, why) in enumerate(fates) if why is None]
+    opens, closes = able[0], able[-1]
     if facts.job.missed is Missed.SKIP:
         missed = f'missed: no agent was up in time and missed = "skip" ({when(facts.now)})'
-        keep = None if late else last
-        yield from _settle(
-            (owed, fate or missed) for owed, fate in fates if keep is None or owed.at < keep
-        )
-        if keep is not None:
-            yield Start(keep, keep, 1, False, _reason(facts, keep, 1, keep, late=False))
-            yield from _settle((o, f) for o, f in fates if o.at > keep)
+        if late:
+            yield from _settle((times, why or missed) for times, why in fates)
+            return
+        before = [*fates[:closes], (eligible[-1][:-1], None)]
+        yield from _settle((times, why or missed) for times, why in before if times)
+        yield Start(last, last, 1, False, _reason(facts, last, 1, last, late=False))
+        yield from _settle(fates[closes + 1 :])
         return
-    first = eligible[0]
-    covers = sum(first <= owed.at <= last for owed, _ in fates)
-    yield from _settle((o, f) for o, f in fates if o.at < first)
+    first, covers = eligible[0][0], sum(len(times) for times, _ in fates[opens : closes + 1])
+    yield from _settle(fates[:opens])
     yield Start(last, first, covers, late, _reason(facts, last, covers, first, late=late))
-    yield from _settle((o, f) for o, f in fates if o.at > last)
+    yield from _settle(fates[closes + 1 :])
 
 
 def _reason(facts: Facts, at: datetime, covers: int, first: datetime, *, late: bool) -> str:

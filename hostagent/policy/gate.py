@@ -6,8 +6,8 @@ it is what they wait for. Its rules, in order:
 
 1. After a wake nothing is released for ``settle``, nor before the clock is set: what it says is
    missed may not be. Nothing waits for that longer than 5 min.
-2. Of a pool and lane whose released runs fail, nothing is released for a while (``breaker``), then
-   one that has not failed before.
+2. Of a pool and lane whose released runs fail, less is released, or nothing for a while
+   (``breaker``), then one that has not failed before.
 3. The weights of the runs that catch up stay within the level. It starts at 1, and doubles
    (``advance``) while it is used up, the host's CPUs have time to spare, and no disk is slower
    than it normally is.
@@ -153,7 +153,8 @@ def lost(state: State, now_s: float) -> State:
 def ended(state: State, run: Going, now_s: float, *, has_failed: bool) -> State:
     """The state after a catch-up run has ended."""
     key = (run.pool, run.lane)
-    noted = breaker.note(state.breakers.get(key, Breaker()), now_s, has_failed=has_failed)
+    found, is_shared = state.breakers.get(key, Breaker()), run.pool is not None
+    noted = breaker.note(found, now_s, has_failed=has_failed, is_shared=is_shared)
     return replace(state, breakers={**state.breakers, key: noted})
 
 

@@ -20,13 +20,14 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
-from hostagent.schedule import calendar
+from hostagent.schedule import calendar, zones
 from hostagent.schedule.errors import CalendarError, quoted
-from hostagent.schedule.zones import zone_of
+from hostagent.schedule.expression import local_days
+from hostagent.schedule.zones import MICROSECOND, zone_of
 
 _DAY = timedelta(days=1)
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00")
@@ -42,6 +43,10 @@ class _Dates:
 
     def covers(self, wall: datetime) -> bool:
         return self.start <= wall < self.stop
+
+    def edges(self, _: datetime) -> tuple[datetime, ...]:
+        """When it begins and ends, whatever the day."""
+        return self.start, self.stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,10 @@ class _Window:
             yesterday in self.weekdays and since + _DAY < self.stop
         )
 
+    def edges(self, midnight: datetime) -> tuple[datetime, ...]:
+        """When it begins on the day of that midnight, and when what began then ends."""
+        return midnight + self.start, midnight + self.stop
+
 
 def check(text: str, zone: str) -> None:
     """Raise CalendarError unless the text is a blackout range and the zone is one."""
@@ -70,6 +79,34 @@ def covering(ranges: Iterable[str], zone: str, at: datetime) -> str | None:
     """The first of the ranges that covers that instant, as it was written; else None."""
     wall = at.astimezone(zone_of(zone)).replace(tzinfo=None)
     return next((text for text in ranges if _parse(text).covers(wall)), None)
+
+
+def stretches(
+    ranges: Sequence[str], zone: str, after: datetime, until: datetime
+) -> Iterator[tuple[datetime, str | None]]:
+    """``covering`` for all instants after ``after``, up to ``until``, without asking for each.
+
+    Each stretch with its last instant and what covers it; they ascend, and the last one ends at
+    ``until``. Neighbours differ in what covers them.
+    """
+    rules, (first, last) = zone_of(zone), local_days(zone, after, until)
+    near = [datetime.combine(first, time()) - _DAY, datetime.combine(last, time()) + 2 * _DAY]
+    edges = set[datetime]()
+    for number in range(first.toordinal() - 1, last.toordinal() + 1):
+        day = date.fromordinal(number)
+        midnight = datetime.combine(day, time())
+        for part in zones.stretches(zone, day):  # a clock change is an edge, too
+            edges |= {part.midnight + edge * MICROSECOND for edge in (part.start, part.stop)}
+        walls = {wall for text in ranges for wall in _parse(text).edges(midnight)}
+        for wall in (wall for wall in walls if near[0] <= wall <= near[1]):
+            edges |= {wall.replace(tzinfo=rules, fold=fold).astimezone(UTC) for fold in (0, 1)}
+    text = covering(ranges, zone, after + MICROSECOND)
+    for edge in sorted(edge for edge in edges if after + MICROSECOND < edge <= until):
+        then = covering(ranges, zone, edge)
+        if then != text:
+            yield edge - MICROSECOND, text
+            text = then
+    yield until, text
 
 
 @functools.lru_cache(maxsize=1024)

@@ -16,6 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 from hostagent.model import Form, Schedule
 from hostagent.schedule import calendar, interval
 from hostagent.schedule.expression import END, Expression, Times, local_days, pieces, pieces_of_day
+from hostagent.schedule.row import Row, Steps
 from hostagent.schedule.zones import EPOCH, MICROSECOND
 
 _BASE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -63,20 +64,20 @@ def next_after(schedule: Schedule, after: datetime) -> datetime | None:
 def latest(schedule: Schedule, after: datetime, until: datetime) -> Span | None:
     """The occurrences of ``between``, summed up without enumerating them; None: there are none."""
     after, until = _bounds(schedule, after, until)
-    if schedule.form is Form.EVERY and schedule.every is not None:
-        every, anchor = schedule.every, _anchor(schedule)
-        first, last = (after - anchor) // every + 1, (until - anchor) // every
-        if last < first:
-            return None
-        return Span(anchor + first * every, anchor + last * every, last - first + 1)
-    if not schedule.calendar:
-        found = list(between(schedule, after, until))
-        return Span(found[0], found[-1], len(found)) if found else None
     span: Span | None = None
     for part in _parts(schedule, after, until):
         first_at = span.first if span else part[0]
         span = Span(first_at, part[-1], (span.count if span else 0) + len(part))
     return span
+
+
+def row(schedule: Schedule, after: datetime, until: datetime) -> Sequence[datetime]:
+    """The occurrences of ``between``, to be counted and picked from without enumerating them.
+
+    Only the days on which several expressions of one calendar elapse are listed.
+    """
+    parts = list(_parts(schedule, *_bounds(schedule, after, until)))
+    return parts[0] if len(parts) == 1 else Row(parts)
 
 
 def period(schedule: Schedule) -> timedelta | None:
@@ -133,7 +134,23 @@ def _anchor(schedule: Schedule) -> datetime:
 
 
 def _parts(schedule: Schedule, after: datetime, until: datetime) -> Iterator[Sequence[datetime]]:
-    """The elapses of a calendar in ascending, disjoint parts, none empty, none over a day."""
+    """The occurrences in ascending, disjoint parts, none empty; of a calendar none over a day."""
+    if schedule.form is Form.EVERY and schedule.every is not None:
+        every, anchor = schedule.every, _anchor(schedule)
+        numbers = range((after - anchor) // every + 1, (until - anchor) // every + 1)
+        if numbers:
+            yield Steps(anchor, every, numbers)
+        return
+    if not schedule.calendar:
+        if found := list(between(schedule, after, until)):
+            yield found
+        return
+    yield from _parts_of_calendar(schedule, after, until)
+
+
+def _parts_of_calendar(
+    schedule: Schedule, after: datetime, until: datetime
+) -> Iterator[Sequence[datetime]]:
     zone = schedule.zone
     days = local_days(zone, after, until)
     matches = [_matches(calendar.parse(text), *days) for text in schedule.calendar]

@@ -7,14 +7,14 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostagent.policy.breaker import FAILURES, LEAST, LOOKED_AT, MOST, Breaker, decide, note
+from hostagent.policy.breaker import FAILURES, LEAST, LOOKED_AT, MOST, SLOWER, Breaker, decide, note
 
 
-def after(*failed: bool) -> Breaker:
+def after(*failed: bool, is_shared: bool = False) -> Breaker:
     """So many runs ended at once."""
     breaker = Breaker()
     for one in failed:
-        breaker = note(breaker, 0.0, has_failed=one)
+        breaker = note(breaker, 0.0, has_failed=one, is_shared=is_shared)
     return breaker
 
 
@@ -23,6 +23,26 @@ def test_half_of_the_last_ten_is_too_many() -> None:
     assert decide(after(*[True] * (FAILURES - 1), *[False] * 3), 0.0, 0) is None
     assert decide(after(*[True, False] * (FAILURES - 1), True), 0.0, 0) is not None
     assert decide(after(*[True] * 4, *[False] * LOOKED_AT, True), 0.0, 0) is None
+
+
+def test_each_failure_of_a_pool_makes_the_next_one_wait_longer() -> None:
+    """The first is nobody's fault; after four of ten it is half a minute."""
+    assert decide(after(True, is_shared=True), 0.0, 0) is None
+    slow = [after(*[True] * n, is_shared=True).until_s for n in range(1, FAILURES)]
+    assert slow == [n * SLOWER.total_seconds() for n in range(FAILURES - 1)]
+    waiting = after(True, True, is_shared=True)
+    assert (
+        decide(waiting, 1.0, 3)
+        == "2 of the last 2 released runs failed, so the next one waits 9s more"
+    )
+    assert decide(waiting, 10.0, 3) is None
+    assert note(waiting, 20.0, has_failed=False, is_shared=True).until_s == waiting.until_s
+    assert note(waiting, 30.0, has_failed=True, is_shared=True).until_s == 50.0
+
+
+def test_jobs_without_a_pool_do_not_wait_for_each_others_failures() -> None:
+    """They need not ask the same; half of ten is too many for them, too."""
+    assert decide(after(*[True] * (FAILURES - 1)), 0.0, 0) is None
 
 
 def test_after_the_pause_one_run_is_tried() -> None:

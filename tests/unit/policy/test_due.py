@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import overload
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,8 +42,8 @@ RUN = Run("backup", "", Kind.SCHEDULED, T - HOUR, 1, 7, "h", "due", started_at=T
 
 def facts(*hours: int, late: timedelta = SECOND, job: Job = JOB) -> Facts:
     """Occurrences at T + hours, looked at ``late`` after the last of them."""
-    owed = tuple(Owed(T + hour * HOUR) for hour in hours)
-    return Facts(job=job, now=owed[-1].at + late, owed=owed)
+    times = tuple(T + hour * HOUR for hour in hours)
+    return Facts(job=job, now=times[-1] + late, owed=(Owed(times),))
 
 
 def with_missed(missed: Missed) -> Job:
@@ -96,6 +100,19 @@ def test_catch_up_max_drops_the_oldest_with_a_reason() -> None:
     assert start.at == T + 2 * HOUR
 
 
+def test_as_many_run_as_catch_up_max_allows() -> None:
+    """The oldest are dropped once: what a run of the chain leaves is not measured anew."""
+    job = replace(with_missed(Missed.ALL), catch_up_max=5)
+    hours, ran = list(range(20)), 0
+    while hours:
+        asked = replace(facts(*hours, job=job), now=T + 20 * HOUR)
+        *settled, start = decide(asked)
+        assert isinstance(start, Start)
+        assert sum(one.count for one in settled if isinstance(one, Settle)) == (0 if ran else 15)
+        hours, ran = [hour for hour in hours if T + hour * HOUR > start.at], ran + 1
+    assert ran == 5
+
+
 def test_beyond_the_window_is_skipped_in_one_record() -> None:
     """What is older than catch_up_window is one settlement, however many there were."""
     old = Expired(T - 100 * HOUR, T - 30 * HOUR, 71)
@@ -116,7 +133,7 @@ def test_a_pause_skips_with_who_and_why() -> None:
 
 def test_a_blackout_skips_only_what_it_covers() -> None:
     """An occurrence in a blackout range is skipped; its neighbours are not."""
-    owed = (Owed(T - 2 * SECOND), Owed(T, blackout="Sat"))
+    owed = (Owed((T - 2 * SECOND,)), Owed((T,), blackout="Sat"))
     start, settle = decide(Facts(job=JOB, now=T + SECOND, owed=owed))
     assert isinstance(start, Start)
     assert start.at == T - 2 * SECOND
@@ -130,6 +147,63 @@ def test_past_its_start_deadline_an_occurrence_is_skipped() -> None:
     (settle,) = decide(facts(0, late=timedelta(minutes=6), job=job))
     assert isinstance(settle, Settle)
     assert settle.reason == "start_deadline: 6min late, allowed are 5min"
+
+
+def test_what_is_late_or_blacked_out_together_is_one_record() -> None:
+    """However many there are: their reason has the figures of the first and of the last."""
+    job = replace(JOB, start_deadline=timedelta(minutes=30))
+    settle, start = decide(facts(0, 1, 2, 3, job=job))
+    assert isinstance(settle, Settle)
+    assert (settle.count, settle.last) == (3, T + 2 * HOUR)
+    assert settle.reason == "start_deadline: 1h 1s to 3h 1s late, allowed are 30min"
+    assert isinstance(start, Start)
+    owed = (Owed((T, T + HOUR), "Sat"),)
+    (settle,) = decide(Facts(job=JOB, now=T + HOUR, owed=owed))
+    assert isinstance(settle, Settle)
+    span = "2026-11-21 02:00:00Z to 2026-11-21 03:00:00Z"
+    assert settle.reason == f'blackout: {span} lie in "Sat"'
+
+
+class Looked(Sequence[datetime]):
+    """Occurrences that count how often one of them is looked at."""
+
+    def __init__(self, first: datetime, numbers: range, looks: list[int]) -> None:
+        self.first, self.numbers, self.looks = first, numbers, looks
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> datetime: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[datetime]: ...
+    def __getitem__(self, index: int | slice) -> datetime | Sequence[datetime]:
+        if isinstance(index, slice):
+            return Looked(self.first, self.numbers[index], self.looks)
+        self.looks.append(index)
+        return self.first + self.numbers[index] * SECOND
+
+
+@pytest.mark.parametrize("missed", Missed)
+@pytest.mark.parametrize("deadline", [None, timedelta(minutes=5)])
+@pytest.mark.parametrize("black", [None, "Sat"])
+def test_a_million_owed_cost_what_a_few_cost(
+    missed: Missed, deadline: timedelta | None, black: str | None
+) -> None:
+    """Nothing walks through occurrences, and settlements are as few as reasons."""
+    job = replace(with_missed(missed), catch_up_max=10, start_deadline=deadline)
+    looks: list[int] = []
+    half = 500_000
+    owed = (
+        Owed(Looked(T, range(half), looks), black),
+        Owed(Looked(T, range(half, 2 * half), looks)),
+    )
+    asked = Facts(job, T + 2 * half * SECOND, owed)
+    actions = decide(asked)
+    assert len(actions) <= 4
+    assert sum(one.count for one in actions if isinstance(one, Settle)) <= 2 * half
+    abandon(asked, None, "")
+    assert len(looks) < 300
 
 
 def test_overlap_skip_names_the_run_in_the_way() -> None:
@@ -218,15 +292,19 @@ def test_no_occurrence_is_lost_or_counted_twice(
         start_deadline=timedelta(minutes=deadline) if deadline else None,
     )
     minute = timedelta(minutes=1)
-    owed = [Owed(T + m * minute, "black" if m in black or m % 7 == 0 else None) for m in minutes]
-    now = owed[-1].at + late * minute
+    owed = {T + m * minute: "black" if m in black or m % 7 == 0 else None for m in minutes}
+    now = T + (minutes[-1] + late) * minute
     run = RUN if active else None
     taken: list[datetime] = []
     for _ in range(2 * len(owed) + 2):
         if not owed:
             break
         pause = Paused("p") if paused else None
-        now_facts = Facts(job, now, tuple(owed), active=run, paused=pause)
+        stretches = tuple(
+            Owed(tuple(at for at, _ in group), text)
+            for text, group in groupby(owed.items(), key=lambda item: item[1])
+        )
+        now_facts = Facts(job, now, stretches, active=run, paused=pause)
         starts = 0
         for action in decide(now_facts):
             if isinstance(action, Settle):
@@ -238,11 +316,11 @@ def test_no_occurrence_is_lost_or_counted_twice(
             else:
                 run = None
                 continue
-            inside = [o.at for o in owed if first <= o.at <= last]
+            inside = [at for at in owed if first <= at <= last]
             assert len(inside) == count
             assert not taken or taken[-1] < first
             taken += inside
-            owed = [o for o in owed if o.at > last]
+            owed = {at: text for at, text in owed.items() if at > last}
         assert starts <= 1
     assert not owed
     assert len(taken) == len(minutes)

@@ -434,6 +434,22 @@ def test_a_pool_and_lane_whose_runs_fail_holds_only_its_own() -> None:
     assert "one is tried, which still goes" in held(decide(trying, one))
 
 
+def test_a_pool_is_released_more_slowly_the_more_of_it_fails() -> None:
+    """Before it pauses; who names no pool is not slowed by others."""
+    states = {}
+    for pool in ("mail", None):
+        state = State(seen_s=NOW)
+        for _ in range(2):
+            state = ended(state, replace(going(), pool=pool), NOW, has_failed=True)
+        states[pool] = state
+    mail, alone = waiting("one", pool="mail"), waiting("one")
+    why = held(decide(facts(mail, state=states["mail"]), mail))
+    shown = "2 of the last 2 released runs failed, so the next one waits 10s more"
+    assert why == f"held: pool mail, lane normal: {shown}"
+    assert first(facts(mail, state=states["mail"], now_s=NOW + 10)) is mail
+    assert first(facts(alone, state=states[None])) is alone
+
+
 def test_what_is_tried_after_a_pause_has_not_failed_before() -> None:
     """Else the first in order alone would use up its retries while its downstream is broken."""
     state = State(seen_s=NOW - 61)

@@ -95,6 +95,48 @@ def test_a_window_and_its_complement_share_the_day(first: int, second: int, at: 
     assert found.count(None) == 1
 
 
+ranges = st.lists(
+    st.sampled_from(
+        [
+            *("Sat,Sun", "22:00..06:00", "Mon..Fri 08:00..18:00", "02:00..03:00", "01:30..24:00"),
+            *("2026-03-29", "2026-10-25T02:30..2026-10-25T03:00", "2026-04-05..2026-04-06"),
+            *("9999-12-30", "Sun 23:00..02:30"),
+        ]
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(
+    ranges,
+    st.sampled_from(["UTC", "Europe/Berlin", "America/Santiago", "Australia/Lord_Howe"]),
+    st.sampled_from(["2026-03-28", "2026-04-04", "2026-09-05", "2026-10-03", "2026-10-24"]),
+    st.integers(0, 86_400_000_000 * 3),
+    st.integers(1, 86_400_000_000 * 3),
+    st.lists(st.floats(0, 1), min_size=10, max_size=10),
+)
+def test_stretches_say_of_every_instant_what_covers_it(
+    texts: list[str], zone: str, day: str, start: int, length: int, shares: list[float]
+) -> None:
+    """Over clock changes, too; neighbours differ, and the last one ends at the end."""
+    after = datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(microseconds=start)
+    until = after + timedelta(microseconds=length)
+    found = list(blackout.stretches(texts, zone, after, until))
+    assert found[-1][0] == until
+    begin = after
+    for number, (last, text) in enumerate(found):
+        assert begin < last
+        assert not number or text != found[number - 1][1]
+        inside = [begin + timedelta(microseconds=1), last]
+        inside += [begin + max(share, 1e-9) * (last - begin) for share in shares]
+        for at in inside:
+            if begin < at:
+                assert blackout.covering(texts, zone, at) == text
+        begin = last
+
+
 @pytest.mark.parametrize(
     "text",
     [

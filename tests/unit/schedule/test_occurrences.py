@@ -81,6 +81,13 @@ def test_all_views_of_a_schedule_agree(
     span = Span(found[0], found[-1], len(found)) if found else None
     assert occurrences.latest(schedule, after, until) == span
 
+    row = occurrences.row(schedule, after, until)
+    assert (list(row), len(row)) == (found, len(found))
+    third = len(found) // 3
+    assert list(row[third : 2 * third]) == found[third : 2 * third]
+    assert list(row[:-1][third:]) == found[:-1][third:]
+    assert [row[-n - 1] for n in range(min(3, len(found)))] == found[::-1][:3]
+
     for previous, at in itertools.islice(itertools.pairwise([after, *found]), 20):
         assert occurrences.next_after(schedule, previous) == at
     last = occurrences.next_after(schedule, found[-1] if found else after)
