@@ -7,7 +7,7 @@ and nothing wakes while no missed run waits.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -20,6 +20,7 @@ from hostagent.policy.backlog import Facts, Going, Signals, State, Waiting, Wake
 from hostagent.policy.due import FRESH_FOR
 from hostagent.policy.gate import Admit, Hold
 from hostagent.policy.outcome import GATE_STOPPED
+from hostagent.policy.pace import Pace
 from hostagent.policy.peak import Peak
 from hostagent.policy.words import when
 from hostagent.store.port import RunFilter
@@ -56,7 +57,8 @@ class Backlog:
         self._observed: dict[Name, Observed] = {}
         self._current: dict[Name, int | None] = {}
         self.held: dict[Name, Waiting] = {}
-        self._released: set[Name] = set()
+        self._released: dict[Name, bool] = {}
+        self._pace: Pace | None = None
 
     def woke(self, why: str) -> None:
         """Something was missed, or may have been: settle anew."""
@@ -82,19 +84,26 @@ class Backlog:
         With an ``Admit`` the entry counts as going, before anything is awaited again: others ask
         meanwhile.
         """
-        if not is_fresh and self._fresh_signals().memory is not None:
+        if self._fresh_signals().memory is not None and not is_fresh:
             await self._observe(entry)
         waiting = replace(self._waiting(entry, at, covers, attempt), is_fresh=is_fresh)
         facts = self._facts(book)
-        answer = gate.decide(facts, self._ordered(waiting, book))
+        ordered = self._ordered(waiting, book)
+        answer = gate.decide(facts, ordered)
         if isinstance(answer, Hold):
             self.held[_name(entry)] = waiting
-        else:
-            entry.catching_up, entry.takes_place = not is_fresh, True
+            return answer
+        entry.catching_up, entry.takes_place = not is_fresh, True
+        if ordered.is_paced:
+            self._state = gate.paced(self._state, facts.now_s)
         return answer
 
+    def asks_fresh(self, entry: Entry, book: Book) -> bool:
+        """Whether fresh runs of it ask, too: for a place of their pool, or for memory."""
+        return entry.job.pool in book.places or entry.job.lane in self._world.limits.hold_fresh
+
     def kept_from(self, entry: Entry) -> datetime | None:
-        """The first occurrence that was fresh when it began to wait for a place of its pool."""
+        """The first occurrence that was fresh when it began to wait (for a place, for memory)."""
         held = self.held.get(_name(entry))
         return held.due if held and held.is_fresh else None
 
@@ -105,7 +114,7 @@ class Backlog:
     def forget(self, entry: Entry) -> None:
         """It waits no more: it started, was settled, or is held by something else."""
         self.held.pop(_name(entry), None)
-        self._released.discard(_name(entry))
+        self._released.pop(_name(entry), None)
 
     def keep(self, book: Book) -> None:
         """A new book: what is not in it waits no more."""
@@ -163,12 +172,36 @@ class Backlog:
         """The entries of a job (empty: of all) that are held, in the order of the book."""
         return [one for one in book if self.holds(one) and job in {one.job.name, ""}]
 
-    def release(self, entry: Entry) -> None:
-        """A person lets it go: whatever else holds it, but memory, does no more."""
-        self._released.add(_name(entry))
+    def owing(self, book: Book, job: str) -> list[Entry]:
+        """Those of ``job`` (empty: of all) that are held, or wait to be tried again."""
+        return [
+            one
+            for one in book
+            if job in {one.job.name, ""} and (self.holds(one) or one.retry is not None)
+        ]
+
+    def fresh(self, book: Book, job: str) -> list[str]:
+        """What of ``job`` (empty: of all) waits though it was not missed."""
+        return [_text(one) for one in self.entries(book, job) if self.held[_name(one)].is_fresh]
+
+    def release(self, entries: Sequence[Entry], pace: Pace | None) -> None:
+        """A person lets them go: whatever else holds them, but memory and their pool, does no more.
+
+        With a ``pace`` they go one by one; it is that of all that was released at one before.
+        """
+        self._pace = pace or self._pace
+        self._released |= {_name(entry): pace is not None for entry in entries}
+
+    def pace(self) -> str:
+        """How fast a person lets go how many; empty: nobody does."""
+        paced = [
+            name for name, is_paced in self._released.items() if is_paced and name in self.held
+        ]
+        return f"{self._pace} by hand, {len(paced)} to go" if paced else ""
 
     def end_settling(self) -> None:
-        """A person says that the host has settled."""
+        """A person says that the host has settled: the gate goes on by its own rules."""
+        self._released.clear()
         self._wake = replace(self._wake, at_s=float("-inf"))
         self._world.keep_wake(self._wake)
 
@@ -222,6 +255,7 @@ class Backlog:
             ),
             state=gate.resumed(self._state, now_s),
             pools=book.places,
+            pace=self._pace,
         )
 
     def _all_ordered(self, book: Book) -> tuple[Waiting, ...]:
@@ -233,11 +267,13 @@ class Backlog:
         """With what people have ordered about it by now."""
         job, _, scope = waiting.name.partition("@")
         pause = book.hold_of(job, self._world.clock.now())
-        is_released = (job, scope) in self._released
-        if pause is None and not is_released:
+        is_paced = self._released.get((job, scope))
+        if pause is None and is_paced is None:
             return waiting
         hold = f"{pause.by} holds it since {when(pause.since)}: {pause.reason}" if pause else None
-        return replace(waiting, hold=hold, is_released=is_released)
+        return replace(
+            waiting, hold=hold, is_released=is_paced is not None, is_paced=bool(is_paced)
+        )
 
     def _waiting(self, entry: Entry, at: datetime, covers: int, attempt: int) -> Waiting:
         job, now_s = entry.job, self._world.clock.boottime_s()

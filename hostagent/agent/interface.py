@@ -30,7 +30,8 @@ class Status(TypedDict):
     ``held`` are the jobs that the catch-up gate holds (``job`` or ``job@scope``), in the order in
     which it will let them go; ``held_because`` is a sentence for each.
 
-    ``settles`` is why nothing is caught up yet after the last wake, else empty.
+    ``settles`` is why nothing is caught up yet after the last wake, else empty; ``pace`` how fast a
+    person lets go how many, else empty.
 
     ``barred`` is why it may start nothing of the cluster's just now, else empty. ``store_reached``
     is false while the store that hosts share is away.
@@ -44,6 +45,7 @@ class Status(TypedDict):
     held: list[str]
     held_because: list[str]
     settles: str
+    pace: str
     next_job: str
     next_at: str
     barred: str
@@ -74,16 +76,25 @@ class Backlog(TypedDict):
     """What the gate holds, in the order in which it will let it go, and what catches up now."""
 
     settles: str
+    pace: str
     held: list[Held]
     catching_up: list[str]
     storm: list[StormFact]
 
 
 class Abandoned(TypedDict):
-    """How many occurrences of a ``job`` or ``job@scope`` were given up."""
+    """How many occurrences of a ``job`` or ``job@scope`` were given up; and whether a ``retry``."""
 
     name: str
     count: int
+    retry: bool
+
+
+class Abandonment(TypedDict):
+    """What was given up, and what of it was not: it waits, but was never missed (``fresh``)."""
+
+    abandoned: list[Abandoned]
+    fresh: list[str]
 
 
 class NotPermitted(TypedVarlinkErrorReply, interface=NAME):
@@ -139,13 +150,11 @@ class Service(Protocol):
     async def backlog(self) -> Backlog:
         """What the gate holds."""
 
-    async def release(self, caller: Peer, job: str) -> list[str]:
-        """Let go what is held of a job (empty: of all)."""
+    async def release(self, caller: Peer, job: str, rate: str | None) -> list[str]:
+        """Let go what is held of a job (empty: of all), at a ``rate`` such as 6/min."""
 
-    async def abandon(
-        self, caller: Peer, job: str, before: str | None, reason: str
-    ) -> list[Abandoned]:
-        """Give up what is held of a job (empty: of all), up to ``before``."""
+    async def abandon(self, caller: Peer, job: str, before: str | None, reason: str) -> Abandonment:
+        """Give up what is owed of a job (empty: of all), up to ``before``."""
 
     async def holds(self, job: str, scope: str, token: int) -> bool:
         """Whether this host's run with that token may go on."""
@@ -209,13 +218,16 @@ class AgentInterface(VarlinkInterface, name=NAME):
         return await self._service.backlog()
 
     @varlinkmethod(return_parameter="released")
-    async def Release(self, *, job: str) -> list[str]:
-        """Let a job's missed run go now, but for memory; empty: lift all holds, settle no more."""
-        return await self._service.release(self._caller, job)
+    async def Release(self, *, job: str, rate: str | None = None) -> list[str]:
+        """Let a job's missed run go now, but for memory; empty: lift all holds, settle no more.
 
-    @varlinkmethod(return_parameter="abandoned")
-    async def Abandon(self, *, job: str, before: str | None, reason: str) -> list[Abandoned]:
-        """Give up what is held of a job (empty: of all) and was due up to ``before``."""
+        With a ``rate`` what is held goes at that, the most urgent first.
+        """
+        return await self._service.release(self._caller, job, rate)
+
+    @varlinkmethod
+    async def Abandon(self, *, job: str, before: str | None, reason: str) -> Abandonment:
+        """Give up what is owed of a job (empty: of all) and was due up to ``before``."""
         return await self._service.abandon(self._caller, job, before, reason)
 
     @varlinkmethod(return_parameter="holds")

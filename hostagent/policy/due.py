@@ -264,9 +264,12 @@ def _latest(
     late = not is_fresh(facts, last)
     if facts.job.missed is Missed.SKIP:
         missed = f'missed: no agent was up in time and missed = "skip" ({when(facts.now)})'
+        passed = f"it waited for its start until the occurrence of {when(last)} fell due"
         keep = None if late else last
         yield from _settle(
-            (owed, fate or missed) for owed, fate in fates if keep is None or owed.at < keep
+            (owed, fate or (passed if is_fresh(facts, owed.at) else missed))
+            for owed, fate in fates
+            if keep is None or owed.at < keep
         )
         if keep is not None:
             yield Start(keep, keep, 1, False, _reason(facts, keep, 1, keep, late=False))

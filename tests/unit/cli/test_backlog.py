@@ -13,8 +13,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from hostagent.agent import server
-from hostagent.agent.interface import Abandoned, Backlog, Held, Service, StormFact
+from hostagent.agent.interface import Abandoned, Abandonment, Backlog, Held, Service, StormFact
 from hostagent.cli import backlog
+from hostagent.errors import InputError
 from hostagent.host import paths as places
 from hostagent.host.paths import Paths
 
@@ -27,6 +28,8 @@ class Agent:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
         self.is_over = False
+        self.given_up = [Abandoned(name="report@eu", count=3, retry=False)]
+        self.fresh: list[str] = []
 
     async def backlog(self) -> Backlog:
         """One is held."""
@@ -40,6 +43,7 @@ class Agent:
         )
         return Backlog(
             settles="settle = 1min",
+            pace="6/min by hand, 4 to go",
             held=[held],
             catching_up=["a.20261121T020000Z"],
             storm=[
@@ -52,15 +56,15 @@ class Agent:
         """Noted."""
         self.asked.append(("pause", *args))
 
-    async def release(self, _: object, job: str) -> list[str]:
+    async def release(self, _: object, job: str, rate: str | None) -> list[str]:
         """Noted."""
-        self.asked.append(("release", job))
+        self.asked.append(("release", job, rate))
         return ["report@eu"] if job else []
 
-    async def abandon(self, _: object, *args: object) -> list[Abandoned]:
+    async def abandon(self, _: object, *args: object) -> Abandonment:
         """Noted."""
         self.asked.append(("abandon", *args))
-        return [Abandoned(name="report@eu", count=3)]
+        return Abandonment(abandoned=self.given_up, fresh=self.fresh)
 
 
 @pytest.fixture
@@ -124,10 +128,47 @@ def test_a_job_or_all_of_them(agent: Agent) -> None:
     assert told == "report@eu: 3 occurrences abandoned\n"
     assert agent.asked == [
         ("pause", "backlog", "", None, "disk is full"),
-        ("release", "report"),
-        ("release", ""),
+        ("release", "report", None),
+        ("release", "", None),
         ("abandon", "report", None, "too old"),
     ]
+
+
+def test_a_rate_is_read_before_the_agent_is_asked(agent: Agent) -> None:
+    """What is none is bad input, with what to write instead."""
+    for wrong in ("6", "61/min"):
+        refused = ask("release", "--all", "--rate", wrong).exception
+        assert isinstance(refused, InputError)
+        assert (refused.exit_code, refused.hint) == (2, "write 6/min, or 30/h")
+    assert agent.asked == []
+    assert ask("release", "report", "--rate", "6/min").output == "released at 6/min: report@eu\n"
+    assert agent.asked == [("release", "report", "6/min")]
+    assert "released: 6/min by hand, 4 to go" in ask("list").output
+
+
+def test_a_retry_is_given_up_too(agent: Agent) -> None:
+    """It is said beside the occurrences, or alone."""
+    agent.given_up = [
+        Abandoned(name="a", count=1, retry=True),
+        Abandoned(name="b", count=0, retry=True),
+    ]
+    shown = ask("abandon", "--all", "--reason", "x")
+    assert shown.output == "a: 1 occurrence and a retry abandoned\nb: a retry abandoned\n"
+
+
+def test_what_was_not_missed_is_not_given_up_and_it_is_said_how_to_skip_it(agent: Agent) -> None:
+    """Exit 1 when there is nothing else; else it is said beside."""
+    agent.fresh = ["report@eu"]
+    both = ask("abandon", "--all", "--reason", "x")
+    assert both.exit_code == 0
+    assert "report@eu was not missed" in both.stderr
+    agent.given_up = []
+    alone = ask("abandon", "report", "--reason", "x")
+    assert (alone.exit_code, alone.stdout) == (1, "")
+    assert "To skip it: hostagent pause report, then hostagent resume report" in alone.stderr
+    assert ask("abandon", "report", "--reason", "x", "--json").exit_code == 1
+    agent.fresh = []
+    assert ask("abandon", "--all", "--reason", "x").output == "nothing of all jobs is held\n"
 
 
 def test_only_what_is_older_can_be_given_up(agent: Agent) -> None:
