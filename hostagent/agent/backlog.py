@@ -6,24 +6,27 @@ and nothing wakes while no missed run waits.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from hostagent.agent.book import Book, Entry
+from hostagent.agent.past import Past
 from hostagent.agent.world import World
 from hostagent.errors import HostagentError
 from hostagent.model import End, Outcome
 from hostagent.policy import gate, peak, storm
 from hostagent.policy.backlog import Facts, Going, Signals, State, Waiting, Wake
 from hostagent.policy.due import FRESH_FOR
+from hostagent.policy.forecast import LOOKED_AHEAD, Expected, forecast
 from hostagent.policy.gate import Admit, Hold
 from hostagent.policy.outcome import GATE_STOPPED
 from hostagent.policy.pace import Pace
 from hostagent.policy.peak import Peak
+from hostagent.policy.samples import Sample, kept
 from hostagent.policy.words import when
-from hostagent.store.port import RunFilter
 
 POLL_S = 1.0
 """How often the gate is asked again while it holds something."""
@@ -31,18 +34,7 @@ POLL_S = 1.0
 FRESH_S = 0.5
 """How long signals that were read are as good as new: many ask at once."""
 
-RUNS_LOOKED_AT = 10
-"""How many of a job's last runs tell the peak of its memory."""
-
 Name = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """What a job's last runs tell: their highest peak, in bytes, and whether it was too low."""
-
-    peak: int | None = None
-    was_too_low: bool = False
 
 
 class Backlog:
@@ -54,7 +46,9 @@ class Backlog:
         self._wake = world.wake
         self._signals = Signals()
         self._read_s = float("-inf")
-        self._observed: dict[Name, Observed] = {}
+        self._past = Past(world)
+        self.samples: tuple[Sample, ...] = ()
+        self._let_go = 0
         self._current: dict[Name, int | None] = {}
         self.held: dict[Name, Waiting] = {}
         self._released: dict[Name, bool] = {}
@@ -84,8 +78,8 @@ class Backlog:
         With an ``Admit`` the entry counts as going, before anything is awaited again: others ask
         meanwhile.
         """
-        if self._fresh_signals().memory is not None and not is_fresh:
-            await self._observe(entry)
+        if self._fresh_signals().memory is not None and not is_fresh and _needs_peak(entry):
+            await self._past.read(entry)
         waiting = replace(self._waiting(entry, at, covers, attempt), is_fresh=is_fresh)
         facts = self._facts(book)
         ordered = self._ordered(waiting, book)
@@ -94,6 +88,7 @@ class Backlog:
             self.held[_name(entry)] = waiting
             return answer
         entry.catching_up, entry.takes_place = not is_fresh, True
+        self._let_go += not is_fresh
         if ordered.is_paced:
             self._state = gate.paced(self._state, facts.now_s)
         return answer
@@ -132,15 +127,39 @@ class Backlog:
         if self._fresh_signals().memory is not None:
             running = [entry for entry in book if entry.active is not None]
             self._current = {_name(entry): await self._memory_of(entry) for entry in running}
-        self._state = gate.advance(self._facts(book))
+        facts = self._facts(book)
+        self._state = gate.advance(facts)
+        self._sample(facts)
+
+    def _sample(self, facts: Facts) -> None:
+        """Note how it goes. Nobody wakes up for that."""
+        signals, memory = facts.signals, facts.signals.memory
+        new = Sample(
+            self._world.clock.now(),
+            signals.cpu_pressure,
+            signals.memory_pressure,
+            signals.memory_full,
+            100 * (1 - memory.available / memory.total) if memory else None,
+            self._state.level if memory else facts.level,
+            facts.used,
+            len(facts.missed),
+            self._let_go,
+        )
+        self.samples, self._let_go = kept(self.samples, new), 0
 
     async def observe(self, book: Book) -> None:
         """Know the peaks of the jobs that run; what a store does not tell now is unknown."""
         if self._signals.memory is None:
             return
-        for entry in [entry for entry in book if entry.active is not None]:
-            with contextlib.suppress(HostagentError):
-                await self._observe(entry)
+        await self._past.read_all([e for e in book if e.active is not None and _needs_peak(e)])
+
+    async def forecast(self, book: Book) -> dict[str, Expected]:
+        """When what is held will probably start, by its name; of the first in order alone."""
+        ahead = {one.name for one in gate.in_order(self._facts(book).waiting)[:LOOKED_AHEAD]}
+        await self._past.read_all([e for e in book if e.active is not None or _text(e) in ahead])
+        told = {_text(entry): self._past.of(entry).lasts_s for entry in book}
+        lasts_s = {name: seconds for name, seconds in told.items() if seconds is not None}
+        return await asyncio.to_thread(forecast, self._facts(book), lasts_s)
 
     def gives_way(self, book: Book) -> tuple[Entry, str] | None:
         """Who is to be stopped now, and why. Asked once for each: it is noted as stopped."""
@@ -229,7 +248,7 @@ class Backlog:
     def ended(self, entry: Entry, end: End) -> None:
         """A catch-up run of ``entry`` has ended. What gave way, or was lost, is no failure."""
         now_s = self._world.clock.boottime_s()
-        self._observed.pop(_name(entry), None)
+        self._past.forget(entry)
         self._current.pop(_name(entry), None)
         if end.result == GATE_STOPPED:
             return
@@ -314,7 +333,7 @@ class Backlog:
         memory = self._signals.memory
         if memory is None:
             return None
-        seen = self._observed.get(_name(entry), Observed())
+        seen = self._past.of(entry)
         return peak.expected(
             entry.job.memory_max, seen.peak, memory.total, was_too_low=seen.was_too_low
         )
@@ -325,26 +344,16 @@ class Backlog:
             return await systemd.call(systemd.it.memory, entry.unit.service)
         return None
 
-    async def _observe(self, entry: Entry) -> None:
-        """Know the peak of the job's last runs, if that is what counts."""
-        name = _name(entry)
-        if entry.job.memory_max is not None or name in self._observed:
-            return
-        store = self._world.store_of(entry)
-        where = RunFilter(job=entry.job.name, scope=entry.scope, limit=RUNS_LOOKED_AT)
-        rows = await store.call(store.it.runs, where)
-        ended = [run for run in rows if run.attempt and run.ended_at]
-        peaks = [run.usage.memory_peak for run in ended if run.usage.memory_peak is not None]
-        last = max(ended, key=lambda run: run.token, default=None)
-        self._observed[name] = Observed(
-            max(peaks, default=None), last is not None and last.result == GATE_STOPPED
-        )
-
     def _fresh_signals(self) -> Signals:
         now_s = self._world.clock.boottime_s()
         if now_s - self._read_s > FRESH_S:
             self._signals, self._read_s = self._world.signals(), now_s
         return self._signals
+
+
+def _needs_peak(entry: Entry) -> bool:
+    """Whether what its last runs used says what it is expected to need."""
+    return entry.job.memory_max is None
 
 
 def _why(answer: Admit | Hold) -> str:

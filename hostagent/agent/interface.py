@@ -1,9 +1,9 @@
 """The agent's Varlink interface: the same declaration serves the daemon and the command line.
 
-Anyone may call ``Status``, ``Backlog``, ``Wait`` and ``Holds``; ``Admit`` only the process that PID
-1 runs in the very unit it names; the rest needs root, the group ``hostagent``, or (with ``--user``)
-one's own uid. Times are RFC 3339. What a method refuses comes back as one of the errors below,
-whose ``reason`` is a sentence for people.
+Anyone may call ``Status``, ``Backlog``, ``Samples``, ``Wait`` and ``Holds``; ``Admit`` only the
+process that PID 1 runs in the very unit it names; the rest needs root, the group ``hostagent``, or
+(with ``--user``) one's own uid. Times are RFC 3339. What a method refuses comes back as one of the
+errors below, whose ``reason`` is a sentence for people.
 """
 
 # ruff: noqa: N802 -- Varlink methods and errors are written LikeThis
@@ -54,7 +54,8 @@ class Status(TypedDict):
 
 class Held(TypedDict):
     """A missed run that waits: of which ``job`` or ``job@scope``, when it was ``due``, how many
-    occurrences it ``covers``, ``since`` when it is held, and when it is ``lost``.
+    occurrences it ``covers``, ``since`` when it is held, and when it is ``lost``. It starts when it
+    is ``expected`` to (empty: nobody knows), or no sooner, where ``bound`` says why.
     """
 
     name: str
@@ -62,7 +63,23 @@ class Held(TypedDict):
     covers: int
     since: str
     lost: str
+    expected: str
+    bound: str
     reason: str
+
+
+class Sample(TypedDict):
+    """How it was in ten seconds of a backlog; see ``policy.samples``."""
+
+    at: str
+    cpu: float | None
+    memory: float | None
+    memory_full: float | None
+    in_use: float | None
+    level: float
+    used: float
+    held: int
+    released: int
 
 
 class StormFact(TypedDict):
@@ -150,6 +167,9 @@ class Service(Protocol):
     async def backlog(self) -> Backlog:
         """What the gate holds."""
 
+    async def samples(self) -> list[Sample]:
+        """How the backlogs of the last hour went."""
+
     async def release(self, caller: Peer, job: str, rate: str | None) -> list[str]:
         """Let go what is held of a job (empty: of all), at a ``rate`` such as 6/min."""
 
@@ -216,6 +236,11 @@ class AgentInterface(VarlinkInterface, name=NAME):
     async def Backlog(self) -> Backlog:
         """What the catch-up gate holds on this host."""
         return await self._service.backlog()
+
+    @varlinkmethod(return_parameter="samples")
+    async def Samples(self) -> list[Sample]:
+        """How the backlogs of the last hour went, the oldest first."""
+        return await self._service.samples()
 
     @varlinkmethod(return_parameter="released")
     async def Release(self, *, job: str, rate: str | None = None) -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, cast
 
 from hostagent import __version__
 from hostagent.agent.again import REINSTATE, reinstated
@@ -18,6 +19,7 @@ from hostagent.agent.interface import (
     Held,
     NotPermitted,
     NotPossible,
+    Sample,
     Status,
     StormFact,
 )
@@ -28,7 +30,9 @@ from hostagent.codec import rfc3339
 from hostagent.errors import HostagentError, StoreUnavailable
 from hostagent.host.peer import Peer
 from hostagent.model import Kind, Overlap, Run, run_id
-from hostagent.policy import pace
+from hostagent.policy import pace, samples
+from hostagent.policy.backlog import Waiting
+from hostagent.policy.forecast import Expected
 from hostagent.policy.words import when
 from hostagent.store.port import AuditEvent, Pause, PauseTarget, Store
 
@@ -302,26 +306,24 @@ class AgentService:
     async def backlog(self) -> Backlog:
         """What the gate holds."""
         book, backlog = self._daemon.book, self._daemon.backlog
+        found = await backlog.forecast(book)
         now, now_s = self._world.clock.now(), self._world.clock.boottime_s()
         return Backlog(
             settles=backlog.settles(book) or "",
             pace=backlog.pace(),
             held=[
-                Held(
-                    name=one.name,
-                    due=rfc3339(one.due) if one.due else "",
-                    covers=one.covers,
-                    since=rfc3339(now - timedelta(seconds=round(now_s - one.since_s))),
-                    lost=rfc3339(one.deadline),
-                    reason=why,
-                )
-                for one, why in backlog.told(book)
+                _held(one, why, found.get(one.name), now, now_s) for one, why in backlog.told(book)
             ],
             catching_up=[e.active.run_id for e in book if e.active is not None and e.catching_up],
             storm=[
                 StormFact(is_so=fact.is_so, sentence=fact.sentence) for fact in backlog.storm(book)
             ],
         )
+
+    async def samples(self) -> list[Sample]:
+        """How the backlogs of the last hour went."""
+        found = samples.last_hour(self._daemon.backlog.samples, self._world.clock.now())
+        return [cast("Sample", asdict(one) | {"at": rfc3339(one.at)}) for one in found]
 
     async def release(self, caller: Peer, job: str, rate: str | None) -> list[str]:
         """Lift a hold of the backlog; a job goes now, and all of it settles no more.
@@ -400,6 +402,20 @@ class AgentService:
 
 def _name(entry: Entry) -> str:
     return f"{entry.job.name}@{entry.scope}" if entry.scope else entry.job.name
+
+
+def _held(one: Waiting, why: str, found: Expected | None, now: datetime, now_s: float) -> Held:
+    """``now`` by both clocks."""
+    return Held(
+        name=one.name,
+        due=rfc3339(one.due) if one.due else "",
+        covers=one.covers,
+        since=rfc3339(now - timedelta(seconds=round(now_s - one.since_s))),
+        lost=rfc3339(one.deadline),
+        expected=rfc3339(now + timedelta(seconds=round(found.in_s))) if found else "",
+        bound=found.bound if found else "",
+        reason=why,
+    )
 
 
 def _manual_id(entry: Entry, at: datetime) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -51,12 +52,40 @@ def list_(
             str(one["covers"]),
             _ago(one["since"], at),
             _ago(one["lost"], at),
+            _expected(one["expected"], one["bound"], at),
             one["reason"].removeprefix("held: "),
         )
         for one in told["held"]
     ]
-    headings = ("JOB", "DUE", "COVERS", "HELD SINCE", "LOST", "REASON")
+    headings = ("JOB", "DUE", "COVERS", "HELD SINCE", "LOST", "STARTS", "REASON")
     table(headings, rows, empty="Nothing is held.")
+
+
+@backlog.command("plot")
+def plot(*, user: User = False, as_json: Json = False) -> None:
+    """Plot the last hour: pressure, memory, the level and what it was used for, what was released.
+
+    The agent looks only while something is held or several runs catch up: in between it is blank.
+    """
+    from hostagent.cli.client import call
+    from hostagent.policy.samples import Sample
+    from hostagent.report import plot as plots
+
+    told = call(paths_of(user=user), lambda proxy: proxy.Samples())["samples"]
+    if as_json:
+        emit_json(told)
+        return
+    if not told:
+        print("Nothing was held in the last hour, or the agent was restarted since.")
+        return
+    known = [field.name for field in fields(Sample)]
+    samples = [
+        Sample(**{name: one[name] for name in known} | {"at": datetime.fromisoformat(one["at"])})
+        for one in told
+    ]
+    marks = plots.BLOCKS if sys.stdout.isatty() else plots.PLAIN
+    for line in plots.plot(samples, now(), marks):
+        print(line)
 
 
 @backlog.command("hold")
@@ -197,6 +226,15 @@ def _target(job: str | None, *, every: bool) -> str:
 
 def _what(name: str) -> str:
     return name or "all jobs"
+
+
+def _expected(at: str, bound: str, here: datetime) -> str:
+    """``about 14:03``; ``not before 14:03 (settles)``; a date where it is another day's."""
+    if not at:
+        return "-"
+    local, today = datetime.fromisoformat(at).astimezone(), here.astimezone().date()
+    text = f"{local:%H:%M}" if local.date() == today else f"{local:%a %Y-%m-%d %H:%M}"
+    return f"not before {text} ({bound})" if bound else f"about {text}"
 
 
 def _ago(at: str, here: datetime) -> str:

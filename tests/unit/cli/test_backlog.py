@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +14,15 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from hostagent.agent import server
-from hostagent.agent.interface import Abandoned, Abandonment, Backlog, Held, Service, StormFact
+from hostagent.agent.interface import (
+    Abandoned,
+    Abandonment,
+    Backlog,
+    Held,
+    Sample,
+    Service,
+    StormFact,
+)
 from hostagent.cli import backlog
 from hostagent.errors import InputError
 from hostagent.host import paths as places
@@ -30,6 +39,8 @@ class Agent:
         self.is_over = False
         self.given_up = [Abandoned(name="report@eu", count=3, retry=False)]
         self.fresh: list[str] = []
+        self.bound = ""
+        self.noted: list[Sample] = []
 
     async def backlog(self) -> Backlog:
         """One is held."""
@@ -39,6 +50,8 @@ class Agent:
             covers=3,
             since=LONG_AGO,
             lost=LONG_AGO,
+            expected=LONG_AGO,
+            bound=self.bound,
             reason="held: level 1",
         )
         return Backlog(
@@ -55,6 +68,10 @@ class Agent:
     async def pause(self, _: object, *args: object) -> None:
         """Noted."""
         self.asked.append(("pause", *args))
+
+    async def samples(self) -> list[Sample]:
+        """What was noted."""
+        return self.noted
 
     async def release(self, _: object, job: str, rate: str | None) -> list[str]:
         """Noted."""
@@ -105,6 +122,38 @@ def test_what_is_held_is_listed_with_its_reason(agent: Agent) -> None:
     assert "catches up: a.20261121T020000Z" in shown
     assert [word in shown for word in ("report@eu", "level 1", "ago")] == [True] * 3
     assert json.loads(ask("list", "--json").output)["held"][0]["covers"] == 3
+
+
+def test_an_estimate_says_that_it_is_one(agent: Agent) -> None:
+    """And where only the earliest time is known, why."""
+    told = datetime.fromisoformat(LONG_AGO).astimezone().strftime("%a %Y-%m-%d %H:%M")
+    assert f"about {told}" in ask("list").output
+    agent.bound = "settles"
+    assert f"not before {told} (settles)" in ask("list").output
+
+
+def test_the_last_hour_is_plotted(agent: Agent) -> None:
+    """Or told as JSON; and that there was none is said."""
+    assert ask("plot").output.startswith("Nothing was held in the last hour")
+    at = (datetime.now(UTC) - timedelta(minutes=2)).isoformat()
+    agent.noted = [
+        Sample(
+            at=at,
+            cpu=99.0,
+            memory=None,
+            memory_full=None,
+            in_use=40.0,
+            level=4.0,
+            used=2.0,
+            held=7,
+            released=1,
+        )
+    ]
+    shown = ask("plot").output
+    assert "CPU pressure, %" in shown
+    assert "#" in shown
+    assert shown.isascii()
+    assert json.loads(ask("plot", "--json").output) == agent.noted
 
 
 def test_a_storm_is_over_when_all_three_facts_say_so(agent: Agent) -> None:
