@@ -48,7 +48,6 @@ class Backlog:
         self._read_s = float("-inf")
         self._past = Past(world)
         self.samples: tuple[Sample, ...] = ()
-        self._let_go = 0
         self._current: dict[Name, int | None] = {}
         self.held: dict[Name, Waiting] = {}
         self._released: dict[Name, bool] = {}
@@ -88,7 +87,8 @@ class Backlog:
             self.held[_name(entry)] = waiting
             return answer
         entry.catching_up, entry.takes_place = not is_fresh, True
-        self._let_go += not is_fresh
+        if not is_fresh:
+            self._sample(facts, released=1)
         if ordered.is_paced:
             self._state = gate.paced(self._state, facts.now_s)
         return answer
@@ -131,7 +131,7 @@ class Backlog:
         self._state = gate.advance(facts)
         self._sample(facts)
 
-    def _sample(self, facts: Facts) -> None:
+    def _sample(self, facts: Facts, released: int = 0) -> None:
         """Note how it goes. Nobody wakes up for that."""
         signals, memory = facts.signals, facts.signals.memory
         new = Sample(
@@ -139,13 +139,13 @@ class Backlog:
             signals.cpu_pressure,
             signals.memory_pressure,
             signals.memory_full,
-            100 * (1 - memory.available / memory.total) if memory else None,
-            self._state.level if memory else facts.level,
+            100 * (memory.total - memory.available) / memory.total if memory else None,
+            facts.level,
             facts.used,
             len(facts.missed),
-            self._let_go,
+            released,
         )
-        self.samples, self._let_go = kept(self.samples, new), 0
+        self.samples = kept(self.samples, new)
 
     async def observe(self, book: Book) -> None:
         """Know the peaks of the jobs that run; what a store does not tell now is unknown."""
