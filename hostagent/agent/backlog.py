@@ -188,7 +188,14 @@ class Backlog:
         return [(one, _why(gate.decide(facts, one))) for one in gate.in_order(facts.waiting)]
 
     def entries(self, book: Book, job: str) -> list[Entry]:
-        """The entries of a job (empty: of all) that are held, in the order of the book."""
+        """The entries of a job (empty: of all) that were missed and are held, in the book's order."""
+        return [one for one in self._waiting_of(book, job) if not self.held[_name(one)].is_fresh]
+
+    def fresh(self, book: Book, job: str) -> list[str]:
+        """What of ``job`` (empty: of all) waits though it was not missed."""
+        return [_text(one) for one in self._waiting_of(book, job) if self.held[_name(one)].is_fresh]
+
+    def _waiting_of(self, book: Book, job: str) -> list[Entry]:
         return [one for one in book if self.holds(one) and job in {one.job.name, ""}]
 
     def owing(self, book: Book, job: str) -> list[Entry]:
@@ -198,10 +205,6 @@ class Backlog:
             for one in book
             if job in {one.job.name, ""} and (self.holds(one) or one.retry is not None)
         ]
-
-    def fresh(self, book: Book, job: str) -> list[str]:
-        """What of ``job`` (empty: of all) waits though it was not missed."""
-        return [_text(one) for one in self.entries(book, job) if self.held[_name(one)].is_fresh]
 
     def release(self, entries: Sequence[Entry], pace: Pace | None) -> None:
         """A person lets them go: whatever else holds them, but memory and their pool, does no more.
