@@ -188,7 +188,7 @@ class Backlog:
         return [(one, _why(gate.decide(facts, one))) for one in gate.in_order(facts.waiting)]
 
     def entries(self, book: Book, job: str) -> list[Entry]:
-        """The entries of a job (empty: of all) that were missed and are held, in the book's order."""
+        """The entries of a job (empty: of all) that were missed and are held, as in the book."""
         return [one for one in self._waiting_of(book, job) if not self.held[_name(one)].is_fresh]
 
     def fresh(self, book: Book, job: str) -> list[str]:
