@@ -29,7 +29,7 @@ from hostagent.agent.interface import Backlog, Service, Status
 from hostagent.host.identity import host_name
 from hostagent.host.paths import Paths, user
 from hostagent.model import Form, Job, Kind, Outcome, Run, Schedule
-from tests import deployed
+from tests import answers, deployed
 
 JOBS, RUNS_EACH = 100, 1000
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -57,27 +57,10 @@ class Agent:
     """Has its answers ready."""
 
     async def backlog(self) -> Backlog:
-        return Backlog(settles="", level=1, most=8, used=0, held=[], catching_up=[], storm=[])
+        return answers.backlog()
 
     async def status(self) -> Status:
-        return Status(
-            version=__version__,
-            host=host_name(),
-            generation=1,
-            jobs=JOBS,
-            running=[],
-            hung=[],
-            hung_since=[],
-            hung_because=[],
-            held=[],
-            held_because=[],
-            settles="",
-            next_job="job-0",
-            next_at=datetime.now(UTC).isoformat(),
-            barred="",
-            store_reached=True,
-            lease_s=None,
-        )
+        return answers.status(version=__version__, host=host_name(), jobs=JOBS)
 
 
 def deploy(paths: Paths, now: datetime) -> None:

@@ -6,23 +6,27 @@ and nothing wakes while no missed run waits.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Container
-from dataclasses import dataclass, replace
+from collections.abc import Container, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from hostagent.agent.book import Book, Entry
+from hostagent.agent.past import Past
 from hostagent.agent.world import World
 from hostagent.errors import HostagentError
 from hostagent.model import End, Outcome
 from hostagent.policy import gate, peak, storm
 from hostagent.policy.backlog import Facts, Going, Signals, State, Waiting, Wake
 from hostagent.policy.due import FRESH_FOR
+from hostagent.policy.forecast import LOOKED_AHEAD, Expected, forecast
 from hostagent.policy.gate import Admit, Hold
 from hostagent.policy.outcome import GATE_STOPPED
+from hostagent.policy.pace import Pace
 from hostagent.policy.peak import Peak
+from hostagent.policy.samples import Sample, kept
 from hostagent.policy.words import when
-from hostagent.store.port import RunFilter
 
 POLL_S = 1.0
 """How often the gate is asked again while it holds something."""
@@ -30,18 +34,7 @@ POLL_S = 1.0
 FRESH_S = 0.5
 """How long signals that were read are as good as new: many ask at once."""
 
-RUNS_LOOKED_AT = 10
-"""How many of a job's last runs tell the peak of its memory."""
-
 Name = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """What a job's last runs tell: their highest peak, in bytes, and whether it was too low."""
-
-    peak: int | None = None
-    was_too_low: bool = False
 
 
 class Backlog:
@@ -53,10 +46,12 @@ class Backlog:
         self._wake = world.wake
         self._signals = Signals()
         self._read_s = float("-inf")
-        self._observed: dict[Name, Observed] = {}
+        self._past = Past(world)
+        self.samples: tuple[Sample, ...] = ()
         self._current: dict[Name, int | None] = {}
         self.held: dict[Name, Waiting] = {}
-        self._released: set[Name] = set()
+        self._released: dict[Name, bool] = {}
+        self._pace: Pace | None = None
 
     def woke(self, why: str) -> None:
         """Something was missed, or may have been: settle anew."""
@@ -82,19 +77,28 @@ class Backlog:
         With an ``Admit`` the entry counts as going, before anything is awaited again: others ask
         meanwhile.
         """
-        if not is_fresh and self._fresh_signals().memory is not None:
-            await self._observe(entry)
+        if self._fresh_signals().memory is not None and not is_fresh and _needs_peak(entry):
+            await self._past.read(entry)
         waiting = replace(self._waiting(entry, at, covers, attempt), is_fresh=is_fresh)
         facts = self._facts(book)
-        answer = gate.decide(facts, self._ordered(waiting, book))
+        ordered = self._ordered(waiting, book)
+        answer = gate.decide(facts, ordered)
         if isinstance(answer, Hold):
             self.held[_name(entry)] = waiting
-        else:
-            entry.catching_up, entry.takes_place = not is_fresh, True
+            return answer
+        entry.catching_up, entry.takes_place = not is_fresh, True
+        if not is_fresh:
+            self._sample(facts, released=1)
+        if ordered.is_paced:
+            self._state = gate.paced(self._state, facts.now_s)
         return answer
 
+    def asks_fresh(self, entry: Entry, book: Book) -> bool:
+        """Whether fresh runs of it ask, too: for a place of their pool, or for memory."""
+        return entry.job.pool in book.places or entry.job.lane in self._world.limits.hold_fresh
+
     def kept_from(self, entry: Entry) -> datetime | None:
-        """The first occurrence that was fresh when it began to wait for a place of its pool."""
+        """The first occurrence that was fresh when it began to wait (for a place, for memory)."""
         held = self.held.get(_name(entry))
         return held.due if held and held.is_fresh else None
 
@@ -105,7 +109,7 @@ class Backlog:
     def forget(self, entry: Entry) -> None:
         """It waits no more: it started, was settled, or is held by something else."""
         self.held.pop(_name(entry), None)
-        self._released.discard(_name(entry))
+        self._released.pop(_name(entry), None)
 
     def keep(self, book: Book) -> None:
         """A new book: what is not in it waits no more."""
@@ -123,15 +127,39 @@ class Backlog:
         if self._fresh_signals().memory is not None:
             running = [entry for entry in book if entry.active is not None]
             self._current = {_name(entry): await self._memory_of(entry) for entry in running}
-        self._state = gate.advance(self._facts(book))
+        facts = self._facts(book)
+        self._state = gate.advance(facts)
+        self._sample(facts)
+
+    def _sample(self, facts: Facts, released: int = 0) -> None:
+        """Note how it goes. Nobody wakes up for that."""
+        signals, memory = facts.signals, facts.signals.memory
+        new = Sample(
+            self._world.clock.now(),
+            signals.cpu_pressure,
+            signals.memory_pressure,
+            signals.memory_full,
+            100 * (memory.total - memory.available) / memory.total if memory else None,
+            facts.level,
+            facts.used,
+            len(facts.missed),
+            released,
+        )
+        self.samples = kept(self.samples, new)
 
     async def observe(self, book: Book) -> None:
         """Know the peaks of the jobs that run; what a store does not tell now is unknown."""
         if self._signals.memory is None:
             return
-        for entry in [entry for entry in book if entry.active is not None]:
-            with contextlib.suppress(HostagentError):
-                await self._observe(entry)
+        await self._past.read_all([e for e in book if e.active is not None and _needs_peak(e)])
+
+    async def forecast(self, book: Book) -> dict[str, Expected]:
+        """When what is held will probably start, by its name; of the first in order alone."""
+        ahead = {one.name for one in gate.in_order(self._facts(book).waiting)[:LOOKED_AHEAD]}
+        await self._past.read_all([e for e in book if e.active is not None or _text(e) in ahead])
+        told = {_text(entry): self._past.of(entry).lasts_s for entry in book}
+        lasts_s = {name: seconds for name, seconds in told.items() if seconds is not None}
+        return await asyncio.to_thread(forecast, self._facts(book), lasts_s)
 
     def gives_way(self, book: Book) -> tuple[Entry, str] | None:
         """Who is to be stopped now, and why. Asked once for each: it is noted as stopped."""
@@ -165,15 +193,42 @@ class Backlog:
         return facts.level, facts.most, facts.used
 
     def entries(self, book: Book, job: str) -> list[Entry]:
-        """The entries of a job (empty: of all) that are held, in the order of the book."""
+        """The entries of a job (empty: of all) that were missed and are held, as in the book."""
+        return [one for one in self._waiting_of(book, job) if not self.held[_name(one)].is_fresh]
+
+    def fresh(self, book: Book, job: str) -> list[str]:
+        """What of ``job`` (empty: of all) waits though it was not missed."""
+        return [_text(one) for one in self._waiting_of(book, job) if self.held[_name(one)].is_fresh]
+
+    def _waiting_of(self, book: Book, job: str) -> list[Entry]:
         return [one for one in book if self.holds(one) and job in {one.job.name, ""}]
 
-    def release(self, entry: Entry) -> None:
-        """A person lets it go: whatever else holds it, but memory, does no more."""
-        self._released.add(_name(entry))
+    def owing(self, book: Book, job: str) -> list[Entry]:
+        """Those of ``job`` (empty: of all) that are held, or wait to be tried again."""
+        return [
+            one
+            for one in book
+            if job in {one.job.name, ""} and (self.holds(one) or one.retry is not None)
+        ]
+
+    def release(self, entries: Sequence[Entry], pace: Pace | None) -> None:
+        """A person lets them go: whatever else holds them, but memory and their pool, does no more.
+
+        With a ``pace`` they go one by one; it is that of all that was released at one before.
+        """
+        self._pace = pace or self._pace
+        self._released |= {_name(entry): pace is not None for entry in entries}
+
+    def pace(self) -> str:
+        """How fast a person lets go how many; empty: nobody does."""
+        paced = [
+            name for name, is_paced in self._released.items() if is_paced and name in self.held
+        ]
+        return f"{self._pace} by hand, {len(paced)} to go" if paced else ""
 
     def end_settling(self) -> None:
-        """A person says that the host has settled."""
+        """A person says that the host has settled: the gate goes on by its own rules."""
+        self._released.clear()
         self._wake = replace(self._wake, at_s=float("-inf"))
         self._world.keep_wake(self._wake)
 
@@ -201,7 +256,7 @@ class Backlog:
     def ended(self, entry: Entry, end: End) -> None:
         """A catch-up run of ``entry`` has ended. What gave way, or was lost, is no failure."""
         now_s = self._world.clock.boottime_s()
-        self._observed.pop(_name(entry), None)
+        self._past.forget(entry)
         self._current.pop(_name(entry), None)
         if end.result == GATE_STOPPED:
             return
@@ -227,6 +282,7 @@ class Backlog:
             ),
             state=gate.resumed(self._state, now_s),
             pools=book.places,
+            pace=self._pace,
         )
 
     def _all_ordered(self, book: Book) -> tuple[Waiting, ...]:
@@ -238,11 +294,13 @@ class Backlog:
         """With what people have ordered about it by now."""
         job, _, scope = waiting.name.partition("@")
         pause = book.hold_of(job, self._world.clock.now())
-        is_released = (job, scope) in self._released
-        if pause is None and not is_released:
+        is_paced = self._released.get((job, scope))
+        if pause is None and is_paced is None:
             return waiting
         hold = f"{pause.by} holds it since {when(pause.since)}: {pause.reason}" if pause else None
-        return replace(waiting, hold=hold, is_released=is_released)
+        return replace(
+            waiting, hold=hold, is_released=is_paced is not None, is_paced=bool(is_paced)
+        )
 
     def _waiting(self, entry: Entry, at: datetime, covers: int, attempt: int) -> Waiting:
         job, now_s = entry.job, self._world.clock.boottime_s()
@@ -283,7 +341,7 @@ class Backlog:
         memory = self._signals.memory
         if memory is None:
             return None
-        seen = self._observed.get(_name(entry), Observed())
+        seen = self._past.of(entry)
         return peak.expected(
             entry.job.memory_max, seen.peak, memory.total, was_too_low=seen.was_too_low
         )
@@ -294,26 +352,16 @@ class Backlog:
             return await systemd.call(systemd.it.memory, entry.unit.service)
         return None
 
-    async def _observe(self, entry: Entry) -> None:
-        """Know the peak of the job's last runs, if that is what counts."""
-        name = _name(entry)
-        if entry.job.memory_max is not None or name in self._observed:
-            return
-        store = self._world.store_of(entry)
-        where = RunFilter(job=entry.job.name, scope=entry.scope, limit=RUNS_LOOKED_AT)
-        rows = await store.call(store.it.runs, where)
-        ended = [run for run in rows if run.attempt and run.ended_at]
-        peaks = [run.usage.memory_peak for run in ended if run.usage.memory_peak is not None]
-        last = max(ended, key=lambda run: run.token, default=None)
-        self._observed[name] = Observed(
-            max(peaks, default=None), last is not None and last.result == GATE_STOPPED
-        )
-
     def _fresh_signals(self) -> Signals:
         now_s = self._world.clock.boottime_s()
         if now_s - self._read_s > FRESH_S:
             self._signals, self._read_s = self._world.signals(), now_s
         return self._signals
+
+
+def _needs_peak(entry: Entry) -> bool:
+    """Whether what its last runs used says what it is expected to need."""
+    return entry.job.memory_max is None
 
 
 def _why(answer: Admit | Hold) -> str:

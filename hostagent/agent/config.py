@@ -14,7 +14,7 @@ from hostagent.errors import InputError, Problem
 from hostagent.host.identity import host_name
 from hostagent.host.labels import FACTS, is_reserved
 from hostagent.host.paths import Paths
-from hostagent.model import LABEL
+from hostagent.model import LABEL, Lane
 from hostagent.policy.backlog import DEFAULTS, Limits
 from hostagent.policy.hung import HUNG_AFTER
 from hostagent.policy.lease import TTL
@@ -77,6 +77,7 @@ GATE_NUMBERS = {
     "memory_reserve": (0, 90),
     "memory_floor": (0, 100),
     "memory_pressure": (1, 100),
+    "memory_full": (1, 100),
 }
 """The keys of [gate], with the least and the most of each; spans in seconds."""
 
@@ -171,6 +172,8 @@ def _wrong_limit(key: str, value: Any) -> Iterator[tuple[str, str | None]]:
     known = [field.name for field in fields(Limits)]
     if key not in known:
         yield _unknown(key, known)
+    elif key == "hold_fresh":
+        yield from _wrong_lanes(value)
     elif key in GATE_SPANS:
         if type(value) in {int, str}:
             yield from _wrong_span(value, GATE_SPANS[key])
@@ -182,10 +185,22 @@ def _wrong_limit(key: str, value: Any) -> Iterator[tuple[str, str | None]]:
         yield f"must be between {bounds[0]} and {bounds[1]}, not {value}", None
 
 
+def _wrong_lanes(value: Any) -> Iterator[tuple[str, str | None]]:
+    if not isinstance(value, list):
+        yield f"must be a list of lanes, not {type(value).__name__}", 'write ["bulk"]'
+        return
+    for index, lane in enumerate(value):
+        if lane not in list(Lane):
+            yield f"{lane!r} is not a lane", f"known: {', '.join(Lane)}"
+        elif lane in value[:index]:
+            yield f'"{lane}" stands here twice', None
+
+
 def _limits(table: Mapping[str, Any]) -> Limits:
     limits: dict[str, Any] = dict(table)
     for key in GATE_SPANS.keys() & table.keys():
         limits[key] = timedelta(seconds=_seconds(table[key]))
+    limits["hold_fresh"] = tuple(Lane(lane) for lane in table.get("hold_fresh", ()))
     return replace(DEFAULTS, **limits)
 
 

@@ -1,9 +1,9 @@
 """The agent's Varlink interface: the same declaration serves the daemon and the command line.
 
-Anyone may call ``Status``, ``Backlog``, ``Wait`` and ``Holds``; ``Admit`` only the process that PID
-1 runs in the very unit it names; the rest needs root, the group ``hostagent``, or (with ``--user``)
-one's own uid. Times are RFC 3339. What a method refuses comes back as one of the errors below,
-whose ``reason`` is a sentence for people.
+Anyone may call ``Status``, ``Backlog``, ``Samples``, ``Wait`` and ``Holds``; ``Admit`` only the
+process that PID 1 runs in the very unit it names; the rest needs root, the group ``hostagent``, or
+(with ``--user``) one's own uid. Times are RFC 3339. What a method refuses comes back as one of the
+errors below, whose ``reason`` is a sentence for people.
 """
 
 # ruff: noqa: N802 -- Varlink methods and errors are written LikeThis
@@ -33,7 +33,8 @@ class Status(TypedDict):
     ``held`` are the jobs that the catch-up gate holds (``job`` or ``job@scope``), in the order in
     which it will let them go; ``held_because`` is a sentence for each.
 
-    ``settles`` is why nothing is caught up yet after the last wake, else empty.
+    ``settles`` is why nothing is caught up yet after the last wake, else empty; ``pace`` how fast a
+    person lets go how many, else empty.
 
     ``barred`` is why it may start nothing of the cluster's just now, else empty. ``store_reached``
     is false while the store that hosts share is away. ``lease_s`` are the seconds until its lease
@@ -51,6 +52,7 @@ class Status(TypedDict):
     held: list[str]
     held_because: list[str]
     settles: str
+    pace: str
     next_job: str
     next_at: str
     barred: str
@@ -60,7 +62,8 @@ class Status(TypedDict):
 
 class Held(TypedDict):
     """A missed run that waits: of which ``job`` or ``job@scope``, when it was ``due``, how many
-    occurrences it ``covers``, ``since`` when it is held, and when it is ``lost``.
+    occurrences it ``covers``, ``since`` when it is held, and when it is ``lost``. It starts when it
+    is ``expected`` to (empty: nobody knows), or no sooner, where ``bound`` says why.
     """
 
     name: str
@@ -68,7 +71,23 @@ class Held(TypedDict):
     covers: int
     since: str
     lost: str
+    expected: str
+    bound: str
     reason: str
+
+
+class Sample(TypedDict):
+    """How it was in ten seconds of a backlog; see ``policy.samples``."""
+
+    at: str
+    cpu: float | None
+    memory: float | None
+    memory_full: float | None
+    in_use: float | None
+    level: float
+    used: float
+    held: int
+    released: int
 
 
 class StormFact(TypedDict):
@@ -88,16 +107,25 @@ class Backlog(TypedDict):
     level: float
     most: float
     used: float
+    pace: str
     held: list[Held]
     catching_up: list[str]
     storm: list[StormFact]
 
 
 class Abandoned(TypedDict):
-    """How many occurrences of a ``job`` or ``job@scope`` were given up."""
+    """How many occurrences of a ``job`` or ``job@scope`` were given up; and whether a ``retry``."""
 
     name: str
     count: int
+    retry: bool
+
+
+class Abandonment(TypedDict):
+    """What was given up, and what of it was not: it waits, but was never missed (``fresh``)."""
+
+    abandoned: list[Abandoned]
+    fresh: list[str]
 
 
 class NotPermitted(TypedVarlinkErrorReply, interface=NAME):
@@ -153,13 +181,14 @@ class Service(Protocol):
     async def backlog(self) -> Backlog:
         """What the gate holds."""
 
-    async def release(self, caller: Peer, job: str) -> list[str]:
-        """Let go what is held of a job (empty: of all)."""
+    async def samples(self) -> list[Sample]:
+        """How the backlogs of the last hour went."""
 
-    async def abandon(
-        self, caller: Peer, job: str, before: str | None, reason: str
-    ) -> list[Abandoned]:
-        """Give up what is held of a job (empty: of all), up to ``before``."""
+    async def release(self, caller: Peer, job: str, rate: str | None) -> list[str]:
+        """Let go what is held of a job (empty: of all), at a ``rate`` such as 6/min."""
+
+    async def abandon(self, caller: Peer, job: str, before: str | None, reason: str) -> Abandonment:
+        """Give up what is owed of a job (empty: of all), up to ``before``."""
 
     async def holds(self, job: str, scope: str, token: int) -> bool:
         """Whether this host's run with that token may go on."""
@@ -222,14 +251,22 @@ class AgentInterface(VarlinkInterface, name=NAME):
         """What the catch-up gate holds on this host."""
         return await self._service.backlog()
 
-    @varlinkmethod(return_parameter="released")
-    async def Release(self, *, job: str) -> list[str]:
-        """Let a job's missed run go now, but for memory; empty: lift all holds, settle no more."""
-        return await self._service.release(self._caller, job)
+    @varlinkmethod(return_parameter="samples")
+    async def Samples(self) -> list[Sample]:
+        """How the backlogs of the last hour went, the oldest first."""
+        return await self._service.samples()
 
-    @varlinkmethod(return_parameter="abandoned")
-    async def Abandon(self, *, job: str, before: str | None, reason: str) -> list[Abandoned]:
-        """Give up what is held of a job (empty: of all) and was due up to ``before``."""
+    @varlinkmethod(return_parameter="released")
+    async def Release(self, *, job: str, rate: str | None = None) -> list[str]:
+        """Let a job's missed run go now, but for memory; empty: lift all holds, settle no more.
+
+        With a ``rate`` what is held goes at that, the most urgent first.
+        """
+        return await self._service.release(self._caller, job, rate)
+
+    @varlinkmethod
+    async def Abandon(self, *, job: str, before: str | None, reason: str) -> Abandonment:
+        """Give up what is owed of a job (empty: of all) and was due up to ``before``."""
         return await self._service.abandon(self._caller, job, before, reason)
 
     @varlinkmethod(return_parameter="holds")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, cast
 
 from hostagent import __version__
 from hostagent.agent.again import REINSTATE, reinstated
@@ -12,11 +13,13 @@ from hostagent.agent.book import Entry
 from hostagent.agent.daemon import Daemon
 from hostagent.agent.interface import (
     Abandoned,
+    Abandonment,
     Admission,
     Backlog,
     Held,
     NotPermitted,
     NotPossible,
+    Sample,
     Status,
     StormFact,
 )
@@ -27,6 +30,9 @@ from hostagent.codec import rfc3339
 from hostagent.errors import HostagentError, StoreUnavailable
 from hostagent.host.peer import Peer
 from hostagent.model import Kind, Overlap, Run, run_id
+from hostagent.policy import pace, samples
+from hostagent.policy.backlog import Waiting
+from hostagent.policy.forecast import Expected
 from hostagent.policy.words import when
 from hostagent.store.port import AuditEvent, Pause, PauseTarget, Store
 
@@ -294,6 +300,7 @@ class AgentService:
             held=[waiting.name for waiting, _ in held],
             held_because=[why for _, why in held],
             settles=self._daemon.backlog.settles(book) or "",
+            pace=self._daemon.backlog.pace(),
             next_job=next_job,
             next_at=rfc3339(next_at) if next_at else "",
             barred=self._daemon.starts.barred() or "",
@@ -304,6 +311,7 @@ class AgentService:
     async def backlog(self) -> Backlog:
         """What the gate holds."""
         book, backlog = self._daemon.book, self._daemon.backlog
+        found = await backlog.forecast(book)
         now, now_s = self._world.clock.now(), self._world.clock.boottime_s()
         level, most, used = backlog.level(book)
         return Backlog(
@@ -311,16 +319,9 @@ class AgentService:
             level=level,
             most=most,
             used=used,
+            pace=backlog.pace(),
             held=[
-                Held(
-                    name=one.name,
-                    due=rfc3339(one.due) if one.due else "",
-                    covers=one.covers,
-                    since=rfc3339(now - timedelta(seconds=round(now_s - one.since_s))),
-                    lost=rfc3339(one.deadline),
-                    reason=why,
-                )
-                for one, why in backlog.told(book)
+                _held(one, why, found.get(one.name), now, now_s) for one, why in backlog.told(book)
             ],
             catching_up=[e.active.run_id for e in book if e.active is not None and e.catching_up],
             storm=[
@@ -332,41 +333,48 @@ class AgentService:
         deadline_s = self._world.cluster.deadline_s
         return None if deadline_s is None else deadline_s - self._world.clock.boottime_s()
 
-    async def release(self, caller: Peer, job: str) -> list[str]:
-        """Lift a hold of the backlog; a job goes now, and all of it settles no more."""
+    async def samples(self) -> list[Sample]:
+        """How the backlogs of the last hour went."""
+        found = samples.last_hour(self._daemon.backlog.samples, self._world.clock.now())
+        return [cast("Sample", asdict(one) | {"at": rfc3339(one.at)}) for one in found]
+
+    async def release(self, caller: Peer, job: str, rate: str | None) -> list[str]:
+        """Lift a hold of the backlog; a job goes now, and all of it settles no more.
+
+        With a ``rate`` either goes at that.
+        """
         self._may_change(caller)
+        at_pace = _pace(rate) if rate else None
         backlog, own = self._daemon.backlog, self._world.own
         entries = backlog.entries(self._daemon.book, job)
         for pause in self._daemon.book.own.pauses:
             if pause.target is PauseTarget.BACKLOG and job in {pause.name, ""}:
                 await self._order(own, own.it.resume, pause.target, pause.name)
-        if job:
-            for entry in entries:
-                backlog.release(entry)
+        if job or at_pace:
+            backlog.release(entries, at_pace)
         else:
             backlog.end_settling()
-        await self._log(caller, "backlog release", f"job {job}" if job else "all", "")
+        await self._log(caller, "backlog release", f"job {job}" if job else "all", rate or "")
         self._daemon.spawn(self._daemon.release())
         return [_name(entry) for entry in entries]
 
-    async def abandon(
-        self, caller: Peer, job: str, before: str | None, reason: str
-    ) -> list[Abandoned]:
-        """Give up what the gate holds."""
+    async def abandon(self, caller: Peer, job: str, before: str | None, reason: str) -> Abandonment:
+        """Give up what the gate holds, and what waits to be tried again."""
         self._may_change(caller)
         until, given_up = _instant(before) if before else None, []
         sentence = f"abandoned by uid {caller.uid}: {reason}"
-        for entry in self._daemon.backlog.entries(self._daemon.book, job):
+        book, backlog = self._daemon.book, self._daemon.backlog
+        for entry in backlog.owing(book, job):
             try:
                 async with entry.lock:
-                    count = await self._daemon.starts.abandon(entry, until, sentence)
+                    count, retry = await self._daemon.starts.abandon(entry, until, sentence)
             except HostagentError as error:
                 raise NotPossible(reason=f"{_name(entry)}: {error.message}") from error
-            if count:
-                given_up.append(Abandoned(name=_name(entry), count=count))
+            if count or retry:
+                given_up.append(Abandoned(name=_name(entry), count=count, retry=retry))
                 await self._log(caller, "backlog abandon", f"job {_name(entry)}", reason)
                 await self._daemon.look(entry)
-        return given_up
+        return Abandonment(abandoned=given_up, fresh=backlog.fresh(book, job))
 
     async def holds(self, job: str, scope: str, token: int) -> bool:
         """Whether this host's run with that token may go on."""
@@ -409,6 +417,20 @@ def _name(entry: Entry) -> str:
     return f"{entry.job.name}@{entry.scope}" if entry.scope else entry.job.name
 
 
+def _held(one: Waiting, why: str, found: Expected | None, now: datetime, now_s: float) -> Held:
+    """``now`` by both clocks."""
+    return Held(
+        name=one.name,
+        due=rfc3339(one.due) if one.due else "",
+        covers=one.covers,
+        since=rfc3339(now - timedelta(seconds=round(now_s - one.since_s))),
+        lost=rfc3339(one.deadline),
+        expected=rfc3339(now + timedelta(seconds=round(found.in_s))) if found else "",
+        bound=found.bound if found else "",
+        reason=why,
+    )
+
+
 def _manual_id(entry: Entry, at: datetime) -> str:
     return run_id(entry.job.name, entry.scope, Kind.MANUAL, at)
 
@@ -421,6 +443,13 @@ def _instant(text: str) -> datetime:
     if at.tzinfo is None:
         raise NotPossible(reason=f"{text} has no zone; write {text}Z for UTC")
     return at.astimezone(UTC)
+
+
+def _pace(text: str) -> pace.Pace:
+    try:
+        return pace.parse(text)
+    except ValueError as error:
+        raise NotPossible(reason=f'"{text}" {error}; write for example 6/min') from None
 
 
 def _pause_target(text: str) -> PauseTarget:

@@ -234,8 +234,10 @@ class Starts:
         wakes = [at for at in (due, again, still) if at is not None]
         self._wakes.set(entry, min(wakes, default=None))
 
-    async def abandon(self, entry: Entry, before: datetime | None, reason: str) -> int:
-        """Give up what was missed of it, up to ``before``; how many occurrences.
+    async def abandon(self, entry: Entry, before: datetime | None, reason: str) -> tuple[int, bool]:
+        """Give up what was missed of it, up to ``before``; how many occurrences, and whether a run
+
+        that failed is not tried again, either.
 
         Raises:
             RefusedError: they have their outcome by now, or the store's clock differs.
@@ -245,7 +247,25 @@ class Starts:
             if refusal := await self._settle(entry, action, now):
                 raise RefusedError(REFUSALS[refusal])
             count += action.count if action.outcome is Outcome.ABANDONED else 0
-        return count
+        return count, await self._give_up(entry, before, reason)
+
+    async def _give_up(self, entry: Entry, before: datetime | None, reason: str) -> bool:
+        last = entry.retry
+        if last is None or (before is not None and last.scheduled_for > before):
+            return False
+        store = self._world.store_of(entry)
+        is_given_up = await store.call(
+            store.it.give_up, last.job, last.scope, last.token, f"not tried again: {reason}"
+        )
+        if not is_given_up:
+            await self._stand(entry)  # somebody was faster
+            return False
+        entry.retry, entry.retry_at = None, None
+        self._world.record(
+            f"{last.run_id} stays {Outcome.FAILED}, it is not tried again: {reason}",
+            fields_of(last, entry.unit.service) | outcome_fields(Outcome.FAILED),
+        )
+        return True
 
     async def give_way(self, entry: Entry, reason: str) -> None:
         """Stop a run that catches up: it is tried again when the gate lets it go."""
@@ -402,7 +422,7 @@ class Starts:
         self, entry: Entry, at: datetime, covers: int, attempt: int = 1, *, is_fresh: bool
     ) -> str | Verdict:
         """That the gate holds it, or what it adds to the reason; most fresh ones ask nobody."""
-        if is_fresh and entry.job.pool not in self._book.places:
+        if is_fresh and not self._backlog.asks_fresh(entry, self._book):
             return ""
         answer = await self._backlog.ask(entry, at, self._book, covers, attempt, is_fresh=is_fresh)
         if isinstance(answer, gate.Hold):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -34,10 +36,12 @@ def list_(
         _storm_check(told["storm"], as_json=as_json)
         return
     if as_json:
-        emit_json({key: told[key] for key in ("settles", "held", "catching_up")})
+        emit_json({key: told[key] for key in ("settles", "pace", "held", "catching_up")})
         return
     if told["settles"]:
         print(f"settles: {told['settles']}")
+    if told["pace"]:
+        print(f"released: {told['pace']}")
     for run in told["catching_up"]:
         print(f"catches up: {run}")
     at = now()
@@ -48,12 +52,40 @@ def list_(
             str(one["covers"]),
             _ago(one["since"], at),
             _ago(one["lost"], at),
+            _expected(one["expected"], one["bound"], at),
             one["reason"].removeprefix("held: "),
         )
         for one in told["held"]
     ]
-    headings = ("JOB", "DUE", "COVERS", "HELD SINCE", "LOST", "REASON")
+    headings = ("JOB", "DUE", "COVERS", "HELD SINCE", "LOST", "STARTS", "REASON")
     table(headings, rows, empty="Nothing is held.")
+
+
+@backlog.command("plot")
+def plot(*, user: User = False, as_json: Json = False) -> None:
+    """Plot the last hour: pressure, memory, the level and what it was used for, what was released.
+
+    The agent looks only while something is held or several runs catch up: in between it is blank.
+    """
+    from hostagent.cli.client import call
+    from hostagent.policy.samples import Sample
+    from hostagent.report import plot as plots
+
+    told = call(paths_of(user=user), lambda proxy: proxy.Samples())["samples"]
+    if as_json:
+        emit_json(told)
+        return
+    if not told:
+        print("Nothing was held in the last hour, or the agent was restarted since.")
+        return
+    known = [field.name for field in fields(Sample)]
+    samples = [
+        Sample(**{name: one[name] for name in known} | {"at": datetime.fromisoformat(one["at"])})
+        for one in told
+    ]
+    marks = plots.BLOCKS if sys.stdout.isatty() else plots.PLAIN
+    for line in plots.plot(samples, now(), marks):
+        print(line)
 
 
 @backlog.command("hold")
@@ -85,13 +117,35 @@ def hold(
 
 
 @backlog.command("release")
-def release(job: Job = None, *, every: All = False, user: User = False) -> None:
-    """Lift a hold. A job that is named goes now, if memory allows; --all ends the settle time."""
-    from hostagent.cli.client import call
+def release(
+    job: Job = None,
+    *,
+    every: All = False,
+    rate: Annotated[
+        str | None,
+        typer.Option("--rate", help="Let them go one by one, at most so fast: 6/min, 30/h."),
+    ] = None,
+    user: User = False,
+) -> None:
+    """Lift a hold. A job that is named goes now, if memory and its pool's max allow.
 
-    name = _target(job, every=every)
-    found = call(paths_of(user=user), lambda proxy: proxy.Release(job=name))["released"]
-    print(f"released: {', '.join(found)}" if found else f"nothing of {_what(name)} is held")
+    --all ends the settle time, and the gate goes on by its rules. With --rate, what is held now
+    goes at that rate, the most urgent first; memory and a pool's max still hold it. A release
+    --all without one ends the rate, and so does a restart of the agent.
+    """
+    from hostagent.cli.client import call
+    from hostagent.errors import InputError
+    from hostagent.policy import pace
+
+    name, more = _target(job, every=every), {}
+    if rate is not None:
+        try:
+            more["rate"] = str(pace.parse(rate))
+        except ValueError as error:
+            raise InputError(f'--rate "{rate}" {error}', "write 6/min, or 30/h") from None
+    found = call(paths_of(user=user), lambda proxy: proxy.Release(job=name, **more))["released"]
+    at = f" at {more['rate']}" if more else ""
+    print(f"released{at}: {', '.join(found)}" if found else f"nothing of {_what(name)} is held")
 
 
 @backlog.command("abandon")
@@ -106,7 +160,11 @@ def abandon(
     user: User = False,
     as_json: Json = False,
 ) -> None:
-    """Give up what is held: it gets the outcome abandoned, with the reason, and never runs."""
+    """Give up what is held: it gets the outcome abandoned, with the reason, and never runs.
+
+    A run that waits to be tried again stays failed, and its record has the reason, too. What was
+    not missed is not given up: exit 1 if there was nothing else.
+    """
     from hostagent.cli.client import call
     from hostagent.errors import InputError
     from hostagent.spec.spans import parse_span
@@ -120,15 +178,31 @@ def abandon(
     told = call(
         paths_of(user=user),
         lambda proxy: proxy.Abandon(job=name, before=before, reason=reason),
-    )["abandoned"]
+    )
+    given_up = told["abandoned"]
     if as_json:
-        emit_json(told)
-        return
-    for one in told:
-        many = "occurrences" if one["count"] > 1 else "occurrence"
-        print(f"{one['name']}: {one['count']} {many} abandoned")
-    if not told:
+        emit_json(given_up)
+    for one in () if as_json else given_up:
+        print(f"{one['name']}: {_given_up(one)} abandoned")
+    for fresh in told["fresh"]:
+        owner = fresh.partition("@")[0]
+        print(
+            f"{fresh} was not missed: it waits for its start, and is not abandoned "
+            f"(why: hostagent why {owner}).\n"
+            f"  To skip it: hostagent pause {owner}, then hostagent resume {owner}",
+            file=sys.stderr,
+        )
+    if told["fresh"] and not given_up:
+        raise typer.Exit(1)
+    if not given_up and not as_json:
         print(f"nothing of {_what(name)} is held")
+
+
+def _given_up(one: dict[str, Any]) -> str:
+    """``3 occurrences``, ``1 occurrence and a retry``."""
+    many = "occurrences" if one["count"] > 1 else "occurrence"
+    found = [f"{one['count']} {many}"] if one["count"] else []
+    return " and ".join([*found, "a retry"] if one["retry"] else found)
 
 
 def _storm_check(facts: list[dict[str, object]], *, as_json: bool) -> None:
@@ -152,6 +226,15 @@ def _target(job: str | None, *, every: bool) -> str:
 
 def _what(name: str) -> str:
     return name or "all jobs"
+
+
+def _expected(at: str, bound: str, here: datetime) -> str:
+    """``about 14:03``; ``not before 14:03 (settles)``; a date where it is another day's."""
+    if not at:
+        return "-"
+    local, today = datetime.fromisoformat(at).astimezone(), here.astimezone().date()
+    text = f"{local:%H:%M}" if local.date() == today else f"{local:%a %Y-%m-%d %H:%M}"
+    return f"not before {text} ({bound})" if bound else f"about {text}"
 
 
 def _ago(at: str, here: datetime) -> str:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from hostagent.cli.options import Json, User, open_ledger, paths_of
 from hostagent.cli.out import emit_json, moment, named, now, table
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 quarantine = typer.Typer(help="Jobs that were taken out because they crash.", no_args_is_help=True)
 
@@ -68,6 +66,8 @@ def _print_status(told: Mapping[str, Any]) -> None:
         print(f"  hung?    {run}: {hung[run]}" if run in hung else f"  running  {run}")
     if told["settles"]:
         print(f"  settles  {told['settles']}")
+    if told["pace"]:
+        print(f"  released {told['pace']}")
     for name, why in zip(told["held"], told["held_because"], strict=True):
         print(f"  held     {name}: {why.removeprefix('held: ')}")
     if told["next_at"]:

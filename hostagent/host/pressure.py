@@ -100,6 +100,7 @@ class Pressure:
             self._memory_stalls.add(now_s, self._total("memory")),
             self._slowest(now_s),
             self._is_clock_set(),
+            self._full("memory"),
         )
 
     def _is_clock_set(self) -> bool | None:
@@ -126,11 +127,22 @@ class Pressure:
 
     def _total(self, what: str) -> int | None:
         """Microseconds in which some task waited for it; None: no PSI (it may be there, unread)."""
-        text = self._text(f"pressure/{what}")
-        for line in text.splitlines():
-            kind, *fields = line.split()
-            if kind == "some":
-                return int(dict(field.split("=", 1) for field in fields)["total"])
+        found = self._stalls(what, "some")
+        return int(found["total"]) if found else None
+
+    def _full(self, what: str) -> float | None:
+        """Percent of the last 10 s in which all tasks waited for it, as the kernel averages it.
+
+        It needs no reading before: it is asked about runs that start while nobody looks.
+        """
+        found = self._stalls(what, "full")
+        return float(found["avg10"]) if found else None
+
+    def _stalls(self, what: str, kind: str) -> dict[str, str] | None:
+        for line in self._text(f"pressure/{what}").splitlines():
+            found, *fields = line.split()
+            if found == kind:
+                return dict(field.split("=", 1) for field in fields)
         return None
 
     def _load(self) -> float | None:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from hostagent.model import Lane
 from hostagent.policy.breaker import Breaker
+from hostagent.policy.pace import Pace
 from hostagent.policy.peak import Peak
 
 
@@ -19,7 +20,8 @@ class Limits:
     """The constants of the rules, as ``[gate]`` in agent.toml may set them.
 
     ``cpu_pressure`` and ``memory_pressure`` are percent of the time, ``memory_reserve`` and
-    ``memory_floor`` of RAM, ``disk_latency`` of what is normal.
+    ``memory_floor`` of RAM, ``disk_latency`` of what is normal. ``memory_full`` is percent of the
+    time, too: over it, or when memory runs out, also fresh runs of the lanes ``hold_fresh`` wait.
     """
 
     settle: timedelta = timedelta(seconds=60)
@@ -31,9 +33,14 @@ class Limits:
     memory_floor: int = 5
     memory_pressure: int = 30
     pass_for: timedelta = timedelta(minutes=10)
+    memory_full: int = 20
+    hold_fresh: tuple[Lane, ...] = ()
 
 
 DEFAULTS = Limits()
+
+QUICK_MS = 10.0
+"""A disk that answers within that is not slow, however quick it was before."""
 
 CAREFUL_FOR = timedelta(minutes=10)
 
@@ -65,7 +72,8 @@ class Signals:
     ``cpu_pressure`` is the percentage of the last seconds in which something waited for a CPU,
     ``memory_pressure`` that of 5 whole seconds for memory, ``load`` the load average of the last
     minute. ``disk`` is the one that is slowest by its own measure. ``is_clock_set``: the clock was
-    synchronised since the boot.
+    synchronised since the boot. ``memory_full`` is the percentage of the last 10 s in which all
+    that could run waited for memory, as the kernel averages it.
     """
 
     cpu_pressure: float | None = None
@@ -74,6 +82,7 @@ class Signals:
     memory_pressure: float | None = None
     disk: Disk | None = None
     is_clock_set: bool | None = None
+    memory_full: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +99,8 @@ class Waiting:
 
     ``peak`` None: the host does not tell its memory. It was due at ``due`` and stands for
     ``covers`` occurrences. ``hold`` is a person's order that it waits; ``is_released`` one that it
-    goes. ``attempt`` counts from 1. ``is_fresh``: it was not missed, and waits for a place of its
-    pool alone.
+    goes, ``is_paced`` that it does so at ``Facts.pace``. ``attempt`` counts from 1. ``is_fresh``:
+    it was not missed, and waits for a place of its pool, or for memory where its lane is told to.
     """
 
     name: str
@@ -106,6 +115,7 @@ class Waiting:
     attempt: int = 1
     hold: str | None = None
     is_released: bool = False
+    is_paced: bool = False
     is_fresh: bool = False
 
 
@@ -136,7 +146,7 @@ class State:
     ``grown_at_s``: when the level was first used, or grew. ``seen_s``: when there was a backlog.
     ``lost_s``: when it was seen that the host had gone down while something caught up.
     ``head``: who is first in order, and since when (``head_s``). ``stopped_s``: when a run was
-    stopped last.
+    stopped last, ``paced_s`` when one went last that a person releases at a pace.
     """
 
     level: float = 1.0
@@ -146,6 +156,7 @@ class State:
     head_s: float = 0.0
     stopped_s: float = float("-inf")
     lost_s: float = float("-inf")
+    paced_s: float = float("-inf")
     breakers: Mapping[tuple[str | None, Lane], Breaker] = field(default_factory=dict)
 
 
@@ -154,7 +165,10 @@ START = State()
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that the gate looks at. ``wake``: the last one. ``pools``: how many places each has."""
+    """All that the gate looks at. ``wake``: the last one. ``pools``: how many places each has.
+
+    ``pace``: how fast a person lets go what is paced.
+    """
 
     limits: Limits
     now_s: float
@@ -165,6 +179,7 @@ class Facts:
     going: tuple[Going, ...] = ()
     state: State = START
     pools: Mapping[str, int] = field(default_factory=dict)
+    pace: Pace | None = None
 
     @property
     def missed(self) -> tuple[Waiting, ...]:
@@ -199,3 +214,22 @@ class Facts:
     def used(self) -> float:
         """The weight that catches up now."""
         return sum(run.weight for run in self.caught_up)
+
+    @property
+    def reserve(self) -> int:
+        """The memory that stays free of what is caught up; 0 where nobody tells."""
+        memory = self.signals.memory
+        return memory.total * self.limits.memory_reserve // 100 if memory else 0
+
+    @property
+    def room(self) -> int:
+        """The memory that a run may take now; 0 where nobody tells."""
+        memory = self.signals.memory
+        grows = sum(run.growth for run in self.going)
+        return memory.available - self.reserve - grows if memory else 0
+
+    @property
+    def slow_ms(self) -> float | None:
+        """Above what the disk's requests are slow; None: no disk is known."""
+        disk = self.signals.disk
+        return max(QUICK_MS, disk.normal * self.limits.disk_latency / 100) if disk else None

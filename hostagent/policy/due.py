@@ -310,11 +310,12 @@ def _latest(
     opens, closes = able[0], able[-1]
     if facts.job.missed is Missed.SKIP:
         missed = f'missed: no agent was up in time and missed = "skip" ({when(facts.now)})'
+        passed = f"it waited for its start until the occurrence of {when(last)} fell due"
         if late:
             yield from _settle((times, why or missed) for times, why in fates)
             return
         before = [*fates[:closes], (eligible[-1][:-1], None)]
-        yield from _settle((times, why or missed) for times, why in before if times)
+        yield from _settle(_told(facts, before, missed, passed))
         yield Start(last, last, 1, False, _reason(facts, last, 1, last, late=False))
         yield from _settle(fates[closes + 1 :])
         return
@@ -322,6 +323,17 @@ def _latest(
     yield from _settle(fates[:opens])
     yield Start(last, first, covers, late, _reason(facts, last, covers, first, late=late))
     yield from _settle(fates[closes + 1 :])
+
+
+def _told(facts: Facts, fates: list[Fate], missed: str, passed: str) -> Iterator[Fate]:
+    """What may start and does not, by whether it was missed."""
+    for times, why in fates:
+        if why is not None:
+            yield times, why
+            continue
+        late = len(_missed(facts, times))
+        parts = (times[:late], missed), (times[late:], passed)
+        yield from (part for part in parts if part[0])
 
 
 def _reason(facts: Facts, at: datetime, covers: int, first: datetime, *, late: bool) -> str:

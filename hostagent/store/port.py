@@ -541,6 +541,13 @@ class Store(Protocol):
         not stand in the way.
         """
 
+    def give_up(self, job: str, scope: str, token: int, why: str) -> bool:
+        """The attempt with this token is not followed by another one, though its retry waits.
+
+        It stays failed, and its row says ``why``. False, and nothing is written: no retry waits
+        for it (any more).
+        """
+
     def cursors(self, names: Collection[tuple[str, str]] | None = None) -> list[Cursor]:
         """Every cursor, or those of these (job, scope), by job and scope."""
 

@@ -379,7 +379,7 @@ async def back_after_a_while(released: str | None, one: Simulation) -> None:
         one.hosts[0].kill_agent()  # the next one finds the order
         await asyncio.sleep(5)
         services = [host.agent.service for host in one.hosts if host.agent and host.agent.service]
-        assert await services[0].release(US, released) == ["job"]
+        assert await services[0].release(US, released, None) == ["job"]
     await at(11.3)
     assert bool(one.store.runs(RunFilter())) is (released is not None)
     await at(12)

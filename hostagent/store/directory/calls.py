@@ -171,6 +171,21 @@ class Settle:
 
 
 @dataclass(frozen=True, slots=True)
+class GiveUp:
+    """See the port."""
+
+    name: ClassVar[str] = "give_up"
+    job: str
+    scope: str
+    token: int
+    why: str
+
+    def on(self, store: Store) -> bool:
+        """Make it."""
+        return store.give_up(self.job, self.scope, self.token, self.why)
+
+
+@dataclass(frozen=True, slots=True)
 class Prune:
     """See the port."""
 
@@ -293,6 +308,7 @@ class Record:
     attach: Attach | None = None
     finish: FinishAll | None = None
     settle: Settle | None = None
+    give_up: GiveUp | None = None
     prune: Prune | None = None
     record: RecordOwn | None = None
     pause: SetPause | None = None

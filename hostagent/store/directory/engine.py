@@ -190,6 +190,10 @@ class DirectoryStore:
         """See the port."""
         return self._history.write(calls.Settle(tuple(settlements)))
 
+    def give_up(self, job: str, scope: str, token: int, why: str) -> bool:
+        """See the port."""
+        return self._history.write(calls.GiveUp(job, scope, token, why))
+
     def cursors(self, names: Collection[tuple[str, str]] | None = None) -> list[Cursor]:
         """See the port."""
         return self._history.read(lambda replica: replica.cursors(names))

@@ -207,17 +207,18 @@ def successor_of(db: Transaction, job: str, scope: str) -> str | None:
     return heir
 
 
-def give_up(db: Transaction, job: str, scope: str, why: str) -> None:
-    """Give up the pending retry of a (job, scope), if there is one."""
+def give_up(db: Transaction, job: str, scope: str, why: str, token: int | None = None) -> bool:
+    """Give up the pending retry of a (job, scope), if there is one (that follows ``token``)."""
     cursor = db.execute("SELECT * FROM cursor WHERE job=? AND scope=?", (job, scope)).fetchone()
-    if cursor is not None:
-        give_up_retry(db, cursor, why)
+    if cursor is None or (token is not None and cursor["retry_token"] != token):
+        return False
+    return give_up_retry(db, cursor, why)
 
 
-def give_up_retry(db: Transaction, cursor: Row, why: str) -> None:
+def give_up_retry(db: Transaction, cursor: Row, why: str) -> bool:
     """The attempt that was to be followed stays failed, and says why nothing followed."""
     if cursor["retry_token"] is None:
-        return
+        return False
     job, scope = cursor["job"], cursor["scope"]
     db.execute(
         "UPDATE run SET end_reason=end_reason || ? "
@@ -225,6 +226,7 @@ def give_up_retry(db: Transaction, cursor: Row, why: str) -> None:
         (f"; {why}", job, scope, cursor["retry_token"]),
     )
     _clear_retry(db, job, scope)
+    return True
 
 
 def _clear_retry(db: Transaction, job: str, scope: str) -> None:

@@ -178,6 +178,18 @@ class SqlStore:
 
         return self._db.change(work)
 
+    def give_up(self, job: str, scope: str, token: int, why: str) -> bool:
+        """See the port."""
+
+        def work(db: Transaction) -> bool:
+            claims.lock(db, [(job, scope)])
+            is_given_up = claims.give_up(db, job, scope, why, token)
+            if is_given_up:
+                sessions.change(db)
+            return is_given_up
+
+        return self._db.change(work)
+
     def cursors(self, names: Collection[tuple[str, str]] | None = None) -> list[Cursor]:
         """See the port."""
         return ledger.cursors(self._db.read, names)

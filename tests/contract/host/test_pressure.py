@@ -65,6 +65,15 @@ def test_memory_pressure_is_of_five_whole_seconds(host: Host) -> None:
     assert told == [None] * 5 + [pytest.approx(40)] * 3
 
 
+def test_a_standstill_is_told_at_once(host: Host) -> None:
+    """By the kernel's own average: who asks about a fresh run has no reading before."""
+    (host.root / "pressure/memory").write_text(
+        "some avg10=60.00 avg60=9.00 avg300=1.00 total=5\n"
+        "full avg10=41.50 avg60=3.00 avg300=1.00 total=4\n"
+    )
+    assert host.pressure.read().memory_full == 41.5
+
+
 def test_a_disk_is_measured_by_itself(host: Host) -> None:
     """Reads and writes of the last 5 s; what was before the first look is normal."""
     told = []

@@ -369,6 +369,14 @@ class Memory:
             self._give_up((one.job, one.scope))
         self.quarantines[one.job, one.scope] = one
 
+    def give_up(self, name: Name, token: int) -> bool:
+        """A person wants no retry."""
+        stand = self.stands.get(name)
+        if stand is None or stand.retry != token:
+            return False
+        self._give_up(name)
+        return True
+
     # What hosts keep themselves
 
     def record(

@@ -208,6 +208,25 @@ def test_a_quarantine_gives_the_retry_up(store: Store, session: Session) -> None
     assert "quarantined" in (store.run(run.run_id)[0].end_reason or "")
 
 
+def test_a_retry_is_given_up_by_the_token_of_the_attempt_it_follows(
+    store: Store, session: Session
+) -> None:
+    """Once, with its reason on the row; a retry that is another's stays."""
+    run = claimed(store, session, want(1))
+    assert not store.give_up("a", "", run.token, "nobody reads it")
+    store.finish([finish(run, Outcome.FAILED, retry=2)])
+    assert not store.give_up("a", "", run.token + 1, "nobody reads it")
+    assert not store.give_up("b", "eu", run.token, "nobody reads it")
+    assert cursor(store).retry_at == t(2)
+    assert store.give_up("a", "", run.token, "nobody reads it")
+    assert not store.give_up("a", "", run.token, "nobody reads it")
+    assert cursor(store).retry_at is None
+    assert store.claim(session, [want(1, attempt=2)]) == [Refused(Refusal.ATTEMPT)]
+    (row,) = store.run(run.run_id)
+    assert row.outcome is Outcome.FAILED
+    assert (row.end_reason or "").endswith("; nobody reads it")
+
+
 def test_the_last_fifty_decisions_are_kept(store: Store) -> None:
     """Of each (job, scope) by itself, newest first."""
     many = [Decision("a", "", t(i), "hold", f"{i}", t(i)) for i in range(60)]

@@ -198,8 +198,14 @@ MUTANTS = [
     Mutant(
         "what is quarantined is tried again",
         claims,
-        "if cursor is not None:\n        give_up_retry(db, cursor, why)",
-        "pass",
+        "return give_up_retry(db, cursor, why)",
+        "return False",
+    ),
+    Mutant(
+        "the retry of another run is given up",
+        claims,
+        'token is not None and cursor["retry_token"] != token',
+        "False",
     ),
     Mutant(
         "a stale token is attached",

@@ -210,6 +210,15 @@ CHANGES: dict[str, Callable[[Store, Session], object]] = {
 }
 
 
+def test_a_retry_that_is_given_up_makes_the_generation_grow(store: Store, leased: Session) -> None:
+    """Others wait to try it."""
+    run = claimed(store, leased, want(1))
+    store.finish([finish(run, Outcome.FAILED, retry=2)])
+    before = generation(store, leased)
+    assert store.give_up(run.job, run.scope, run.token, "nobody reads it")
+    assert generation(store, leased) > before
+
+
 @pytest.fixture
 def other(store: Store) -> Session:
     """Another session, expired; a job that is paused and quarantined."""

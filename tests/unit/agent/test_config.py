@@ -11,6 +11,7 @@ from hostagent.agent.config import AgentConfig, load
 from hostagent.errors import InputError
 from hostagent.host.identity import host_name
 from hostagent.host.paths import Paths, system
+from hostagent.model import Lane
 from hostagent.policy.backlog import Limits
 from hostagent.policy.lease import TTL
 
@@ -90,6 +91,11 @@ WRONG = {
     "gate.step = 0": "gate.step: must be between 1 s and 3600 s, not 0 s",
     "gate.per_core = 0": "gate.per_core: must be between 1 and 64, not 0",
     "gate.per_core = true": "gate.per_core: must be a whole number, not bool",
+    "gate.memory_full = 0": "gate.memory_full: must be between 1 and 100, not 0",
+    'gate.hold_fresh = "bulk"': "gate.hold_fresh: must be a list of lanes, not str",
+    'gate.hold_fresh = ["bluk"]': "gate.hold_fresh: 'bluk' is not a lane\n  hint: known: critical",
+    "gate.hold_fresh = [[]]": "gate.hold_fresh: [] is not a lane",
+    'gate.hold_fresh = ["bulk", "bulk"]': 'gate.hold_fresh: "bulk" stands here twice',
     'gate.memory_reserve = "10%"': "gate.memory_reserve: must be a whole number, not str",
 }
 
@@ -126,6 +132,7 @@ def test_the_gate_takes_its_constants(tmp_path: Path) -> None:
     cpu_pressure = 50
     memory_reserve = 20
     pass_for = "1h"
+    hold_fresh = ["bulk", "normal"]
     """
     assert load(at(tmp_path, text)).gate == Limits(
         settle=timedelta(0),
@@ -134,6 +141,7 @@ def test_the_gate_takes_its_constants(tmp_path: Path) -> None:
         cpu_pressure=50,
         memory_reserve=20,
         pass_for=timedelta(hours=1),
+        hold_fresh=(Lane.BULK, Lane.NORMAL),
     )
     (tmp_path / "partly").mkdir()
     partly = load(at(tmp_path / "partly", "[gate]\nper_core = 2\n"))

@@ -19,6 +19,7 @@ from hostagent.host import paths as places
 from hostagent.host.identity import host_name
 from hostagent.host.paths import Paths
 from hostagent.store.sqlite.engine import SqliteStore
+from tests import answers
 from tests.contract.store.builders import claimed, finish, job, t, want
 
 REASON = "has used no CPU time and no I/O, and has printed nothing, for 7min"
@@ -35,23 +36,11 @@ class Agent:
     async def status(self) -> Status:
         """As the agent's own."""
         self.asked += 1
-        return Status(
-            version="1",
-            host="one",
-            generation=3,
-            jobs=3,
+        return answers.status(
             running=[STILL, BUSY],
             hung=[STILL, OVER],
             hung_since=[SINCE, SINCE],
             hung_because=[REASON, REASON],
-            held=[],
-            held_because=[],
-            settles="",
-            next_job="",
-            next_at="",
-            barred="",
-            store_reached=True,
-            lease_s=None,
         )
 
 

@@ -200,7 +200,7 @@ def test_a_million_owed_cost_what_a_few_cost(
     )
     asked = Facts(job, T + 2 * half * SECOND, owed)
     actions = decide(asked)
-    assert len(actions) <= 4
+    assert len(actions) <= 5
     assert sum(one.count for one in actions if isinstance(one, Settle)) <= 2 * half
     abandon(asked, None, "")
     assert len(looks) < 300
@@ -230,6 +230,20 @@ def test_what_waits_for_a_place_of_its_pool_stays_fresh() -> None:
     assert not start.missed
     later = replace(facts(0, late=HOUR / 2, job=job), kept_from=T + SECOND)
     assert [type(action) for action in decide(later)] == [Settle]
+
+
+def test_who_waits_for_its_start_when_the_next_falls_due_is_passed_by_it() -> None:
+    """missed = "skip" says so; "latest" runs once for both, and neither was missed."""
+    waits = replace(facts(0, 1, job=with_missed(Missed.SKIP)), kept_from=T)
+    settle, start = decide(waits)
+    assert isinstance(settle, Settle)
+    assert settle.reason == (
+        "it waited for its start until the occurrence of 2026-11-21 03:00:00Z fell due"
+    )
+    assert isinstance(start, Start)
+    (start,) = decide(replace(waits, job=with_missed(Missed.LATEST)))
+    assert isinstance(start, Start)
+    assert (start.covers, start.missed) == (2, False)
 
 
 def test_a_backlog_does_not_turn_fresh_because_its_own_run_ended() -> None:

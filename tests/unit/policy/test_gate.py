@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -32,10 +33,12 @@ from hostagent.policy.gate import (
     first,
     in_order,
     lost,
+    paced,
     resumed,
     stop,
     stopped,
 )
+from hostagent.policy.pace import Pace
 from hostagent.policy.peak import Peak
 
 T = datetime(2026, 11, 21, 2, tzinfo=UTC)
@@ -136,6 +139,79 @@ def test_what_a_person_releases_goes_before_all_others_if_memory_allows() -> Non
     calm = replace(busy, wake=LONG_AGO, going=())
     assert held(decide(calm, other)) == "held: now goes first: a person has released it"
     assert "leaves 212 MiB" in held(decide(replace(busy, signals=CALM), job))
+
+
+def test_what_is_released_at_a_pace_goes_one_by_one_the_most_urgent_first() -> None:
+    """Above the level and before settle; and what waits for its turn is in nobody's way."""
+    early = waiting("early", minutes=1, is_released=True, is_paced=True)
+    late = waiting("late", minutes=9, is_released=True, is_paced=True)
+    other = waiting("other", minutes=90)
+    asked = facts(late, other, early, runs=(going(),) * 9, wake=Wake(NOW), pace=Pace(6, "min"))
+    assert first(asked) == early
+    after = replace(asked, waiting=(late, other), state=paced(asked.state, NOW), now_s=NOW + 4)
+    assert held(decide(after, late)) == (
+        "held: released by hand, 6/min: the last one went 4s ago, the next may go in 6s"
+    )
+    assert first(replace(after, going=(), wake=LONG_AGO)) == other
+    assert advance(replace(after, wake=LONG_AGO)).head == "other"
+    assert first(replace(after, now_s=NOW + 9.9)) is None
+    assert first(replace(after, now_s=NOW + 10)) == late
+    assert first(replace(after, waiting=(replace(late, is_paced=False),))) is not None
+
+
+def test_memory_and_the_pool_hold_what_is_released_at_a_pace() -> None:
+    """A rate is no leave to bring the host down."""
+    job = waiting("c", pool="db", is_released=True, is_paced=True)
+    asked = facts(job, signals=CALM, pace=Pace(6, "min"))
+    assert "leaves 212 MiB" in held(decide(asked, job))
+    full = replace(asked, signals=ROOMY, going=in_pool(going("a"), going("b")), pools={"db": 2})
+    assert held(decide(full, job)) == "held: pool db: 2 of 2 places are taken by a, b"
+
+
+@given(st.lists(st.integers(0, 30), min_size=2, max_size=20), st.integers(1, 60))
+def test_never_two_within_the_pace(steps: list[int], runs: int) -> None:
+    """Whenever it is asked."""
+    pace, state, now_s, went = Pace(runs, "min"), State(seen_s=NOW), NOW, []
+    for number, step in enumerate(steps):
+        now_s += step
+        job = waiting(str(number), is_released=True, is_paced=True)
+        if first(facts(job, state=state, now_s=now_s, pace=pace)) is not None:
+            went.append(now_s)
+            state = paced(state, now_s)
+    gaps = [later - before for before, later in pairwise(went)]
+    assert all(gap >= 60 / runs for gap in gaps)
+
+
+# Fresh runs under extreme pressure
+
+
+@pytest.mark.parametrize(
+    ("signals", "says"),
+    [
+        (replace(CALM, memory=Memory(1000 * MIB, 31 * MIB)), "MemAvailable 31 MiB is under 5 %"),
+        (replace(ROOMY, memory_pressure=42.0), "memory pressure 42 % is over 30 %"),
+        (replace(ROOMY, memory_full=21.0), "full memory pressure 21 % is over 20 %"),
+    ],
+)
+def test_fresh_runs_of_chosen_lanes_wait_while_memory_runs_out(signals: Signals, says: str) -> None:
+    """By default none do; and of the others none."""
+    fresh = waiting("fresh", lane=Lane.BULK, is_fresh=True)
+    chosen = Limits(hold_fresh=(Lane.BULK,))
+    asked = facts(fresh, signals=signals, limits=chosen)
+    answer = held(decide(asked, fresh))
+    assert answer.startswith(f"held: {says}")
+    assert answer.endswith(", so fresh runs of lane bulk wait (hold_fresh)")
+    assert isinstance(decide(replace(asked, limits=Limits()), fresh), Admit)
+    assert isinstance(decide(asked, replace(fresh, lane=Lane.NORMAL)), Admit)
+    calm = decide(replace(asked, signals=ROOMY, now_s=NOW + 12), fresh)
+    assert calm == Admit("memory had room after 12s")
+
+
+def test_a_fresh_run_does_not_start_while_what_was_stopped_frees_its_memory() -> None:
+    """The moment that rule 7 takes before the next stop is not one of calm."""
+    fresh = waiting("fresh", lane=Lane.BULK, is_fresh=True)
+    asked = facts(fresh, signals=FULL, limits=Limits(hold_fresh=(Lane.BULK,)))
+    assert first(replace(asked, state=stopped(State(), NOW - 1))) is None
 
 
 # Rule 7: who gives way
