@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from hostagent.agent import stops
 from hostagent.agent.again import Again
 from hostagent.agent.backlog import POLL_S, Backlog
 from hostagent.agent.book import Book, Entry, View
@@ -144,6 +145,15 @@ class Daemon:
             self.starts = self._starts()
             self.backlog.keep(self.book)
             self._has_read = self._has_read or shared is not None
+            await self._remember_stops()
+
+    async def _remember_stops(self) -> None:
+        """A person may have had a run stopped by the agent before us, and it goes on still."""
+        active = [entry.active for entry in self.book if entry.active is not None]
+        since = min((run.claimed_at for run in active if run.claimed_at), default=None)
+        if since is not None:
+            own = self.world.own
+            stops.remember(self.book, await own.call(own.it.audit_log, since))
 
     async def _view(self, store: Offloaded[Store]) -> View:
         return View(

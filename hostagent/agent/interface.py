@@ -32,6 +32,8 @@ class Status(TypedDict):
 
     ``settles`` is why nothing is caught up yet after the last wake, else empty.
 
+    ``paused`` are people's orders that hold here, one sentence each.
+
     ``barred`` is why it may start nothing of the cluster's just now, else empty. ``store_reached``
     is false while the store that hosts share is away.
     """
@@ -44,10 +46,25 @@ class Status(TypedDict):
     held: list[str]
     held_because: list[str]
     settles: str
+    paused: list[str]
     next_job: str
     next_at: str
     barred: str
     store_reached: bool
+
+
+class Stopping(TypedDict):
+    """A run that was asked to end. ``goes_on``: it has not ended yet."""
+
+    run_id: str
+    goes_on: bool
+
+
+class Tried(TypedDict):
+    """The attempt that a person asked for."""
+
+    run_id: str
+    attempt: int
 
 
 class Held(TypedDict):
@@ -113,6 +130,12 @@ class Service(Protocol):
     async def run(self, caller: Peer, job: str, scope: str, as_of: str | None) -> str:
         """Start a manual run; its run id."""
 
+    async def stop(self, caller: Peer, run: str, reason: str) -> Stopping:
+        """Stop a run of this host."""
+
+    async def retry(self, caller: Peer, run: str) -> Tried:
+        """Start another attempt of a run that has ended."""
+
     async def wait(self, run_id: str) -> str:
         """Wait until the run is final; its outcome."""
 
@@ -167,6 +190,16 @@ class AgentInterface(VarlinkInterface, name=NAME):
     async def Run(self, *, job: str, scope: str, as_of: str | None) -> str:
         """Start the job now as a manual run; ``as_of`` becomes its ``scheduled_for``."""
         return await self._service.run(self._caller, job, scope, as_of)
+
+    @varlinkmethod
+    async def Stop(self, *, run: str, reason: str) -> Stopping:
+        """Stop a run of this host: its id, or the name of a job that has one run."""
+        return await self._service.stop(self._caller, run, reason)
+
+    @varlinkmethod
+    async def Retry(self, *, run: str) -> Tried:
+        """Start another attempt of a run that has ended."""
+        return await self._service.retry(self._caller, run)
 
     @varlinkmethod(return_parameter="outcome")
     async def Wait(self, *, run_id: str) -> str:

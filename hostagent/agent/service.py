@@ -8,7 +8,7 @@ from typing import ParamSpec, TypeVar
 
 from hostagent import __version__
 from hostagent.agent.again import REINSTATE, reinstated
-from hostagent.agent.book import Entry
+from hostagent.agent.book import Entry, order_of
 from hostagent.agent.daemon import Daemon
 from hostagent.agent.interface import (
     Abandoned,
@@ -18,8 +18,11 @@ from hostagent.agent.interface import (
     NotPermitted,
     NotPossible,
     Status,
+    Stopping,
     StormFact,
+    Tried,
 )
+from hostagent.agent.interventions import Interventions
 from hostagent.agent.offload import Offloaded
 from hostagent.agent.permission import GROUP, may_ask_admission, may_change
 from hostagent.agent.starts import Verdict
@@ -47,6 +50,7 @@ class AgentService:
         self._daemon = daemon
         self._world = daemon.world
         self._may_ask = may_ask
+        self._interventions = Interventions(daemon)
 
     async def admit(self, caller: Peer, unit: str, invocation_id: str) -> Admission:
         """Decide about a start that PID 1 has under way."""
@@ -93,6 +97,8 @@ class AgentService:
             ended = await self._daemon.endings.recall(entry, run)
             if ended is not None:
                 await self._daemon.conclude(entry, run, ended)
+        if entry.active is not None and entry.stopped is not None:
+            return Verdict(False, entry.stopped)
         if entry.active is not None:
             self._daemon.endings.was_asked(entry.active)
             return await starts.attach(entry, entry.active, invocation)
@@ -128,7 +134,9 @@ class AgentService:
                 raise NotPossible(reason=f"{error.message}; see: hostagent why {job}") from error
         if isinstance(answer, Verdict):
             raise NotPossible(reason=answer.reason)
-        await self._log(caller, "run", job, answer.run_id, self._world.store_of(entry))
+        await self._log(
+            caller, "run", f"job {_name(entry)}", answer.run_id, self._world.store_of(entry)
+        )
         return answer.run_id
 
     async def _run_beside(self, entry: Entry, active: Run, at: datetime) -> str:
@@ -149,13 +157,25 @@ class AgentService:
             at += timedelta(microseconds=1)
         return at
 
+    async def stop(self, caller: Peer, run: str, reason: str) -> Stopping:
+        """Stop a run of this host."""
+        self._may_change(caller)
+        run_id, goes_on = await self._interventions.stop(caller.uid, run, reason)
+        return Stopping(run_id=run_id, goes_on=goes_on)
+
+    async def retry(self, caller: Peer, run: str) -> Tried:
+        """Start another attempt of a run that has ended."""
+        self._may_change(caller)
+        run_id, attempt = await self._interventions.retry(caller.uid, run)
+        return Tried(run_id=run_id, attempt=attempt)
+
     async def wait(self, run_id: str) -> str:
         """Wait until the run is final."""
         for entry in self._daemon.book:
             queued = [run_id == _manual_id(entry, at) for at in entry.queued]
             if any(queued) or (entry.active is not None and entry.active.run_id == run_id):
                 return await self._daemon.endings.wait(run_id)
-        for store in self._stores():
+        for store in self._world.reached():
             attempts = await store.call(store.it.run, run_id)
             if attempts and attempts[-1].outcome is not None:
                 return str(attempts[-1].outcome)
@@ -234,11 +254,6 @@ class AgentService:
         )
         return [own] if is_own else [shared]
 
-    def _stores(self) -> list[Offloaded[Store]]:
-        """The ledgers that can be asked now."""
-        own, shared = self._world.own, self._world.shared
-        return [own] if shared is None or self._world.is_cut_off else [own, shared]
-
     async def reload(self, caller: Peer) -> None:
         """Take up the manifest in force."""
         self._may_change(caller)
@@ -267,7 +282,7 @@ class AgentService:
         """What fell due in quarantine stays quarantined; the next occurrence runs."""
         self._may_change(caller)
         entry = self._daemon.book.exactly(job, scope)
-        stores = [self._world.store_of(entry)] if entry else self._stores()
+        stores = [self._world.store_of(entry)] if entry else self._world.reached()
         for store in stores:
             if await self._order(store, store.it.reinstate, job, scope):
                 await self._log(caller, REINSTATE, reinstated(job, scope), "", store)
@@ -290,6 +305,7 @@ class AgentService:
             held=[waiting.name for waiting, _ in held],
             held_because=[why for _, why in held],
             settles=self._daemon.backlog.settles(book) or "",
+            paused=[order_of(one) for one in book.pauses(self._world.clock.now())],
             next_job=next_job,
             next_at=rfc3339(next_at) if next_at else "",
             barred=self._daemon.starts.barred() or "",

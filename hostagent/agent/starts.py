@@ -15,7 +15,7 @@ from functools import partial
 from hostagent.agent import handover
 from hostagent.agent.backlog import Backlog
 from hostagent.agent.batch import Batch
-from hostagent.agent.book import Book, Entry
+from hostagent.agent.book import Book, Entry, order_of
 from hostagent.agent.endings import Endings
 from hostagent.agent.messages import SECOND_CLOCK, TURNED_AWAY, fields_of, outcome_fields
 from hostagent.agent.owed import next_due, owed
@@ -197,6 +197,30 @@ class Starts:
             now,
             invocation_id=invocation,
         )
+        return await self._by_hand(entry, want, invocation)
+
+    async def retry(self, entry: Entry, last: Run, reason: str) -> Verdict | Run:
+        """Claim another attempt of a run that has ended, and have it started."""
+        want = Want(
+            entry.job.name,
+            entry.scope,
+            entry.schedule_hash,
+            last.kind,
+            last.scheduled_for,
+            reason,
+            self._world.clock.now(),
+            attempt=last.attempt + 1,
+            covers_from=last.covers_from,
+            covers=last.covers,
+            by_hand=True,
+        )
+        answer = await self._by_hand(entry, want, None)
+        if isinstance(answer, Run) and entry.retry and entry.retry.run_id == answer.run_id:
+            entry.retry = entry.retry_at = None  # that would have been this one
+        return answer
+
+    async def _by_hand(self, entry: Entry, want: Want, invocation: str | None) -> Verdict | Run:
+        """What a person asks for waits for nobody."""
         answer = await self._claim(entry, want)
         if isinstance(answer, Refused):
             return Verdict(False, self._refusal(answer))
@@ -288,9 +312,7 @@ class Starts:
         pause = self._book.pause_of(entry, self._world.host, now)
         paused = None
         if pause is not None:
-            what = f"{pause.target} {pause.name}".strip()
-            limit = f" until {when(pause.until)}" if pause.until else ""
-            paused = Paused(f"{what} by {pause.by}{limit}: {pause.reason}", pause.until)
+            paused = Paused(order_of(pause), pause.until)
         return Facts(
             job=entry.job,
             now=now,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import typer
 
 from hostagent.cli import (
+    acting,
     backlog,
     cluster,
     deploying,
@@ -30,8 +31,11 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     seeing.why,
     seeing.logs,
     seeing.audit,
+    acting.audit_log,
     cluster.status,
     running.run,
+    acting.stop,
+    acting.retry,
     running.pause,
     running.resume,
     cluster.drain,
@@ -46,7 +50,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 def register(app: typer.Typer) -> None:
     """Add every command to the application."""
     for command in COMMANDS:
-        app.command(command.__name__.rstrip("_"))(command)
+        app.command(command.__name__.rstrip("_").replace("_", "-"))(command)
     app.add_typer(backlog.backlog, name="backlog")
     app.add_typer(importing.import_, name="import")
     app.add_typer(cluster.quarantine, name="quarantine")

@@ -105,8 +105,8 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def parse_time(text: str) -> datetime:
-    """RFC 3339, a date, or a span such as ``2h`` meaning that long from now.
+def parse_time(text: str, *, past: bool = False) -> datetime:
+    """RFC 3339, a date, or a span such as ``2h`` meaning that long from now (``past``: ago).
 
     Raises:
         InputError: it is none of them.
@@ -118,7 +118,8 @@ def parse_time(text: str) -> datetime:
         at = datetime.fromisoformat(text)
     except ValueError:
         try:
-            return now() + parse_span(text)
+            span = parse_span(text)
+            return now() - span if past else now() + span
         except ValueError:
             raise InputError(
                 f'"{text}" is not a time', 'write "2026-11-21T02:00:00Z", or a span such as "2h"'

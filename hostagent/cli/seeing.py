@@ -101,7 +101,9 @@ def runs(
     outcome: Annotated[
         list[str] | None, typer.Option("--outcome", help="Only these outcomes; may be repeated.")
     ] = None,
-    since: Annotated[str | None, typer.Option("--since", help="Due at or after this time.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Due since this time, or a span ago such as 2h.")
+    ] = None,
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many at most.")] = 20,
     user: User = False,
     as_json: Json = False,
@@ -118,7 +120,10 @@ def runs(
     except ValueError as error:
         raise InputError(str(error), f"known: {', '.join(Outcome)}") from error
     where = RunFilter(
-        job=job, outcomes=outcomes, since=parse_time(since) if since else None, limit=limit
+        job=job,
+        outcomes=outcomes,
+        since=parse_time(since, past=True) if since else None,
+        limit=limit,
     )
     found = open_ledger(paths_of(user=user)).runs(where)
     if as_json:
