@@ -14,9 +14,9 @@ from datetime import datetime, timedelta
 from hostagent.agent.book import Book, Entry
 from hostagent.agent.world import World
 from hostagent.errors import HostagentError
-from hostagent.model import End, Outcome
+from hostagent.model import End, Lane, Outcome
 from hostagent.policy import gate, peak, storm
-from hostagent.policy.backlog import Facts, Going, Signals, State, Waiting, Wake
+from hostagent.policy.backlog import NEVER, Facts, Going, Signals, State, Waiting, Wake
 from hostagent.policy.due import FRESH_FOR
 from hostagent.policy.gate import Admit, Hold
 from hostagent.policy.outcome import GATE_STOPPED
@@ -76,8 +76,9 @@ class Backlog:
         attempt: int = 1,
         *,
         is_fresh: bool = False,
+        is_backfill: bool = False,
     ) -> Admit | Hold:
-        """Whether the run of the occurrence ``at`` may start now.
+        """Whether the run of the occurrence ``at`` may start now; a backfill is the last of all.
 
         With an ``Admit`` the entry counts as going, before anything is awaited again: others ask
         meanwhile.
@@ -85,6 +86,8 @@ class Backlog:
         if not is_fresh and self._fresh_signals().memory is not None:
             await self._observe(entry)
         waiting = replace(self._waiting(entry, at, covers, attempt), is_fresh=is_fresh)
+        if is_backfill:
+            waiting = replace(waiting, lane=Lane.BULK, deadline=NEVER)
         facts = self._facts(book)
         answer = gate.decide(facts, self._ordered(waiting, book))
         if isinstance(answer, Hold):

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from hostagent.compile.names import service_name
 from hostagent.model import Form, Job, Manifest, Run, RunOn, Schedule, Unit
 from hostagent.policy.due import is_catch_up
 from hostagent.policy.words import when
-from hostagent.store.port import Cursor, Pause, PauseTarget, Quarantine
+from hostagent.store.port import Backfill, Cursor, Pause, PauseTarget, Quarantine
 
 
 @dataclass(slots=True)
@@ -102,6 +102,7 @@ class View:
     cursors: Sequence[Cursor] = ()
     pauses: Sequence[Pause] = ()
     quarantines: Sequence[Quarantine] = ()
+    backfills: Sequence[Backfill] = ()
 
 
 class Book:
@@ -244,6 +245,16 @@ class Book:
                 if pause.until is None or pause.until > now:
                     return pause
         return None
+
+    def backfill_of(self, entry: Entry) -> Backfill | None:
+        """What a person wants to be run of its past, on this host."""
+        name = (entry.job.name, entry.scope)
+        return next((one for one in self.own.backfills if (one.job, one.scope) == name), None)
+
+    def end_backfill(self, job: str, scope: str) -> None:
+        """It is done, or given up."""
+        left = [one for one in self.own.backfills if (one.job, one.scope) != (job, scope)]
+        self.own = replace(self.own, backfills=left)
 
     def pauses(self, now: datetime) -> list[Pause]:
         """All that hold anything of this host now, none twice."""

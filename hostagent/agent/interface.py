@@ -68,8 +68,9 @@ class Tried(TypedDict):
 
 
 class Held(TypedDict):
-    """A missed run that waits: of which ``job`` or ``job@scope``, when it was ``due``, how many
-    occurrences it ``covers``, ``since`` when it is held, and when it is ``lost``.
+    """A run that the gate holds: of which ``job`` or ``job@scope``, when it was ``due``, how many
+    occurrences it ``covers``, ``since`` when it is held, and when it is ``lost`` (empty: never,
+    it is a backfill's).
     """
 
     name: str
@@ -78,6 +79,24 @@ class Held(TypedDict):
     since: str
     lost: str
     reason: str
+
+
+class Backfilling(TypedDict):
+    """What is ``left`` to be run of ``job`` or ``job@scope``, of a range of its past."""
+
+    name: str
+    first: str
+    last: str
+    left: int
+    by: str
+
+
+class Due(TypedDict):
+    """One occurrence."""
+
+    job: str
+    scope: str
+    scheduled_for: str
 
 
 class StormFact(TypedDict):
@@ -93,6 +112,7 @@ class Backlog(TypedDict):
     settles: str
     held: list[Held]
     catching_up: list[str]
+    backfills: list[Backfilling]
     storm: list[StormFact]
 
 
@@ -135,6 +155,11 @@ class Service(Protocol):
 
     async def retry(self, caller: Peer, run: str) -> Tried:
         """Start another attempt of a run that has ended."""
+
+    async def backfill(
+        self, caller: Peer, job: str, scope: str, first: str, last: str, only: str, is_dry: bool
+    ) -> list[Due]:
+        """Have a past range run; what is to be run."""
 
     async def wait(self, run_id: str) -> str:
         """Wait until the run is final; its outcome."""
@@ -200,6 +225,13 @@ class AgentInterface(VarlinkInterface, name=NAME):
     async def Retry(self, *, run: str) -> Tried:
         """Start another attempt of a run that has ended."""
         return await self._service.retry(self._caller, run)
+
+    @varlinkmethod(return_parameter="due")
+    async def Backfill(
+        self, *, job: str, scope: str, first: str, last: str, only: str, is_dry: bool
+    ) -> list[Due]:
+        """Run what fell due from ``first`` to ``last`` and has no success; or only say what."""
+        return await self._service.backfill(self._caller, job, scope, first, last, only, is_dry)
 
     @varlinkmethod(return_parameter="outcome")
     async def Wait(self, *, run_id: str) -> str:

@@ -9,18 +9,24 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from hostagent.agent import stops
+from hostagent.agent.backfills import why_not as why_no_backfill
 from hostagent.agent.book import Entry
 from hostagent.agent.daemon import Daemon
 from hostagent.agent.interface import NotPossible
 from hostagent.agent.offload import Offloaded
 from hostagent.agent.starts import Verdict
 from hostagent.errors import HostagentError
-from hostagent.model import Kind, Outcome, Run, run_id
+from hostagent.model import Kind, Only, Outcome, Run, run_id
 from hostagent.policy.again import why_not
-from hostagent.store.port import AuditEvent, Store
+from hostagent.policy.words import when
+from hostagent.store.port import AuditEvent, Backfill, Store
 
 RETRY = "retry"
 """The action of the audit log's record; its target is ``run RUN_ID``."""
+
+
+BACKFILL = "backfill"
+"""The same; its target is the job."""
 
 
 class Interventions:
@@ -83,6 +89,45 @@ class Interventions:
         await self._log(uid, RETRY, stops.target(last), f"attempt {answer.attempt}", store)
         return answer.run_id, answer.attempt
 
+    async def backfill(
+        self,
+        uid: int,
+        entries: Sequence[Entry],
+        first: datetime,
+        last: datetime,
+        only: Only,
+        *,
+        is_dry: bool,
+    ) -> list[tuple[str, datetime]]:
+        """Have what fell due from ``first`` to ``last`` run: scopes and instants, in time order.
+
+        Only what has its outcome by now, above which the schedule itself sees to it.
+        """
+        orders, found = [], []
+        for entry in entries:
+            mark = min(last, entry.high_water or last)
+            order = Backfill(
+                entry.job.name, entry.scope, first, mark, only, f"uid {uid}", self._now()
+            )
+            refusal = why_no_backfill(entry, order)
+            if refusal or (known := self._daemon.book.backfill_of(entry)):
+                raise NotPossible(reason=refusal or _known(known))
+            try:
+                left = await self._daemon.backfills.find(entry, order)
+            except HostagentError as error:
+                raise NotPossible(reason=f"{error.message}; {error.hint}") from error
+            orders += [order] if left else []
+            found += [(entry.scope, at) for at in left]
+        for order in [] if is_dry else orders:
+            own = self._world.own
+            await own.call(own.it.backfill, order)
+            detail = f"{when(order.first)} to {when(order.last)}, {only}"
+            name = f"job {order.job}@{order.scope}" if order.scope else f"job {order.job}"
+            await self._log(uid, BACKFILL, name, detail, own)
+        if orders and not is_dry:
+            await self._daemon.read_own()
+        return sorted(found, key=lambda one: (one[1], one[0]))
+
     def _running(self, name: str) -> Entry | None:
         """The entry whose active run is meant, by its id or its job's name."""
         going = [(e, e.active) for e in self._daemon.book if e.active is not None]
@@ -137,6 +182,16 @@ class Interventions:
     async def _log(
         self, uid: int, action: str, target: str, detail: str, store: Offloaded[Store]
     ) -> None:
-        now: datetime = self._world.clock.now()
-        event = AuditEvent(now, uid, self._world.host, action, target, detail)
+        event = AuditEvent(self._now(), uid, self._world.host, action, target, detail)
         await store.call(store.it.log, event)
+
+    def _now(self) -> datetime:
+        return self._world.clock.now()
+
+
+def _known(order: Backfill | None) -> str:
+    assert order is not None
+    return (
+        f"{order.job} is being backfilled, from {when(order.first)} to {when(order.last)}, by "
+        f"{order.by}; give that up first: hostagent backlog abandon {order.job} --reason TEXT"
+    )

@@ -13,7 +13,9 @@ from hostagent.agent.daemon import Daemon
 from hostagent.agent.interface import (
     Abandoned,
     Admission,
+    Backfilling,
     Backlog,
+    Due,
     Held,
     NotPermitted,
     NotPossible,
@@ -29,7 +31,8 @@ from hostagent.agent.starts import Verdict
 from hostagent.codec import rfc3339
 from hostagent.errors import HostagentError, StoreUnavailable
 from hostagent.host.peer import Peer
-from hostagent.model import Kind, Overlap, Run, run_id
+from hostagent.model import Kind, Only, Overlap, Run, run_id
+from hostagent.policy.backlog import NEVER
 from hostagent.policy.words import when
 from hostagent.store.port import AuditEvent, Pause, PauseTarget, Store
 
@@ -168,6 +171,20 @@ class AgentService:
         self._may_change(caller)
         run_id, attempt = await self._interventions.retry(caller.uid, run)
         return Tried(run_id=run_id, attempt=attempt)
+
+    async def backfill(
+        self, caller: Peer, job: str, scope: str, first: str, last: str, only: str, is_dry: bool
+    ) -> list[Due]:
+        """Have a past range run on this host, after all that was missed."""
+        if not is_dry:
+            self._may_change(caller)
+        entries = [e for e in self._daemon.book if e.job.name == job and scope in {"", e.scope}]
+        if not entries:
+            self._find(job, scope)
+        found = await self._interventions.backfill(
+            caller.uid, entries, _instant(first), _instant(last), Only(only), is_dry=is_dry
+        )
+        return [Due(job=job, scope=scope, scheduled_for=rfc3339(at)) for scope, at in found]
 
     async def wait(self, run_id: str) -> str:
         """Wait until the run is final."""
@@ -324,16 +341,33 @@ class AgentService:
                     due=rfc3339(one.due) if one.due else "",
                     covers=one.covers,
                     since=rfc3339(now - timedelta(seconds=round(now_s - one.since_s))),
-                    lost=rfc3339(one.deadline),
+                    lost=rfc3339(one.deadline) if one.deadline < NEVER else "",
                     reason=why,
                 )
                 for one, why in backlog.told(book)
             ],
             catching_up=[e.active.run_id for e in book if e.active is not None and e.catching_up],
+            backfills=await self._backfills(),
             storm=[
                 StormFact(is_so=fact.is_so, sentence=fact.sentence) for fact in backlog.storm(book)
             ],
         )
+
+    async def _backfills(self) -> list[Backfilling]:
+        found = []
+        for entry in self._daemon.book:
+            if order := self._daemon.book.backfill_of(entry):
+                left = await self._daemon.backfills.left(entry, order)
+                found.append(
+                    Backfilling(
+                        name=_name(entry),
+                        first=rfc3339(order.first),
+                        last=rfc3339(order.last),
+                        left=len(left),
+                        by=order.by,
+                    )
+                )
+        return found
 
     async def release(self, caller: Peer, job: str) -> list[str]:
         """Lift a hold of the backlog; a job goes now, and all of it settles no more."""
@@ -355,9 +389,10 @@ class AgentService:
     async def abandon(
         self, caller: Peer, job: str, before: str | None, reason: str
     ) -> list[Abandoned]:
-        """Give up what the gate holds."""
+        """Give up what the gate holds, and backfills, if not only up to ``before``."""
         self._may_change(caller)
-        until, given_up = _instant(before) if before else None, []
+        until = _instant(before) if before else None
+        given_up = await self._abandon_backfills(caller, job, reason) if until is None else []
         sentence = f"abandoned by uid {caller.uid}: {reason}"
         for entry in self._daemon.backlog.entries(self._daemon.book, job):
             try:
@@ -369,6 +404,21 @@ class AgentService:
                 given_up.append(Abandoned(name=_name(entry), count=count))
                 await self._log(caller, "backlog abandon", f"job {_name(entry)}", reason)
                 await self._daemon.look(entry)
+        return given_up
+
+    async def _abandon_backfills(self, caller: Peer, job: str, reason: str) -> list[Abandoned]:
+        book, backfills = self._daemon.book, self._daemon.backfills
+        given_up = []
+        for entry in [one for one in book if job in {one.job.name, ""}]:
+            async with entry.lock:
+                if (order := book.backfill_of(entry)) is None:
+                    continue
+                count = len(await backfills.left(entry, order))
+                await backfills.end(book, entry)
+                self._daemon.backlog.forget(entry)
+            given_up.append(Abandoned(name=f"backfill of {_name(entry)}", count=count))
+            await self._log(caller, "backlog abandon", f"job {_name(entry)}", f"backfill: {reason}")
+            await self._daemon.look(entry)
         return given_up
 
     async def holds(self, job: str, scope: str, token: int) -> bool:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from hostagent.agent import handover
+from hostagent.agent.backfills import Backfills
 from hostagent.agent.backlog import Backlog
 from hostagent.agent.batch import Batch
 from hostagent.agent.book import Book, Entry, order_of
@@ -40,6 +41,7 @@ from hostagent.policy.due import (
 from hostagent.policy.words import when
 from hostagent.store.port import (
     MAX_SKEW,
+    Backfill,
     Claimed,
     Cursor,
     Decision,
@@ -100,6 +102,7 @@ class Starts:
         wakes: Wakes,
         endings: Endings,
         backlog: Backlog,
+        backfills: Backfills,
         weights: Weights,
     ) -> None:
         self._world = world
@@ -107,6 +110,7 @@ class Starts:
         self._wakes = wakes
         self._endings = endings
         self._backlog = backlog
+        self._backfills = backfills
         self._weights = weights
         self._turns = Turns(world, book)
         both = (False, True)  # is_leased: each ledger is asked by itself
@@ -134,6 +138,9 @@ class Starts:
         verdict = await self._act(entry, now, invocation)
         if verdict is None and self._turns.is_retry_due(entry, now):
             verdict = await self._start_again(entry, now, invocation)
+        order = self._book.backfill_of(entry)
+        if order is not None and verdict is None and invocation is None:
+            verdict = await self._backfill(entry, order, now)
         self.rearm(entry)
         if verdict is not None and verdict.again is not None:
             again_at = now + verdict.again
@@ -252,6 +259,8 @@ class Starts:
         entry.next_due = next_due(entry, self._world.clock.now(), patience)
         due = entry.next_due and entry.next_due + patience
         again = None if self._backlog.holds(entry) else self._turns.retry_wake(entry)
+        if again is None and self._book.backfill_of(entry):
+            again = self._turns.pause_end(entry)
         still = None
         if entry.active is not None:
             still = self._world.clock.now() + (STILL if entry.active.invocation_id else SOON)
@@ -397,7 +406,12 @@ class Starts:
         assert last is not None
         number, is_missed = last.attempt + 1, is_catch_up(entry.job, last)
         let_go = await self._let_go(
-            entry, last.scheduled_for, last.covers, number, is_fresh=not is_missed
+            entry,
+            last.scheduled_for,
+            last.covers,
+            number,
+            is_fresh=not is_missed,
+            is_backfill=last.kind is Kind.BACKFILL,
         )
         if isinstance(let_go, Verdict):
             return let_go
@@ -420,13 +434,54 @@ class Starts:
         entry.retry, entry.retry_at, entry.catching_up = None, None, is_missed
         return await self._begin(entry, claim.run, invocation)
 
+    async def _backfill(self, entry: Entry, order: Backfill, now: datetime) -> Verdict | None:
+        """The oldest that is left of what a person wants to be run; None: not now."""
+        is_free = entry.active is None and entry.elsewhere is None and entry.retry is None
+        is_out = self._book.pause_of(entry, self._world.host, now) or entry.quarantined
+        if not is_free or is_out:
+            return None
+        left = await self._backfills.left(entry, order)
+        if not left:
+            await self._backfills.end(self._book, entry)
+            done = f"the backfill of {entry.job.name} is done: {when(order.first)} to "
+            self._world.record(done + when(order.last), {"HOSTAGENT_JOB": entry.job.name})
+            return None
+        let_go = await self._let_go(entry, left[0], 1, is_fresh=False, is_backfill=True)
+        if isinstance(let_go, Verdict):
+            return let_go
+        want = Want(
+            entry.job.name,
+            entry.scope,
+            entry.schedule_hash,
+            Kind.BACKFILL,
+            left[0],
+            f"backfill by {order.by}, {len(left)} left of {when(order.first)} to "
+            f"{when(order.last)}{let_go}",
+            now,
+        )
+        claim = await self._claim_for(entry, want)
+        if isinstance(claim, Refused):
+            return Verdict(False, self._refusal(claim), AGAIN.get(claim.refusal, SOON))
+        self._backfills.began(entry, left[0])
+        entry.catching_up = True
+        return await self._begin(entry, claim.run, None)
+
     async def _let_go(
-        self, entry: Entry, at: datetime, covers: int, attempt: int = 1, *, is_fresh: bool
+        self,
+        entry: Entry,
+        at: datetime,
+        covers: int,
+        attempt: int = 1,
+        *,
+        is_fresh: bool,
+        is_backfill: bool = False,
     ) -> str | Verdict:
         """That the gate holds it, or what it adds to the reason; most fresh ones ask nobody."""
         if is_fresh and entry.job.pool not in self._book.places:
             return ""
-        answer = await self._backlog.ask(entry, at, self._book, covers, attempt, is_fresh=is_fresh)
+        answer = await self._backlog.ask(
+            entry, at, self._book, covers, attempt, is_fresh=is_fresh, is_backfill=is_backfill
+        )
         if isinstance(answer, gate.Hold):
             return Verdict(False, answer.reason, is_held=True)
         return f"; {answer.reason}"

@@ -1,7 +1,8 @@
-"""Commands about single runs (stop, retry), and the log of who ordered what."""
+"""Commands about runs (stop, retry, backfill), and the log of who ordered what."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -71,6 +72,66 @@ def retry(
         print(f"{name} {outcome}; see: hostagent why {name}")
     if outcome not in {None, "succeeded"}:
         raise typer.Exit(1)
+
+
+def backfill(
+    job: Annotated[str, typer.Argument(help="A job's name.")],
+    scope: Annotated[str, typer.Argument(help="One of its scopes; else all of this host.")] = "",
+    *,
+    start: Annotated[
+        str, typer.Option("--from", help="What fell due from this time on, or a span ago.")
+    ],
+    to: Annotated[
+        str | None, typer.Option("--to", help="And up to this time [default: now].")
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option("--only", help="missing: what had no attempt; failed: what had one."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would run.")] = False,
+    user: User = False,
+    as_json: Json = False,
+) -> None:
+    """Run what a job's schedule names in a past range and has no success, oldest first.
+
+    One at a time, after all that was missed, while the host can bear it. No scheduled occurrence
+    is used up or skipped. It goes on after a restart; give it up with: hostagent backlog abandon.
+    """
+    from hostagent.cli.client import call
+    from hostagent.errors import InputError
+    from hostagent.model import Only
+
+    if only not in {None, Only.MISSING, Only.FAILED}:
+        raise InputError(f'--only "{only}" is not known', "known: missing, failed")
+    first = parse_time(start, past=True)
+    last = parse_time(to, past=True) if to else now()
+    if last < first:
+        raise InputError("--to lies before --from")
+    due = call(
+        paths_of(user=user),
+        lambda proxy: proxy.Backfill(
+            job=job,
+            scope=scope,
+            first=first.isoformat(),
+            last=last.isoformat(),
+            only=only or Only.ANY,
+            is_dry=dry_run,
+        ),
+    )["due"]
+    if as_json:
+        emit_json(due)
+        return
+    if dry_run:
+        at = now()
+        rows = [
+            (one["scope"] or "-", moment(datetime.fromisoformat(one["scheduled_for"]), at))
+            for one in due
+        ]
+        table(("SCOPE", "DUE"), rows, empty="Nothing is left to be run.")
+    elif not due:
+        print("Nothing is left to be run.")
+    else:
+        print(f"{len(due)} runs of {job} follow, one after the other; see: hostagent backlog list")
 
 
 def audit_log(

@@ -34,12 +34,18 @@ def list_(
         _storm_check(told["storm"], as_json=as_json)
         return
     if as_json:
-        emit_json({key: told[key] for key in ("settles", "held", "catching_up")})
+        emit_json({key: told[key] for key in ("settles", "held", "catching_up", "backfills")})
         return
     if told["settles"]:
         print(f"settles: {told['settles']}")
     for run in told["catching_up"]:
         print(f"catches up: {run}")
+    for one in told["backfills"]:
+        print(
+            f"backfill: {one['name']}, {one['left']} left of {one['first']} to {one['last']}, ",
+            end="",
+        )
+        print(f"asked for by {one['by']}")
     at = now()
     rows = [
         (

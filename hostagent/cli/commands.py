@@ -36,6 +36,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     running.run,
     acting.stop,
     acting.retry,
+    acting.backfill,
     running.pause,
     running.resume,
     cluster.drain,

@@ -37,7 +37,7 @@ from typing import Protocol
 
 from hostagent.codec import content_json, from_json
 from hostagent.errors import StoreError
-from hostagent.model import End, Job, Kind, Manifest, Outcome, Run, RunOn, Schedule
+from hostagent.model import End, Job, Kind, Manifest, Only, Outcome, Run, RunOn, Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,6 +354,23 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class Backfill:
+    """A person's order that what a schedule names from ``first`` to ``last`` is run now.
+
+    Each (job, scope) has one. What of it is done, the runs of kind ``backfill`` say that were
+    claimed since ``since``; the store decides nothing about it.
+    """
+
+    job: str
+    scope: str
+    first: datetime
+    last: datetime
+    only: Only
+    by: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """A verdict that left no run behind (held, turned away), with its sentence, for ``why``."""
 
@@ -576,6 +593,15 @@ class Store(Protocol):
 
     def pauses(self) -> list[Pause]:
         """All pauses, the lapsed ones too."""
+
+    def backfill(self, order: Backfill) -> None:
+        """Set, or replace, the backfill of a (job, scope). It goes with its cursor."""
+
+    def end_backfill(self, job: str, scope: str) -> bool:
+        """The backfill is done, or given up; False when there was none."""
+
+    def backfills(self) -> list[Backfill]:
+        """All backfills, by job and scope."""
 
     # What keeps crashing
     def quarantine(self, quarantine: Quarantine) -> None:

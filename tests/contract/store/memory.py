@@ -15,6 +15,7 @@ from hostagent.model import End, Kind, Outcome, Run, parse_run_id
 from hostagent.store.port import (
     MAX_SKEW,
     Accepted,
+    Backfill,
     Claimed,
     Cursor,
     Finish,
@@ -60,6 +61,7 @@ class Memory:
         self.rows: list[Run] = []
         self.sessions = Sessions()
         self.quarantines: dict[Name, Quarantine] = {}
+        self.backfills: dict[Name, Backfill] = {}
 
     # What is due
 
@@ -121,6 +123,8 @@ class Memory:
         for name, stand in self.stands.items():
             if name[0] == job and name[1] not in keep and _reaches(host, stand.host):
                 self._give_up(name)
+                if not stand.is_gone:
+                    self.backfills.pop(name, None)
                 stand.is_gone = True
 
     def _rename(self, jobs: Sequence[Registration]) -> set[str]:
@@ -154,6 +158,9 @@ class Memory:
             if name in self.quarantines and (new, name[1]) not in self.quarantines:
                 out = self.quarantines.pop(name)
                 self.quarantines[new, name[1]] = replace(out, job=new)
+            if name in self.backfills and (new, name[1]) not in self.backfills:
+                order = self.backfills.pop(name)
+                self.backfills[new, name[1]] = replace(order, job=new)
             for earlier in [s for n, s in self.stands.items() if n[1] == name[1]]:
                 earlier.heir = new if earlier.heir == old else earlier.heir
             before = self.stands.get((new, name[1]), Stand("", stand.high_water))

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from hostagent.agent import server
-from hostagent.agent.interface import Abandoned, Backlog, Held, Service, StormFact
+from hostagent.agent.interface import Abandoned, Backfilling, Backlog, Held, Service, StormFact
 from hostagent.cli import backlog
 from hostagent.host import paths as places
 from hostagent.host.paths import Paths
@@ -42,6 +42,9 @@ class Agent:
             settles="settle = 1min",
             held=[held],
             catching_up=["a.20261121T020000Z"],
+            backfills=[
+                Backfilling(name="import", first=LONG_AGO, last=LONG_AGO, left=7, by="uid 0")
+            ],
             storm=[
                 StormFact(is_so=True, sentence="calm"),
                 StormFact(is_so=self.is_over, sentence="one is held"),
@@ -99,6 +102,7 @@ def test_what_is_held_is_listed_with_its_reason(agent: Agent) -> None:
     shown = ask("list").output
     assert "settles: settle = 1min" in shown
     assert "catches up: a.20261121T020000Z" in shown
+    assert "backfill: import, 7 left of 2026-11-21T02:00:00Z" in shown
     assert [word in shown for word in ("report@eu", "level 1", "ago")] == [True] * 3
     assert json.loads(ask("list", "--json").output)["held"][0]["covers"] == 3
 
