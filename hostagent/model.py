@@ -85,6 +85,14 @@ class Kind(StrEnum):
     BACKFILL = "backfill"
 
 
+class Only(StrEnum):
+    """Which occurrences of its range a backfill runs: of all without a success, or of these."""
+
+    ANY = "any"
+    MISSING = "missing"
+    FAILED = "failed"
+
+
 class Outcome(StrEnum):
     """How an occurrence or an attempt ended; final once written."""
 

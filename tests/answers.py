@@ -25,6 +25,7 @@ def status(**changes: Any) -> Status:
         next_job="",
         next_at="",
         barred="",
+        paused=[],
         store_reached=True,
         lease_s=None,
     )
@@ -34,7 +35,17 @@ def status(**changes: Any) -> Status:
 
 def backlog(**changes: Any) -> Backlog:
     """Of its gate."""
-    idle = Backlog(settles="", level=1, most=8, used=0, pace="", held=[], catching_up=[], storm=[])
+    idle = Backlog(
+        settles="",
+        level=1,
+        most=8,
+        used=0,
+        pace="",
+        held=[],
+        catching_up=[],
+        backfills=[],
+        storm=[],
+    )
     changed: Backlog = _changed(idle, changes)
     return changed
 

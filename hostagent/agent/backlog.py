@@ -16,9 +16,9 @@ from hostagent.agent.book import Book, Entry
 from hostagent.agent.past import Past
 from hostagent.agent.world import World
 from hostagent.errors import HostagentError
-from hostagent.model import End, Outcome
+from hostagent.model import End, Kind, Lane, Outcome, Run
 from hostagent.policy import gate, peak, storm
-from hostagent.policy.backlog import Facts, Going, Signals, State, Waiting, Wake
+from hostagent.policy.backlog import NEVER, Facts, Going, Signals, State, Waiting, Wake
 from hostagent.policy.due import FRESH_FOR
 from hostagent.policy.forecast import LOOKED_AHEAD, Expected, forecast
 from hostagent.policy.gate import Admit, Hold
@@ -71,8 +71,9 @@ class Backlog:
         attempt: int = 1,
         *,
         is_fresh: bool = False,
+        is_backfill: bool = False,
     ) -> Admit | Hold:
-        """Whether the run of the occurrence ``at`` may start now.
+        """Whether the run of the occurrence ``at`` may start now; a backfill is the last of all.
 
         With an ``Admit`` the entry counts as going, before anything is awaited again: others ask
         meanwhile.
@@ -80,6 +81,8 @@ class Backlog:
         if self._fresh_signals().memory is not None and not is_fresh and _needs_peak(entry):
             await self._past.read(entry)
         waiting = replace(self._waiting(entry, at, covers, attempt), is_fresh=is_fresh)
+        if is_backfill:
+            waiting = replace(waiting, lane=Lane.BULK, deadline=NEVER)
         facts = self._facts(book)
         ordered = self._ordered(waiting, book)
         answer = gate.decide(facts, ordered)
@@ -253,7 +256,7 @@ class Backlog:
         )
         return storm.check(facts)
 
-    def ended(self, entry: Entry, end: End) -> None:
+    def ended(self, entry: Entry, run: Run, end: End) -> None:
         """A catch-up run of ``entry`` has ended. What gave way, or was lost, is no failure."""
         now_s = self._world.clock.boottime_s()
         self._past.forget(entry)
@@ -264,7 +267,8 @@ class Backlog:
             self._state = gate.lost(self._state, now_s)
             return
         has_failed = end.outcome is Outcome.FAILED
-        self._state = gate.ended(self._state, self._going(entry), now_s, has_failed=has_failed)
+        was = replace(self._going(entry), lane=_lane(entry, run))
+        self._state = gate.ended(self._state, was, now_s, has_failed=has_failed)
 
     def _facts(self, book: Book) -> Facts:
         world, now_s = self._world, self._world.clock.boottime_s()
@@ -326,7 +330,7 @@ class Backlog:
         current = self._current.get(_name(entry))
         return Going(
             name=_text(entry),
-            lane=job.lane,
+            lane=_lane(entry, run),
             pool=job.pool,
             weight=job.weight,
             is_catch_up=entry.catching_up,
@@ -366,6 +370,11 @@ def _needs_peak(entry: Entry) -> bool:
 
 def _why(answer: Admit | Hold) -> str:
     return answer.reason if isinstance(answer, Hold) else "held until now: it starts at once"
+
+
+def _lane(entry: Entry, run: Run | None) -> Lane:
+    """In which its run counts: all backfills in one, so that theirs is what their failures hold."""
+    return Lane.BULK if run is not None and run.kind is Kind.BACKFILL else entry.job.lane
 
 
 def _name(entry: Entry) -> Name:

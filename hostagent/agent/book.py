@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from hostagent.compile.names import service_name
 from hostagent.model import Form, Job, Manifest, Run, RunOn, Schedule, Unit
 from hostagent.policy.due import is_catch_up
-from hostagent.store.port import Cursor, Pause, PauseTarget, Quarantine
+from hostagent.policy.words import when
+from hostagent.store.port import Backfill, Cursor, Pause, PauseTarget, Quarantine
 
 
 @dataclass(slots=True)
@@ -101,6 +102,7 @@ class View:
     cursors: Sequence[Cursor] = ()
     pauses: Sequence[Pause] = ()
     quarantines: Sequence[Quarantine] = ()
+    backfills: Sequence[Backfill] = ()
 
 
 class Book:
@@ -244,6 +246,26 @@ class Book:
                     return pause
         return None
 
+    def backfill_of(self, entry: Entry) -> Backfill | None:
+        """What a person wants to be run of its past, on this host."""
+        name = (entry.job.name, entry.scope)
+        return next((one for one in self.own.backfills if (one.job, one.scope) == name), None)
+
+    def end_backfill(self, job: str, scope: str) -> None:
+        """It is done, or given up."""
+        left = [one for one in self.own.backfills if (one.job, one.scope) != (job, scope)]
+        self.own = replace(self.own, backfills=left)
+
+    def pauses(self, now: datetime) -> list[Pause]:
+        """All that hold anything of this host now, none twice."""
+        found = {
+            (pause.target, pause.name): pause
+            for pause in (*self.shared.pauses, *self.own.pauses)
+            if pause.target is not PauseTarget.HOST or pause.name == self.host
+            if pause.until is None or pause.until > now
+        }
+        return [found[key] for key in sorted(found)]
+
     @property
     def has_holds(self) -> bool:
         """Whether people hold anything of the backlog back."""
@@ -268,6 +290,13 @@ class Book:
         if entry.is_leased:
             return [*shared, *(p for p in own if p.target is PauseTarget.HOST)]
         return [*own, *(p for p in shared if p.target is PauseTarget.CLUSTER)]
+
+
+def order_of(pause: Pause) -> str:
+    """Who ordered it, how long it holds, and why."""
+    what = f"{pause.target} {pause.name}".strip()
+    limit = f" until {when(pause.until)}" if pause.until else ""
+    return f"{what} by {pause.by}{limit}: {pause.reason}"
 
 
 def _by_name(view: View) -> dict[tuple[str, str], Cursor]:

@@ -10,10 +10,13 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from hostagent.agent import stops
 from hostagent.agent.again import Again
+from hostagent.agent.backfills import Backfills
 from hostagent.agent.backlog import POLL_S, Backlog
 from hostagent.agent.book import Book, Entry, View
 from hostagent.agent.endings import Endings
@@ -72,6 +75,7 @@ class Daemon:
         self._leases = Leases(world, again)
         self.book = Book(None, world.host)
         self.backlog = Backlog(world)
+        self.backfills = Backfills(world)
         self._weights = Weights(world)
         self.starts = self._starts()
         self._releasing = asyncio.Lock()
@@ -81,7 +85,15 @@ class Daemon:
         self.on_step: Callable[[], Awaitable[None]] | None = None
 
     def _starts(self) -> Starts:
-        return Starts(self.world, self.book, self.wakes, self.endings, self.backlog, self._weights)
+        return Starts(
+            self.world,
+            self.book,
+            self.wakes,
+            self.endings,
+            self.backlog,
+            self.backfills,
+            self._weights,
+        )
 
     async def start(self) -> None:
         """Take up the manifest and whatever ran, or fell due, while no agent was up."""
@@ -140,13 +152,22 @@ class Daemon:
             self._is_unread = shared is None
             for entry in self.book.own_jobs():
                 await stack.enter_async_context(entry.lock)
-            own = await self._view(self.world.own)
+            own = await self._own_view()
             self.wakes.clear()
             is_shared = self.world.shared is not None
             self.book = Book(manifest, self.world.host, own, shared, self.book, is_shared=is_shared)
             self.starts = self._starts()
             self.backlog.keep(self.book)
             self._has_read = self._has_read or shared is not None
+            await self._remember_stops()
+
+    async def _remember_stops(self) -> None:
+        """A person may have had a run stopped by the agent before us, and it goes on still."""
+        active = [entry.active for entry in self.book if entry.active is not None]
+        since = min((run.claimed_at for run in active if run.claimed_at), default=None)
+        if since is not None:
+            own = self.world.own
+            stops.remember(self.book, await own.call(own.it.audit_log, since))
 
     async def _view(self, store: Offloaded[Store]) -> View:
         return View(
@@ -154,6 +175,10 @@ class Daemon:
             await store.call(store.it.pauses),
             await store.call(store.it.quarantines),
         )
+
+    async def _own_view(self) -> View:
+        own = self.world.own
+        return replace(await self._view(own), backfills=await own.call(own.it.backfills))
 
     async def _read_shared(self) -> View | None:
         """What the shared store says; None where it is not reached."""
@@ -212,8 +237,10 @@ class Daemon:
         end = await self.endings.finish(entry, run, ended)
         await self._weights.follow(self.book, entry)
         self.hung.rest()
+        if run.kind is not Kind.BACKFILL:
+            self.backfills.look_again(entry)
         if caught_up:
-            self.backlog.ended(entry, end)
+            self.backlog.ended(entry, run, end)
         if self.backlog.held:
             self.spawn(self.release())
         self.on_change()
@@ -290,22 +317,23 @@ class Daemon:
                 entry.stand(cursor, self.world.host)
                 moved.append(entry)
         await self.look_all(moved)
-        await self._look_at_retries()
+        await self._look_at_waiting()
 
     async def read_shared(self) -> None:
         """A person changed something in the shared store."""
         if (view := await self._read_shared()) is not None:
             self.book.read_shared(view)
-        await self._look_at_retries()
+        await self._look_at_waiting()
 
     async def read_own(self) -> None:
         """A person changed something in this host's own ledger."""
-        self.book.read_own(await self._view(self.world.own))
-        await self._look_at_retries()
+        self.book.read_own(await self._own_view())
+        await self._look_at_waiting()
 
-    async def _look_at_retries(self) -> None:
+    async def _look_at_waiting(self) -> None:
         """They may have waited for the end of a pause, and no clock wakes them."""
-        await self.look_all([entry for entry in self.book if entry.retry is not None])
+        waits = [e for e in self.book if e.retry is not None or self.book.backfill_of(e)]
+        await self.look_all(waits)
 
     async def look_elsewhere(self) -> None:
         """Nobody tells us when a run on another host ends."""

@@ -85,8 +85,11 @@ class Endings:
     async def start(self, entry: Entry, run: Run) -> Ended | None:
         """Have PID 1 start the unit for a prepared claim; an ``Ended`` when that cannot be.
 
-        Without a lease, or just after it was turned away, nothing is done: look again later.
+        Without a lease, or just after it was turned away, nothing is done: look again later. What
+        a person stopped before it executed anything is not started any more.
         """
+        if entry.stopped is not None:
+            return Ended("not-started", ended_at=self._world.clock.now())
         key, cluster = (run.job, run.scope, run.token), self._world.cluster
         now_s = self._world.clock.boottime_s()
         if cluster.leases(entry) and not cluster.may_act(now_s):

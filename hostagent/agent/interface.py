@@ -36,6 +36,8 @@ class Status(TypedDict):
     ``settles`` is why nothing is caught up yet after the last wake, else empty; ``pace`` how fast a
     person lets go how many, else empty.
 
+    ``paused`` are people's orders that hold here, one sentence each.
+
     ``barred`` is why it may start nothing of the cluster's just now, else empty. ``store_reached``
     is false while the store that hosts share is away. ``lease_s`` are the seconds until its lease
     of the cluster's runs ends, if it is not renewed; None: it has none.
@@ -53,6 +55,7 @@ class Status(TypedDict):
     held_because: list[str]
     settles: str
     pace: str
+    paused: list[str]
     next_job: str
     next_at: str
     barred: str
@@ -60,10 +63,25 @@ class Status(TypedDict):
     lease_s: float | None
 
 
+class Stopping(TypedDict):
+    """A run that was asked to end. ``goes_on``: it has not ended yet."""
+
+    run_id: str
+    goes_on: bool
+
+
+class Tried(TypedDict):
+    """The attempt that a person asked for."""
+
+    run_id: str
+    attempt: int
+
+
 class Held(TypedDict):
     """A missed run that waits: of which ``job`` or ``job@scope``, when it was ``due``, how many
-    occurrences it ``covers``, ``since`` when it is held, and when it is ``lost``. It starts when it
-    is ``expected`` to (empty: nobody knows), or no sooner, where ``bound`` says why.
+    occurrences it ``covers``, ``since`` when it is held, and when it is ``lost`` (empty: never, it
+    is a backfill's). It starts when it is ``expected`` to (empty: nobody knows), or no sooner,
+    where ``bound`` says why.
     """
 
     name: str
@@ -90,6 +108,27 @@ class Sample(TypedDict):
     released: int
 
 
+class Backfilling(TypedDict):
+    """What is ``left`` to be run of ``job`` or ``job@scope``, of a range of its past.
+
+    None: the store that knows it is away.
+    """
+
+    name: str
+    first: str
+    last: str
+    left: int | None
+    by: str
+
+
+class Due(TypedDict):
+    """One occurrence."""
+
+    job: str
+    scope: str
+    scheduled_for: str
+
+
 class StormFact(TypedDict):
     """One of the three facts that prove a storm over."""
 
@@ -110,6 +149,7 @@ class Backlog(TypedDict):
     pace: str
     held: list[Held]
     catching_up: list[str]
+    backfills: list[Backfilling]
     storm: list[StormFact]
 
 
@@ -154,6 +194,17 @@ class Service(Protocol):
 
     async def run(self, caller: Peer, job: str, scope: str, as_of: str | None) -> str:
         """Start a manual run; its run id."""
+
+    async def stop(self, caller: Peer, run: str, reason: str) -> Stopping:
+        """Stop a run of this host."""
+
+    async def retry(self, caller: Peer, run: str) -> Tried:
+        """Start another attempt of a run that has ended."""
+
+    async def backfill(
+        self, caller: Peer, job: str, scope: str, first: str, last: str, only: str, is_dry: bool
+    ) -> list[Due]:
+        """Have a past range run; what is to be run."""
 
     async def wait(self, run_id: str) -> str:
         """Wait until the run is final; its outcome."""
@@ -210,6 +261,23 @@ class AgentInterface(VarlinkInterface, name=NAME):
     async def Run(self, *, job: str, scope: str, as_of: str | None) -> str:
         """Start the job now as a manual run; ``as_of`` becomes its ``scheduled_for``."""
         return await self._service.run(self._caller, job, scope, as_of)
+
+    @varlinkmethod
+    async def Stop(self, *, run: str, reason: str) -> Stopping:
+        """Stop a run of this host: its id, or the name of a job that has one run."""
+        return await self._service.stop(self._caller, run, reason)
+
+    @varlinkmethod
+    async def Retry(self, *, run: str) -> Tried:
+        """Start another attempt of a run that has ended."""
+        return await self._service.retry(self._caller, run)
+
+    @varlinkmethod(return_parameter="due")
+    async def Backfill(
+        self, *, job: str, scope: str, first: str, last: str, only: str, is_dry: bool
+    ) -> list[Due]:
+        """Run what fell due from ``first`` to ``last`` and has no success; or only say what."""
+        return await self._service.backfill(self._caller, job, scope, first, last, only, is_dry)
 
     @varlinkmethod(return_parameter="outcome")
     async def Wait(self, *, run_id: str) -> str:

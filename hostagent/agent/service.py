@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -9,29 +10,34 @@ from typing import ParamSpec, TypeVar, cast
 
 from hostagent import __version__
 from hostagent.agent.again import REINSTATE, reinstated
-from hostagent.agent.book import Entry
+from hostagent.agent.book import Entry, order_of
 from hostagent.agent.daemon import Daemon
 from hostagent.agent.interface import (
     Abandoned,
     Abandonment,
     Admission,
+    Backfilling,
     Backlog,
+    Due,
     Held,
     NotPermitted,
     NotPossible,
     Sample,
     Status,
+    Stopping,
     StormFact,
+    Tried,
 )
+from hostagent.agent.interventions import Interventions
 from hostagent.agent.offload import Offloaded
 from hostagent.agent.permission import GROUP, may_ask_admission, may_change
 from hostagent.agent.starts import Verdict
 from hostagent.codec import rfc3339
 from hostagent.errors import HostagentError, StoreUnavailable
 from hostagent.host.peer import Peer
-from hostagent.model import Kind, Overlap, Run, run_id
+from hostagent.model import Kind, Only, Overlap, Run, run_id
 from hostagent.policy import pace, samples
-from hostagent.policy.backlog import Waiting
+from hostagent.policy.backlog import NEVER, Waiting
 from hostagent.policy.forecast import Expected
 from hostagent.policy.words import when
 from hostagent.store.port import AuditEvent, Pause, PauseTarget, Store
@@ -53,6 +59,7 @@ class AgentService:
         self._daemon = daemon
         self._world = daemon.world
         self._may_ask = may_ask
+        self._interventions = Interventions(daemon)
 
     async def admit(self, caller: Peer, unit: str, invocation_id: str) -> Admission:
         """Decide about a start that PID 1 has under way."""
@@ -100,6 +107,8 @@ class AgentService:
             ended = await self._daemon.endings.recall(entry, run)
             if ended is not None:
                 await self._daemon.conclude(entry, run, ended)
+        if entry.active is not None and entry.stopped is not None:
+            return Verdict(False, entry.stopped)
         if entry.active is not None:
             self._daemon.endings.was_asked(entry.active)
             return await starts.attach(entry, entry.active, invocation)
@@ -135,7 +144,9 @@ class AgentService:
                 raise NotPossible(reason=f"{error.message}; see: hostagent why {job}") from error
         if isinstance(answer, Verdict):
             raise NotPossible(reason=answer.reason)
-        await self._log(caller, "run", job, answer.run_id, self._world.store_of(entry))
+        await self._log(
+            caller, "run", f"job {_name(entry)}", answer.run_id, self._world.store_of(entry)
+        )
         return answer.run_id
 
     async def _run_beside(self, entry: Entry, active: Run, at: datetime) -> str:
@@ -156,13 +167,39 @@ class AgentService:
             at += timedelta(microseconds=1)
         return at
 
+    async def stop(self, caller: Peer, run: str, reason: str) -> Stopping:
+        """Stop a run of this host."""
+        self._may_change(caller)
+        run_id, goes_on = await self._interventions.stop(caller.uid, run, reason)
+        return Stopping(run_id=run_id, goes_on=goes_on)
+
+    async def retry(self, caller: Peer, run: str) -> Tried:
+        """Start another attempt of a run that has ended."""
+        self._may_change(caller)
+        run_id, attempt = await self._interventions.retry(caller.uid, run)
+        return Tried(run_id=run_id, attempt=attempt)
+
+    async def backfill(
+        self, caller: Peer, job: str, scope: str, first: str, last: str, only: str, is_dry: bool
+    ) -> list[Due]:
+        """Have a past range run on this host, after all that was missed."""
+        if not is_dry:
+            self._may_change(caller)
+        entries = [e for e in self._daemon.book if e.job.name == job and scope in {"", e.scope}]
+        if not entries:
+            self._find(job, scope)
+        found = await self._interventions.backfill(
+            caller.uid, entries, _instant(first), _instant(last), _only(only), is_dry=is_dry
+        )
+        return [Due(job=job, scope=scope, scheduled_for=rfc3339(at)) for scope, at in found]
+
     async def wait(self, run_id: str) -> str:
         """Wait until the run is final."""
         for entry in self._daemon.book:
             queued = [run_id == _manual_id(entry, at) for at in entry.queued]
             if any(queued) or (entry.active is not None and entry.active.run_id == run_id):
                 return await self._daemon.endings.wait(run_id)
-        for store in self._stores():
+        for store in self._world.reached():
             attempts = await store.call(store.it.run, run_id)
             if attempts and attempts[-1].outcome is not None:
                 return str(attempts[-1].outcome)
@@ -184,21 +221,21 @@ class AgentService:
             self._world.clock.now(),
             _instant(until) if until else None,
         )
-        for store in self._homes(pause.target, name):
+        homes = self._homes(pause.target, name)
+        for store in homes:
             await self._order(store, store.it.pause, pause)
         limit = f"until {when(pause.until)}" if pause.until else "until resumed"
-        await self._log(caller, "pause", f"{target} {name}".strip(), f"{limit}: {reason}")
+        detail = f"{limit}: {reason}"
+        await self._log(caller, "pause", f"{target} {name}".strip(), detail, homes[-1])
 
     async def resume(self, caller: Peer, target: str, name: str) -> bool:
         """Lift a pause. What fell due meanwhile was skipped; nothing starts because of this."""
         self._may_change(caller)
         await self._skip_what_fell_due()
         paused = _pause_target(target)
-        was_paused = [
-            await self._order(store, store.it.resume, paused, name)
-            for store in self._homes(paused, name)
-        ]
-        await self._log(caller, "resume", f"{target} {name}".strip(), "")
+        homes = self._homes(paused, name)
+        was_paused = [await self._order(one, one.it.resume, paused, name) for one in homes]
+        await self._log(caller, "resume", f"{target} {name}".strip(), "", homes[-1])
         return any(was_paused)
 
     async def _skip_what_fell_due(self) -> None:
@@ -241,11 +278,6 @@ class AgentService:
         )
         return [own] if is_own else [shared]
 
-    def _stores(self) -> list[Offloaded[Store]]:
-        """The ledgers that can be asked now."""
-        own, shared = self._world.own, self._world.shared
-        return [own] if shared is None or self._world.is_cut_off else [own, shared]
-
     async def reload(self, caller: Peer) -> None:
         """Take up the manifest in force."""
         self._may_change(caller)
@@ -274,7 +306,7 @@ class AgentService:
         """What fell due in quarantine stays quarantined; the next occurrence runs."""
         self._may_change(caller)
         entry = self._daemon.book.exactly(job, scope)
-        stores = [self._world.store_of(entry)] if entry else self._stores()
+        stores = [self._world.store_of(entry)] if entry else self._world.reached()
         for store in stores:
             if await self._order(store, store.it.reinstate, job, scope):
                 await self._log(caller, REINSTATE, reinstated(job, scope), "", store)
@@ -301,6 +333,7 @@ class AgentService:
             held_because=[why for _, why in held],
             settles=self._daemon.backlog.settles(book) or "",
             pace=self._daemon.backlog.pace(),
+            paused=[order_of(one) for one in book.pauses(self._world.clock.now())],
             next_job=next_job,
             next_at=rfc3339(next_at) if next_at else "",
             barred=self._daemon.starts.barred() or "",
@@ -324,10 +357,29 @@ class AgentService:
                 _held(one, why, found.get(one.name), now, now_s) for one, why in backlog.told(book)
             ],
             catching_up=[e.active.run_id for e in book if e.active is not None and e.catching_up],
+            backfills=await self._backfills(),
             storm=[
                 StormFact(is_so=fact.is_so, sentence=fact.sentence) for fact in backlog.storm(book)
             ],
         )
+
+    async def _backfills(self) -> list[Backfilling]:
+        found = []
+        for entry in self._daemon.book:
+            if order := self._daemon.book.backfill_of(entry):
+                left = None
+                with contextlib.suppress(HostagentError):  # its store is away
+                    left = len(await self._daemon.backfills.left(entry, order))
+                found.append(
+                    Backfilling(
+                        name=_name(entry),
+                        first=rfc3339(order.first),
+                        last=rfc3339(order.last),
+                        left=left,
+                        by=order.by,
+                    )
+                )
+        return found
 
     def _lease_s(self) -> float | None:
         deadline_s = self._world.cluster.deadline_s
@@ -359,9 +411,13 @@ class AgentService:
         return [_name(entry) for entry in entries]
 
     async def abandon(self, caller: Peer, job: str, before: str | None, reason: str) -> Abandonment:
-        """Give up what the gate holds, and what waits to be tried again."""
+        """Give up what the gate holds, and what waits to be tried again.
+
+        Backfills, too, if it is not only up to ``before``.
+        """
         self._may_change(caller)
-        until, given_up = _instant(before) if before else None, []
+        until = _instant(before) if before else None
+        given_up = await self._abandon_backfills(caller, job, reason) if until is None else []
         sentence = f"abandoned by uid {caller.uid}: {reason}"
         book, backlog = self._daemon.book, self._daemon.backlog
         for entry in backlog.owing(book, job):
@@ -375,6 +431,22 @@ class AgentService:
                 await self._log(caller, "backlog abandon", f"job {_name(entry)}", reason)
                 await self._daemon.look(entry)
         return Abandonment(abandoned=given_up, fresh=backlog.fresh(book, job))
+
+    async def _abandon_backfills(self, caller: Peer, job: str, reason: str) -> list[Abandoned]:
+        book, backfills = self._daemon.book, self._daemon.backfills
+        given_up = []
+        for entry in [one for one in book if job in {one.job.name, ""}]:
+            async with entry.lock:
+                if (order := book.backfill_of(entry)) is None:
+                    continue
+                count = len(await backfills.left(entry, order))
+                await backfills.end(book, entry)
+                self._daemon.backlog.forget(entry)
+            name = f"backfill of {_name(entry)}"
+            given_up.append(Abandoned(name=name, count=count, retry=False))
+            await self._log(caller, "backlog abandon", f"job {_name(entry)}", f"backfill: {reason}")
+            await self._daemon.look(entry)
+        return given_up
 
     async def holds(self, job: str, scope: str, token: int) -> bool:
         """Whether this host's run with that token may go on."""
@@ -424,7 +496,7 @@ def _held(one: Waiting, why: str, found: Expected | None, now: datetime, now_s: 
         due=rfc3339(one.due) if one.due else "",
         covers=one.covers,
         since=rfc3339(now - timedelta(seconds=round(now_s - one.since_s))),
-        lost=rfc3339(one.deadline),
+        lost=rfc3339(one.deadline) if one.deadline < NEVER else "",
         expected=rfc3339(now + timedelta(seconds=round(found.in_s))) if found else "",
         bound=found.bound if found else "",
         reason=why,
@@ -450,6 +522,13 @@ def _pace(text: str) -> pace.Pace:
         return pace.parse(text)
     except ValueError as error:
         raise NotPossible(reason=f'"{text}" {error}; write for example 6/min') from None
+
+
+def _only(text: str) -> Only:
+    try:
+        return Only(text)
+    except ValueError:
+        raise NotPossible(reason=f'"{text}" is not known; known: {", ".join(Only)}') from None
 
 
 def _pause_target(text: str) -> PauseTarget:

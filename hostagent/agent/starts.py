@@ -7,15 +7,14 @@ here; ``policy.due`` decides, the store's claim makes it so, and PID 1 runs it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
 
 from hostagent.agent import handover
+from hostagent.agent.backfills import Backfills
 from hostagent.agent.backlog import Backlog
-from hostagent.agent.batch import Batch
-from hostagent.agent.book import Book, Entry
+from hostagent.agent.book import Book, Entry, order_of
+from hostagent.agent.claims import AGAIN, REFUSALS, Claims
 from hostagent.agent.endings import Endings
 from hostagent.agent.messages import SECOND_CLOCK, TURNED_AWAY, fields_of, outcome_fields
 from hostagent.agent.owed import next_due, owed
@@ -40,8 +39,7 @@ from hostagent.policy.due import (
 from hostagent.policy.words import when
 from hostagent.store.port import (
     MAX_SKEW,
-    Claimed,
-    Cursor,
+    Backfill,
     Decision,
     Refusal,
     Refused,
@@ -49,31 +47,8 @@ from hostagent.store.port import (
     Want,
 )
 
-REFUSALS = {
-    Refusal.UNKNOWN: "the job is not registered; run: hostagent apply",
-    Refusal.SPEC: "the store knows another schedule of this job; run: hostagent apply",
-    Refusal.ACTIVE: "another run of this job is active",
-    Refusal.PASSED: "this occurrence has its outcome already",
-    Refusal.EARLY: "the store's clock says that it is not due yet",
-    Refusal.SESSION: "this agent's session is over",
-    Refusal.SKEW: "this host's clock and the store's differ by more than a second",
-    Refusal.ATTEMPT: "this attempt does not follow the last one",
-}
-
 STILL = timedelta(minutes=1)
 """How often a run is looked at that PID 1 has said nothing about: its word is only a hint."""
-
-
-AGAIN = {
-    Refusal.EARLY: timedelta(milliseconds=250),
-    Refusal.ACTIVE: timedelta(milliseconds=250),
-    Refusal.SKEW: timedelta(seconds=5),
-    Refusal.SESSION: timedelta(seconds=5),
-}
-"""How soon to ask again after a refusal that does not last: a clock behind, a claim in between."""
-
-RACED = timedelta(milliseconds=250)
-"""How soon to decide again when another host was faster, but did not do all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +65,11 @@ class Verdict:
     is_held: bool = False
 
 
+def _leaves_room(verdict: Verdict | None) -> bool:
+    """Nothing starts by it, now or soon: what was owed is settled, or there was nothing."""
+    return verdict is None or not (verdict.admitted or verdict.is_held or verdict.again)
+
+
 class Starts:
     """Decides and starts. Callers hold the entry's lock."""
 
@@ -100,6 +80,7 @@ class Starts:
         wakes: Wakes,
         endings: Endings,
         backlog: Backlog,
+        backfills: Backfills,
         weights: Weights,
     ) -> None:
         self._world = world
@@ -107,11 +88,10 @@ class Starts:
         self._wakes = wakes
         self._endings = endings
         self._backlog = backlog
+        self._backfills = backfills
         self._weights = weights
         self._turns = Turns(world, book)
-        both = (False, True)  # is_leased: each ledger is asked by itself
-        self._claims = {which: Batch(partial(self._claim_all, which)) for which in both}
-        self._stands = {which: Batch(partial(self._stands_of, which)) for which in both}
+        self._claims = Claims(world, self._turns)
 
     async def evaluate(self, entry: Entry, invocation: str | None = None) -> Verdict:
         """Decide about all that ``entry`` owes now. ``invocation``: PID 1 is starting the unit."""
@@ -134,6 +114,9 @@ class Starts:
         verdict = await self._act(entry, now, invocation)
         if verdict is None and self._turns.is_retry_due(entry, now):
             verdict = await self._start_again(entry, now, invocation)
+        order = self._book.backfill_of(entry)
+        if order is not None and invocation is None and _leaves_room(verdict):
+            verdict = await self._backfill(entry, order, now) or verdict
         self.rearm(entry)
         if verdict is not None and verdict.again is not None:
             again_at = now + verdict.again
@@ -148,7 +131,9 @@ class Starts:
                 case Settle():
                     refusal = await self._settle(entry, action, now)
                     if refusal is not None:  # what follows rests on what is not so
-                        return Verdict(False, REFUSALS[refusal], self._again(entry, refusal, now))
+                        return Verdict(
+                            False, REFUSALS[refusal], self._claims.again(entry, refusal, now)
+                        )
                     verdict = verdict or Verdict(False, action.reason)
                 case Start():
                     verdict = await self._start(entry, action, now, invocation)
@@ -169,7 +154,7 @@ class Starts:
         """
         not_now = self._turns.not_now(entry, now)
         if not_now is None:
-            await self._stand(entry)  # others may have been faster
+            await self._claims.stand(entry)  # others may have been faster
             not_now = self._turns.not_now(entry, now)
         return not_now
 
@@ -197,9 +182,33 @@ class Starts:
             now,
             invocation_id=invocation,
         )
-        answer = await self._claim(entry, want)
+        return await self._by_hand(entry, want, invocation)
+
+    async def retry(self, entry: Entry, last: Run, reason: str) -> Verdict | Run:
+        """Claim another attempt of a run that has ended, and have it started."""
+        want = Want(
+            entry.job.name,
+            entry.scope,
+            entry.schedule_hash,
+            last.kind,
+            last.scheduled_for,
+            reason,
+            self._world.clock.now(),
+            attempt=last.attempt + 1,
+            covers_from=last.covers_from,
+            covers=last.covers,
+            by_hand=True,
+        )
+        answer = await self._by_hand(entry, want, None)
+        if isinstance(answer, Run) and entry.retry and entry.retry.run_id == answer.run_id:
+            entry.retry = entry.retry_at = None  # that would have been this one
+        return answer
+
+    async def _by_hand(self, entry: Entry, want: Want, invocation: str | None) -> Verdict | Run:
+        """What a person asks for waits for nobody."""
+        answer = await self._claims.ask(entry, want)
         if isinstance(answer, Refused):
-            return Verdict(False, self._refusal(answer))
+            return Verdict(False, self._claims.told(answer))
         await self._weights.follow(self._book, entry)
         if invocation is None:
             if ended := await self._endings.start(entry, answer.run):
@@ -228,6 +237,8 @@ class Starts:
         entry.next_due = next_due(entry, self._world.clock.now(), patience)
         due = entry.next_due and entry.next_due + patience
         again = None if self._backlog.holds(entry) else self._turns.retry_wake(entry)
+        if again is None and self._book.backfill_of(entry):
+            again = self._turns.pause_end(entry)
         still = None
         if entry.active is not None:
             still = self._world.clock.now() + (STILL if entry.active.invocation_id else SOON)
@@ -258,7 +269,7 @@ class Starts:
             store.it.give_up, last.job, last.scope, last.token, f"not tried again: {reason}"
         )
         if not is_given_up:
-            await self._stand(entry)  # somebody was faster
+            await self._claims.stand(entry)  # somebody was faster
             return False
         entry.retry, entry.retry_at = None, None
         self._world.record(
@@ -308,9 +319,7 @@ class Starts:
         pause = self._book.pause_of(entry, self._world.host, now)
         paused = None
         if pause is not None:
-            what = f"{pause.target} {pause.name}".strip()
-            limit = f" until {when(pause.until)}" if pause.until else ""
-            paused = Paused(f"{what} by {pause.by}{limit}: {pause.reason}", pause.until)
+            paused = Paused(order_of(pause), pause.until)
         return Facts(
             job=entry.job,
             now=now,
@@ -349,7 +358,7 @@ class Starts:
         )
         (answer,) = await store.call(store.it.settle, [settlement])
         if isinstance(answer, Refused):
-            await self._stand(entry)
+            await self._claims.stand(entry)
             return answer.refusal
         entry.high_water = action.last
         name = run_id(entry.job.name, entry.scope, Kind.SCHEDULED, action.last)
@@ -382,10 +391,10 @@ class Starts:
             covers=action.covers,
             invocation_id=invocation,
         )
-        claim = await self._claim_for(entry, want)
+        claim = await self._claims.ask_for(entry, want)
         if isinstance(claim, Refused):
-            again = self._again(entry, claim.refusal, action.at)
-            return Verdict(False, self._refusal(claim), again)
+            again = self._claims.again(entry, claim.refusal, action.at)
+            return Verdict(False, self._claims.told(claim), again)
         entry.high_water, entry.catching_up = action.at, action.missed
         return await self._begin(entry, claim.run, invocation)
 
@@ -395,7 +404,12 @@ class Starts:
         assert last is not None
         number, is_missed = last.attempt + 1, is_catch_up(entry.job, last)
         let_go = await self._let_go(
-            entry, last.scheduled_for, last.covers, number, is_fresh=not is_missed
+            entry,
+            last.scheduled_for,
+            last.covers,
+            number,
+            is_fresh=not is_missed,
+            is_backfill=last.kind is Kind.BACKFILL,
         )
         if isinstance(let_go, Verdict):
             return let_go
@@ -412,19 +426,60 @@ class Starts:
             covers=last.covers,
             invocation_id=invocation,
         )
-        claim = await self._claim_for(entry, want)
+        claim = await self._claims.ask_for(entry, want)
         if isinstance(claim, Refused):
-            return Verdict(False, self._refusal(claim), AGAIN.get(claim.refusal))
+            return Verdict(False, self._claims.told(claim), AGAIN.get(claim.refusal))
         entry.retry, entry.retry_at, entry.catching_up = None, None, is_missed
         return await self._begin(entry, claim.run, invocation)
 
+    async def _backfill(self, entry: Entry, order: Backfill, now: datetime) -> Verdict | None:
+        """The oldest that is left of what a person wants to be run; None: not now."""
+        is_free = entry.active is None and entry.elsewhere is None and entry.retry is None
+        is_out = self._book.pause_of(entry, self._world.host, now) or entry.quarantined
+        if not is_free or is_out:
+            return None
+        left = await self._backfills.left(entry, order)
+        if not left:
+            await self._backfills.end(self._book, entry)
+            done = f"the backfill of {entry.job.name} is done: {when(order.first)} to "
+            self._world.record(done + when(order.last), {"HOSTAGENT_JOB": entry.job.name})
+            return None
+        let_go = await self._let_go(entry, left[0], 1, is_fresh=False, is_backfill=True)
+        if isinstance(let_go, Verdict):
+            return let_go
+        want = Want(
+            entry.job.name,
+            entry.scope,
+            entry.schedule_hash,
+            Kind.BACKFILL,
+            left[0],
+            f"backfill by {order.by}, {len(left)} left of {when(order.first)} to "
+            f"{when(order.last)}{let_go}",
+            now,
+        )
+        claim = await self._claims.ask_for(entry, want)
+        if isinstance(claim, Refused):
+            return Verdict(False, self._claims.told(claim), AGAIN.get(claim.refusal, SOON))
+        self._backfills.began(entry, left[0])
+        entry.catching_up = True
+        return await self._begin(entry, claim.run, None)
+
     async def _let_go(
-        self, entry: Entry, at: datetime, covers: int, attempt: int = 1, *, is_fresh: bool
+        self,
+        entry: Entry,
+        at: datetime,
+        covers: int,
+        attempt: int = 1,
+        *,
+        is_fresh: bool,
+        is_backfill: bool = False,
     ) -> str | Verdict:
         """That the gate holds it, or what it adds to the reason; most fresh ones ask nobody."""
         if is_fresh and not self._backlog.asks_fresh(entry, self._book):
             return ""
-        answer = await self._backlog.ask(entry, at, self._book, covers, attempt, is_fresh=is_fresh)
+        answer = await self._backlog.ask(
+            entry, at, self._book, covers, attempt, is_fresh=is_fresh, is_backfill=is_backfill
+        )
         if isinstance(answer, gate.Hold):
             return Verdict(False, answer.reason, is_held=True)
         return f"; {answer.reason}"
@@ -456,55 +511,6 @@ class Starts:
             return "the session of its claim is over"
         return self._turns.no_lease()
 
-    async def _claim(self, entry: Entry, want: Want) -> Claimed | Refused:
-        with self._turns.answering(entry):
-            answer = await self._claims[entry.is_leased].ask(want)
-        if isinstance(answer, Claimed):
-            entry.active = answer.run
-        else:
-            await self._stand(entry)
-        return answer
-
-    async def _claim_for(self, entry: Entry, want: Want) -> Claimed | Refused:
-        """Claim it; where that fails, what the gate let go does not catch up after all."""
-        try:
-            claim = await self._claim(entry, want)
-        except BaseException:
-            entry.catching_up = False
-            raise
-        finally:
-            entry.takes_place = False
-        if isinstance(claim, Refused):
-            entry.catching_up = entry.catching_up and entry.active is not None
-        return claim
-
-    async def _stand(self, entry: Entry) -> None:
-        """Settle a doubt by reading where the entry stands in its ledger."""
-        with self._turns.answering(entry):
-            cursor = await self._stands[entry.is_leased].ask((entry.job.name, entry.scope))
-        if cursor is not None:
-            entry.stand(cursor, self._world.host)
-
-    async def _claim_all(self, is_leased: bool, wants: Sequence[Want]) -> list[Claimed | Refused]:
-        """The fence stands for as long as the store may give them, whoever still waits for it."""
-        store = self._world.ledger(is_leased=is_leased)
-        if not is_leased:
-            session = self._world.session_in(is_leased=False)
-            return await store.call(store.it.claim, session, wants)
-        async with self._world.fence.kept_up():
-            if self._turns.no_lease():
-                return [Refused(Refusal.SESSION) for _ in wants]
-            session, clock = self._world.session_in(is_leased=True), self._world.clock.now()
-            return await store.call(store.it.claim, session, wants, clock)
-
-    async def _stands_of(
-        self, is_leased: bool, names: Sequence[tuple[str, str]]
-    ) -> list[Cursor | None]:
-        store = self._world.ledger(is_leased=is_leased)
-        found = await store.call(store.it.cursors, set(names))
-        stands = {(cursor.job, cursor.scope): cursor for cursor in found}
-        return [stands.get(name) for name in names]
-
     async def _hand_over(self, entry: Entry, run: Run) -> None:
         """Write what the run's processes find in their environment."""
         service = entry.unit.service
@@ -514,16 +520,6 @@ class Starts:
         entry.stopped = reason
         systemd = self._world.systemd
         await systemd.call(systemd.it.stop, [entry.unit.service], no_block=True)
-
-    def _again(self, entry: Entry, refusal: Refusal, until: datetime) -> timedelta | None:
-        """How soon to decide again, after a refusal: others may have left some of it owed."""
-        if refusal is Refusal.PASSED and entry.high_water and entry.high_water < until:
-            return RACED
-        return AGAIN.get(refusal)
-
-    def _refusal(self, answer: Refused) -> str:
-        holder = f": {answer.holder.run_id}" if answer.holder else ""
-        return REFUSALS[answer.refusal] + holder
 
     def _nothing_due(self, entry: Entry) -> str:
         since = f" since {when(entry.high_water)}" if entry.high_water else ""

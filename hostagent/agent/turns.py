@@ -124,6 +124,11 @@ class Turns:
             return at
         return max(at, pause.until) if pause.until else None
 
+    def pause_end(self, entry: Entry) -> datetime | None:
+        """When the pause that holds it now ends by itself; None: there is none, or it does not."""
+        pause = self._book.pause_of(entry, self._world.host, self._world.clock.now())
+        return pause.until if pause else None
+
     def is_retry_due(self, entry: Entry, now: datetime) -> bool:
         """Whether the next attempt may be asked for; not while the job is paused."""
         at = self.retry_at(entry)

@@ -80,6 +80,10 @@ class World:
             raise StoreUnavailable(UNREACHED)
         return self.cluster.session
 
+    def reached(self) -> list[Offloaded[Store]]:
+        """The ledgers that can be asked now."""
+        return [self.own] if self.shared is None or self.is_cut_off else [self.own, self.shared]
+
     @property
     def is_cut_off(self) -> bool:
         """Whether there is a shared store, and it is not reached."""

@@ -36,7 +36,8 @@ def list_(
         _storm_check(told["storm"], as_json=as_json)
         return
     if as_json:
-        emit_json({key: told[key] for key in ("settles", "pace", "held", "catching_up")})
+        shown = ("settles", "pace", "held", "catching_up", "backfills")
+        emit_json({key: told[key] for key in shown})
         return
     if told["settles"]:
         print(f"settles: {told['settles']}")
@@ -44,6 +45,10 @@ def list_(
         print(f"released: {told['pace']}")
     for run in told["catching_up"]:
         print(f"catches up: {run}")
+    for one in told["backfills"]:
+        left = "an unknown number" if one["left"] is None else one["left"]
+        span = f"{one['first']} to {one['last']}, asked for by {one['by']}"
+        print(f"backfill: {one['name']}, {left} left of {span}")
     at = now()
     rows = [
         (

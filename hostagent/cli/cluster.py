@@ -55,12 +55,14 @@ def status(
 
 
 def _print_status(told: Mapping[str, Any]) -> None:
-    """What the agent says of itself and this host."""
+    """One host, a line for each thing that goes on or is in the way."""
     from hostagent.cli.hung import marks
 
     print(f"{told['host']}: {told['jobs']} jobs of generation {told['generation']}")
     if told["barred"]:
         print(f"  barred   {told['barred']}")
+    for order in told["paused"]:
+        print(f"  paused   {order}")
     hung = marks(told)
     for run in told["running"]:
         print(f"  hung?    {run}: {hung[run]}" if run in hung else f"  running  {run}")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import typer
 
 from hostagent.cli import (
+    acting,
     backlog,
     cluster,
     deploying,
@@ -36,10 +37,14 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     runs.logs,
     timeline.timeline,
     runs.audit,
+    acting.audit_log,
     cluster.status,
     doctor.doctor,
     metrics.metrics,
     running.run,
+    acting.stop,
+    acting.retry,
+    acting.backfill,
     running.pause,
     running.resume,
     cluster.drain,
@@ -54,7 +59,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 def register(app: typer.Typer) -> None:
     """Add every command to the application."""
     for command in COMMANDS:
-        app.command(command.__name__.rstrip("_"))(command)
+        app.command(command.__name__.rstrip("_").replace("_", "-"))(command)
     app.add_typer(backlog.backlog, name="backlog")
     app.add_typer(importing.import_, name="import")
     app.add_typer(cluster.quarantine, name="quarantine")

@@ -53,6 +53,9 @@ def pause(
     *,
     lane: Annotated[str | None, typer.Option("--lane", help="A lane instead of a job.")] = None,
     host: Annotated[bool, typer.Option("--host", help="All jobs of this host.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="All jobs, on every host that shares the store.")
+    ] = False,
     until: Annotated[
         str | None, typer.Option("--until", help="Lift it then: a time, or a span such as 2h.")
     ] = None,
@@ -66,17 +69,17 @@ def pause(
     from hostagent.cli.client import call
 
     paths = paths_of(user=user)
-    target, name = _target(job, lane, host=host, user=user)
+    target, name = _target(job, lane, host=host, every=every, user=user)
     lift = parse_time(until) if until else None
     utc = lift.astimezone(UTC).isoformat() if lift else None
     said = reason or "no reason given"
     call(paths, lambda proxy: proxy.Pause(target=target, name=name, until=utc, reason=said))
-    option = f"--lane {lane}" if lane else "--host" if host else job
+    option = f"--lane {lane}" if lane else "--host" if host else "--all" if every else job
     flag = " --user" if user else ""
     limit = (
         f"lifts {relative(lift, now())}" if lift else f"lift it: hostagent resume {option}{flag}"
     )
-    print(f"{target} {name} is paused; {limit}")
+    print(f"{_said(target, name)} paused; {limit}")
 
 
 def resume(
@@ -84,17 +87,20 @@ def resume(
     *,
     lane: Annotated[str | None, typer.Option("--lane", help="A lane instead of a job.")] = None,
     host: Annotated[bool, typer.Option("--host", help="All jobs of this host.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="All jobs, on every host that shares the store.")
+    ] = False,
     user: User = False,
 ) -> None:
     """Lift a pause. Nothing starts because of it: the next occurrence runs as scheduled."""
     from hostagent.cli.client import call
 
-    target, name = _target(job, lane, host=host, user=user)
+    target, name = _target(job, lane, host=host, every=every, user=user)
     answer = call(paths_of(user=user), lambda proxy: proxy.Resume(target=target, name=name))
     if not answer["was_paused"]:
-        print(f"{target} {name} was not paused", file=sys.stderr)
+        print(f"{_said(target, name, was=True)} not paused", file=sys.stderr)
         raise typer.Exit(1)
-    print(f"{target} {name} is no longer paused; see: hostagent next {job or ''}".rstrip())
+    print(f"{_said(target, name)} no longer paused; see: hostagent next {job or ''}".rstrip())
 
 
 def version(*, as_json: Json = False) -> None:
@@ -175,12 +181,27 @@ def token_check() -> None:
     raise typer.Exit(main())
 
 
-def _target(job: str | None, lane: str | None, *, host: bool, user: bool) -> tuple[str, str]:
+def _target(
+    job: str | None, lane: str | None, *, host: bool, every: bool, user: bool
+) -> tuple[str, str]:
+    """What a pause applies to, and its name."""
     from hostagent.agent.config import load
     from hostagent.errors import InputError
+    from hostagent.model import Lane
 
-    if sum((job is not None, lane is not None, host)) != 1:
-        raise InputError("say one of: a job, --lane LANE, --host")
+    if sum((job is not None, lane is not None, host, every)) != 1:
+        raise InputError("say one of: a job, --lane LANE, --host, --all")
+    if lane is not None and lane not in tuple(Lane):
+        raise InputError(f'there is no lane "{lane}"', f"known: {', '.join(Lane)}")
     if job is not None:
         return "job", job
-    return ("lane", lane) if lane is not None else ("host", load(paths_of(user=user)).host)
+    if lane is not None:
+        return "lane", lane
+    return ("cluster", "") if every else ("host", load(paths_of(user=user)).host)
+
+
+def _said(target: str, name: str, *, was: bool = False) -> str:
+    """What is meant, with its verb: ``job backup is``, ``all jobs were``."""
+    if target == "cluster":
+        return "all jobs were" if was else "all jobs are"
+    return f"{target} {name} {'was' if was else 'is'}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from hostagent.model import Lane
 from hostagent.policy.breaker import Breaker
@@ -43,6 +43,9 @@ QUICK_MS = 10.0
 """A disk that answers within that is not slow, however quick it was before."""
 
 CAREFUL_FOR = timedelta(minutes=10)
+
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+"""The deadline of what is never lost: a backfill is the last in its lane."""
 
 CLOCK_FOR = timedelta(minutes=5)
 """How long after a wake a clock is waited for: where there is no network, it is never set."""

@@ -8,7 +8,8 @@ facts, so the answer is the same whoever asks, and asking twice is harmless. Its
 1. What is older than the catch-up window, or past its ``start_deadline``, is skipped.
 2. While the job is paused, what falls due is skipped.
 3. An occurrence inside a blackout range is skipped.
-4. While a run is active: ``overlap = "skip"`` skips, ``"queue"`` waits, ``"replace"`` stops it.
+4. While a run is active: ``overlap = "skip"`` skips, ``"queue"`` waits, ``"replace"`` stops it;
+   for the end of a backfill's run all wait.
 5. An occurrence is fresh until its jitter and 15 s have passed since it fell due (or since the
    run that it had to wait for ended). What is not fresh was missed: ``missed = "skip"`` skips
    it, ``"latest"`` runs once for all of them, ``"all"`` runs each, oldest first.
@@ -195,10 +196,12 @@ def was_missed(job: Job, run: Run) -> bool:
 
 
 def is_catch_up(job: Job, run: Run) -> bool:
-    """A catch-up run, or another attempt of one: what the gate has to let go.
+    """A catch-up run, or another attempt of one, or a backfill: what the gate has to let go.
 
     Another attempt of a fresh run is late, too, but stands for nothing that was missed.
     """
+    if run.kind is Kind.BACKFILL:
+        return True
     return was_missed(job, run) and (run.attempt == 1 or run.covers_from is not None)
 
 
@@ -261,7 +264,9 @@ def _beside(
     held = f"run {active.run_id} is still running"
     if active.started_at is not None:
         held += f" since {when(active.started_at)} ({ago(facts.now - active.started_at)})"
-    if facts.job.overlap is Overlap.QUEUE or _is_chained(facts, active, eligible[0][0]):
+    is_backfill = active.kind is Kind.BACKFILL  # which never costs an occurrence
+    is_queued = is_backfill or facts.job.overlap is Overlap.QUEUE
+    if is_queued or _is_chained(facts, active, eligible[0][0]):
         yield Wait(f"queued: {held}")
     elif facts.job.overlap is Overlap.REPLACE:
         yield Stop(f"replaced by the occurrence of {when(eligible[-1][-1])}")

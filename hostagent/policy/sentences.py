@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from hostagent.policy.backlog import Facts, Going, Waiting
+from hostagent.policy.backlog import NEVER, Facts, Going, Waiting
 from hostagent.policy.pace import Pace
 from hostagent.policy.peak import size_text
 from hostagent.policy.storm import CALM_LOAD
@@ -136,6 +136,8 @@ def goes_first(other: Waiting, job: Waiting) -> str:
         return f"{other.name} goes first: a person has released it"
     if other.lane is not job.lane:
         return f"{other.name} goes first: lane {other.lane} before lane {job.lane}"
+    if job.deadline == NEVER:
+        return f"{other.name} goes first: {job.name} is a backfill, and never too late"
     return (
         f"{other.name} goes first: its deadline is {when(other.deadline)}, "
         f"that of {job.name} {when(job.deadline)}"

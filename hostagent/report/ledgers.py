@@ -13,6 +13,7 @@ from datetime import datetime
 from hostagent.errors import StoreUnavailable
 from hostagent.model import Run, RunOn
 from hostagent.store.port import (
+    AuditEvent,
     Cursor,
     Decision,
     Pause,
@@ -111,6 +112,11 @@ class Ledgers:
         """The kept decisions, newest first."""
         found = [one for store in self._all for one in store.decisions(job)]
         return sorted(found, key=lambda one: one.at, reverse=True)
+
+    def audit_log(self, since: datetime | None = None) -> list[AuditEvent]:
+        """Who changed what on this host, or in the store that it shares; oldest first."""
+        found = [event for store in self._all for event in store.audit_log(since)]
+        return sorted(found, key=lambda event: event.at)
 
     def sessions(self) -> list[Presence]:
         """Every agent in the store.

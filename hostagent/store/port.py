@@ -37,7 +37,7 @@ from typing import Protocol
 
 from hostagent.codec import content_json, from_json
 from hostagent.errors import StoreError
-from hostagent.model import End, Job, Kind, Manifest, Outcome, Run, RunOn, Schedule
+from hostagent.model import End, Job, Kind, Manifest, Only, Outcome, Run, RunOn, Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,8 @@ class Want:
     ``attempt`` 1 opens a run; n + 1 follows attempt n of the same run. ``covers_from`` and
     ``covers`` say which missed occurrences a scheduled run stands for besides its own.
     ``invocation_id`` is given when PID 1 is already starting the unit, else the claim is
-    *prepared* and ``attach`` gives it later. ``at`` is the agent's clock.
+    *prepared* and ``attach`` gives it later. ``at`` is the agent's clock. ``by_hand``: a person
+    asks for attempt n + 1, whether or not one was to follow.
     """
 
     job: str
@@ -210,6 +211,7 @@ class Want:
     covers_from: datetime | None = None
     covers: int = 1
     invocation_id: str | None = None
+    by_hand: bool = False
 
 
 def registered(manifest: Manifest) -> list[Job]:
@@ -349,6 +351,23 @@ class Pause:
     by: str
     since: datetime
     until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """A person's order that what a schedule names from ``first`` to ``last`` is run now.
+
+    Each (job, scope) has one. What of it is done, the runs of kind ``backfill`` say that were
+    claimed since ``since``; the store decides nothing about it.
+    """
+
+    job: str
+    scope: str
+    first: datetime
+    last: datetime
+    only: Only
+    by: str
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -516,7 +535,9 @@ class Store(Protocol):
         pending is given up, and the ledger says so. Manual and backfill runs need no active claim
         only, and neither read nor move ``high_water``; where a run of their kind has their
         ``scheduled_for`` already, they get the next free microsecond. Attempt n + 1 needs the run's
-        attempt n finished with a ``retry_at`` that has come (else ``EARLY``) and not given up. Of
+        attempt n finished with a ``retry_at`` that has come (else ``EARLY``) and not given up; or,
+        ``by_hand``, attempt n to be the run's last and to have ended without success. A pending
+        retry of another run is not touched by that. Of
         several reasons to refuse, the first in the order SESSION, SKEW, UNKNOWN, SPEC, ACTIVE,
         EARLY, PASSED, ATTEMPT is told.
         """
@@ -599,6 +620,15 @@ class Store(Protocol):
 
     def pauses(self) -> list[Pause]:
         """All pauses, the lapsed ones too."""
+
+    def backfill(self, order: Backfill) -> None:
+        """Set, or replace, the backfill of a (job, scope). It goes with its cursor."""
+
+    def end_backfill(self, job: str, scope: str) -> bool:
+        """The backfill is done, or given up; False when there was none."""
+
+    def backfills(self) -> list[Backfill]:
+        """All backfills, by job and scope."""
 
     # What keeps crashing
     def quarantine(self, quarantine: Quarantine) -> None:

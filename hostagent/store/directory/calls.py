@@ -16,6 +16,7 @@ from hostagent.model import Run
 from hostagent.store.port import (
     Accepted,
     AuditEvent,
+    Backfill,
     Claimed,
     Decision,
     Finish,
@@ -238,6 +239,31 @@ class Resume:
 
 
 @dataclass(frozen=True, slots=True)
+class SetBackfill:
+    """See the port."""
+
+    name: ClassVar[str] = "backfill"
+    order: Backfill
+
+    def on(self, store: Store) -> None:
+        """Make it."""
+        store.backfill(self.order)
+
+
+@dataclass(frozen=True, slots=True)
+class EndBackfill:
+    """See the port."""
+
+    name: ClassVar[str] = "end_backfill"
+    job: str
+    scope: str
+
+    def on(self, store: Store) -> bool:
+        """Make it."""
+        return store.end_backfill(self.job, self.scope)
+
+
+@dataclass(frozen=True, slots=True)
 class SetQuarantine:
     """See the port."""
 
@@ -313,6 +339,8 @@ class Record:
     record: RecordOwn | None = None
     pause: SetPause | None = None
     resume: Resume | None = None
+    backfill: SetBackfill | None = None
+    end_backfill: EndBackfill | None = None
     quarantine: SetQuarantine | None = None
     reinstate: Reinstate | None = None
     note: Note | None = None

@@ -20,6 +20,7 @@ from hostagent.store.directory.place import Place
 from hostagent.store.port import (
     Accepted,
     AuditEvent,
+    Backfill,
     Claimed,
     Cursor,
     Decision,
@@ -246,6 +247,18 @@ class DirectoryStore:
     def pauses(self) -> list[Pause]:
         """See the port."""
         return self._history.read(lambda replica: replica.pauses())
+
+    def backfill(self, order: Backfill) -> None:
+        """See the port."""
+        self._history.write(calls.SetBackfill(order))
+
+    def end_backfill(self, job: str, scope: str) -> bool:
+        """See the port."""
+        return self._history.write(calls.EndBackfill(job, scope))
+
+    def backfills(self) -> list[Backfill]:
+        """See the port."""
+        return self._history.read(lambda replica: replica.backfills())
 
     # What keeps crashing
 

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from hostagent.model import End, Kind, Run
+from hostagent.model import End, Kind, Outcome, Run
 from hostagent.store.port import (
     Accepted,
     Claimed,
@@ -32,6 +32,9 @@ from hostagent.store.sql.rows import (
     run_of,
     run_values,
 )
+
+_DONE = {None, str(Outcome.SUCCEEDED)}
+"""What nobody tries again: a run that goes on, or has succeeded."""
 
 _CURSOR = "SELECT * FROM cursor WHERE job=? AND scope=? AND retired=0"
 
@@ -65,7 +68,8 @@ def claim(db: Transaction, session: Session, want: Want, now: datetime) -> Claim
         return Refused(Refusal.ACTIVE, holder)
     opens, follows = is_scheduled and want.attempt == 1, want.attempt > 1
     if follows:
-        refusal = _may_follow(db, cursor, want, now)
+        may_follow = _may_follow_by_hand if want.by_hand else _may_follow
+        refusal = may_follow(db, cursor, want, now)
     elif opens:
         refusal = _may_open(cursor, want, now)
     else:
@@ -87,7 +91,7 @@ def claim(db: Transaction, session: Session, want: Want, now: datetime) -> Claim
             run.scope,
         ),
     )
-    if follows:
+    if follows and _is_awaited(db, cursor, want):
         _clear_retry(db, run.job, run.scope)
     return Claimed(run)
 
@@ -254,11 +258,26 @@ def _may_open(cursor: Row, want: Want, now: datetime) -> Refusal | None:
 
 
 def _may_follow(db: Transaction, cursor: Row, want: Want, now: datetime) -> Refusal | None:
-    expected = (want.kind, want.scheduled_for, want.attempt - 1)
-    waiting = attempts_of(db, want.job, want.scope, cursor["retry_token"])
-    if all((last.kind, last.scheduled_for, last.attempt) != expected for last in waiting):
+    if not _is_awaited(db, cursor, want):
         return Refusal.ATTEMPT
     return Refusal.EARLY if at(cursor["retry_at"]) > now else None
+
+
+def _may_follow_by_hand(db: Transaction, _: Row, want: Want, __: datetime) -> Refusal | None:
+    last = db.execute(
+        "SELECT attempt, outcome FROM run WHERE job=? AND scope=? AND kind=? AND scheduled_for=? "
+        "ORDER BY attempt DESC LIMIT 1",
+        (want.job, want.scope, str(want.kind), micros(want.scheduled_for)),
+    ).fetchone()
+    follows = last is not None and last["attempt"] == want.attempt - 1
+    return None if follows and last["outcome"] not in _DONE else Refusal.ATTEMPT
+
+
+def _is_awaited(db: Transaction, cursor: Row, want: Want) -> bool:
+    """Whether this is the attempt that was to follow."""
+    expected = (want.kind, want.scheduled_for, want.attempt - 1)
+    waiting = attempts_of(db, want.job, want.scope, cursor["retry_token"])
+    return any((last.kind, last.scheduled_for, last.attempt) == expected for last in waiting)
 
 
 def _unused(db: Transaction, want: Want) -> Want:

@@ -11,6 +11,7 @@ from hostagent.store.port import (
     MAX_SKEW,
     Accepted,
     AuditEvent,
+    Backfill,
     Claimed,
     Cursor,
     Decision,
@@ -242,6 +243,19 @@ class SqlStore:
     def pauses(self) -> list[Pause]:
         """See the port."""
         return [rows.pause_of(row) for row in self._db.read("SELECT * FROM pause")]
+
+    def backfill(self, order: Backfill) -> None:
+        """See the port."""
+        self._db.change(lambda db: orders.backfill(db, order))
+
+    def end_backfill(self, job: str, scope: str) -> bool:
+        """See the port."""
+        return self._db.change(lambda db: orders.end_backfill(db, job, scope))
+
+    def backfills(self) -> list[Backfill]:
+        """See the port."""
+        found = map(rows.backfill_of, self._db.read("SELECT * FROM backfill"))
+        return sorted(found, key=lambda one: (one.job, one.scope))
 
     # What keeps crashing
 

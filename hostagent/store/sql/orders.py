@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hostagent.store.port import AuditEvent, Decision, Pause, PauseTarget, Quarantine
+from hostagent.store.port import AuditEvent, Backfill, Decision, Pause, PauseTarget, Quarantine
 from hostagent.store.sql import claims, sessions
 from hostagent.store.sql.database import Transaction
 from hostagent.store.sql.rows import micros, quarantine_values
@@ -29,6 +29,34 @@ def pause(db: Transaction, one: Pause) -> None:
 def resume(db: Transaction, target: PauseTarget, name: str) -> bool:
     """Whether there was one to lift."""
     gone = db.execute("DELETE FROM pause WHERE target=? AND name=?", (str(target), name)).rowcount
+    if gone:
+        sessions.change(db)
+    return gone > 0
+
+
+def backfill(db: Transaction, one: Backfill) -> None:
+    """Set or replace it."""
+    db.execute(
+        "INSERT INTO backfill (job, scope, first, last, only_those, by_whom, since) "
+        "VALUES (?,?,?,?,?,?,?) ON CONFLICT (job, scope) DO UPDATE SET first=excluded.first, "
+        "last=excluded.last, only_those=excluded.only_those, by_whom=excluded.by_whom, "
+        "since=excluded.since",
+        (
+            one.job,
+            one.scope,
+            micros(one.first),
+            micros(one.last),
+            str(one.only),
+            one.by,
+            micros(one.since),
+        ),
+    )
+    sessions.change(db)
+
+
+def end_backfill(db: Transaction, job: str, scope: str) -> bool:
+    """Whether there was one."""
+    gone = db.execute("DELETE FROM backfill WHERE job=? AND scope=?", (job, scope)).rowcount
     if gone:
         sessions.change(db)
     return gone > 0

@@ -201,4 +201,5 @@ def _retire(db: Transaction, job: str, host: str, keep: Sequence[str]) -> None:
     for row in _live_cursors(db, job, host):
         if row["scope"] not in keep:
             claims.give_up_retry(db, row, "not tried again: the job was removed")
+            db.execute("DELETE FROM backfill WHERE job=? AND scope=?", (job, row["scope"]))
             db.execute("UPDATE cursor SET retired=1 WHERE job=? AND scope=?", (job, row["scope"]))

@@ -21,6 +21,10 @@ _RENAME_QUARANTINES = (
     f"UPDATE quarantine SET job=? WHERE {_MOVES} AND NOT EXISTS "
     "(SELECT 1 FROM quarantine AS other WHERE other.job=? AND other.scope=quarantine.scope)"
 )
+_RENAME_BACKFILLS = (
+    f"UPDATE backfill SET job=? WHERE {_MOVES} AND NOT EXISTS "
+    "(SELECT 1 FROM backfill AS other WHERE other.job=? AND other.scope=backfill.scope)"
+)
 _RENAME_DECISIONS = f"UPDATE decision SET job=? WHERE {_MOVES}"
 
 
@@ -80,6 +84,7 @@ def _rename(db: Transaction, old: str, new: str, host: str) -> None:
     )
     db.execute(_RENAME_RUNS, (new, old, *mine, new))
     db.execute(_RENAME_QUARANTINES, (new, old, *mine, new))
+    db.execute(_RENAME_BACKFILLS, (new, old, *mine, new))
     db.execute(_RENAME_DECISIONS, (new, old, *mine))
     _rename_pause(db, old, new)
     for row in db.execute(f"SELECT * FROM cursor WHERE {_MINE}", mine).fetchall():

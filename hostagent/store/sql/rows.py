@@ -6,9 +6,10 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hostagent.model import Kind, Outcome, Run, Usage
+from hostagent.model import Kind, Only, Outcome, Run, Usage
 from hostagent.store.port import (
     AuditEvent,
+    Backfill,
     Decision,
     Pause,
     PauseTarget,
@@ -155,6 +156,19 @@ def pause_of(row: Row) -> Pause:
         row["by_whom"],
         at(row["since"]),
         instant(row["until"]),
+    )
+
+
+def backfill_of(row: Row) -> Backfill:
+    """A backfill row."""
+    return Backfill(
+        row["job"],
+        row["scope"],
+        at(row["first"]),
+        at(row["last"]),
+        Only(row["only_those"]),
+        row["by_whom"],
+        at(row["since"]),
     )
 
 

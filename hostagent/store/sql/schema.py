@@ -27,6 +27,7 @@ TABLES = (
     "cursor",
     "run",
     "pause",
+    "backfill",
     "quarantine",
     "decision",
     "audit_log",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from hostagent.model import End, Kind, Outcome, Run
+from hostagent.model import End, Kind, Only, Outcome, Run
 from hostagent.store.port import (
+    Backfill,
     Claimed,
     Cursor,
     Finish,
@@ -113,6 +114,11 @@ def cursor(store: Store, name: str = "a", scope: str = "") -> Cursor:
 def out(name: str = "a", scope: str = "", reason: str = "crashed twice") -> Quarantine:
     """A (job, scope) that kept crashing."""
     return Quarantine(name, scope, t(5), "one", reason, ("SIGSEGV", "OOM"), "its last line", "{}")
+
+
+def backfill(name: str = "a", scope: str = "", only: Only = Only.ANY) -> Backfill:
+    """A range that a person wants to be run."""
+    return Backfill(name, scope, t(1), t(3), only, "uid 0", t(5))
 
 
 def kept_spec(

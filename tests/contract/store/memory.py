@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 
 from hostagent import model
 from hostagent.errors import StoreConflict
-from hostagent.model import End, Kind, Run, parse_run_id
+from hostagent.model import End, Kind, Outcome, Run, parse_run_id
 from hostagent.store.port import (
     MAX_SKEW,
     Accepted,
+    Backfill,
     Claimed,
     Cursor,
     Finish,
@@ -60,6 +61,7 @@ class Memory:
         self.rows: list[Run] = []
         self.sessions = Sessions()
         self.quarantines: dict[Name, Quarantine] = {}
+        self.backfills: dict[Name, Backfill] = {}
 
     # What is due
 
@@ -121,6 +123,8 @@ class Memory:
         for name, stand in self.stands.items():
             if name[0] == job and name[1] not in keep and _reaches(host, stand.host):
                 self._give_up(name)
+                if not stand.is_gone:
+                    self.backfills.pop(name, None)
                 stand.is_gone = True
 
     def _rename(self, jobs: Sequence[Registration]) -> set[str]:
@@ -154,6 +158,9 @@ class Memory:
             if name in self.quarantines and (new, name[1]) not in self.quarantines:
                 out = self.quarantines.pop(name)
                 self.quarantines[new, name[1]] = replace(out, job=new)
+            if name in self.backfills and (new, name[1]) not in self.backfills:
+                order = self.backfills.pop(name)
+                self.backfills[new, name[1]] = replace(order, job=new)
             for earlier in [s for n, s in self.stands.items() if n[1] == name[1]]:
                 earlier.heir = new if earlier.heir == old else earlier.heir
             before = self.stands.get((new, name[1]), Stand("", stand.high_water))
@@ -187,7 +194,8 @@ class Memory:
             return Refused(refusal, self._holder(name) if refusal is Refusal.ACTIVE else None)
         stand = self.stands[name]
         if want.attempt > 1:
-            stand.retry = stand.retry_at = None
+            if self._is_awaited(name, want):
+                stand.retry = stand.retry_at = None
         elif want.kind is Kind.SCHEDULED:
             self._give_up(name)
             stand.high_water = want.scheduled_for
@@ -250,13 +258,27 @@ class Memory:
         return next((self._active(n, token) for n, token in own + former if token), None)
 
     def _may_follow(self, name: Name, want: Want, now: datetime) -> Refusal | None:
-        stand = self.stands[name]
-        asked = (want.kind, want.scheduled_for, want.attempt - 1)
-        waiting = self._attempts(name, stand.retry)
-        if all((last.kind, last.scheduled_for, last.attempt) != asked for last in waiting):
+        if want.by_hand:
+            return None if self._has_failed(want) else Refusal.ATTEMPT
+        if not self._is_awaited(name, want):
             return Refusal.ATTEMPT
-        assert stand.retry_at is not None
-        return Refusal.EARLY if stand.retry_at > now else None
+        retry_at = self.stands[name].retry_at
+        assert retry_at is not None
+        return Refusal.EARLY if retry_at > now else None
+
+    def _is_awaited(self, name: Name, want: Want) -> bool:
+        asked = (want.kind, want.scheduled_for, want.attempt - 1)
+        waiting = self._attempts(name, self.stands[name].retry)
+        return any((last.kind, last.scheduled_for, last.attempt) == asked for last in waiting)
+
+    def _has_failed(self, want: Want) -> bool:
+        """Whether the attempt before is the run's last, and came to no good end."""
+        mine = (want.job, want.scope, want.kind, want.scheduled_for)
+        rows = [row for row in self.rows if _run_of(row) == mine]
+        last = max(rows, key=lambda row: row.attempt, default=None)
+        if last is None or last.attempt != want.attempt - 1:
+            return False
+        return last.outcome not in {None, Outcome.SUCCEEDED}
 
     def attach(self, job: str, scope: str, token: int, invocation: str, at: datetime) -> bool:
         """Whether the token is active."""

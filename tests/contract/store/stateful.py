@@ -245,6 +245,22 @@ class Machine(SessionRules):
             )
             self._claim(self.asker, [wanted])
 
+    @rule(back=st.integers(0, 5), step=st.sampled_from([1, 1, 1, 2]))
+    def try_again(self, back: int, step: int) -> None:
+        """A person asks for another attempt of whatever was claimed."""
+        if self.claims:
+            last = self.claims[-1 - back % len(self.claims)]
+            stand = self.memory.stands.get((last.job, last.scope))
+            wanted = want(
+                last.scheduled_for,
+                last.job,
+                last.scope,
+                kind=last.kind,
+                attempt=last.attempt + step,
+                spec=stand.hash if stand else HASH,
+            )
+            self._claim(self.asker, [replace(wanted, by_hand=True)])
+
     def _waits(self, run: Run) -> bool:
         stand = self.memory.stands.get((run.job, run.scope))
         return stand is not None and stand.retry == run.token

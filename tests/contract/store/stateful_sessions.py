@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from hostagent.store.port import Over, Profile, Renewed, Session, Store
-from tests.contract.store.builders import out
+from tests.contract.store.builders import backfill, out
 from tests.contract.store.memory import Memory
 
 SHORT, LONG = timedelta(microseconds=1), timedelta(hours=1)
@@ -125,12 +125,25 @@ class SessionRules(RuleBasedStateMachine):
             self.store.quarantine(out(*name))
             self.memory.quarantine(out(*name))
 
+    @rule(which=st.integers(0, 3), ends=st.booleans())
+    def backfill(self, which: int, ends: bool) -> None:
+        """Of any cursor, and of one that is none."""
+        names = [("x", ""), *((c.job, c.scope) for c in self.memory.cursors())]
+        name = names[which % len(names)]
+        if ends:
+            known = self.memory.backfills.pop(name, None) is not None
+            assert self.store.end_backfill(*name) == known
+        else:
+            self.memory.backfills[name] = backfill(*name)
+            self.store.backfill(backfill(*name))
+
     def _to_be_read(self) -> object:
         """What the others should read again when it has changed."""
         live = [s for s in self.memory.sessions.stays.values() if s.is_live]
         return (
             [spec for spec in self.memory.specs if spec.valid_to is None],
             sorted(self.memory.quarantines),
+            sorted(self.memory.backfills),
             [(stay.session, stay.profile) for stay in live],
         )
 
@@ -158,3 +171,5 @@ class SessionRules(RuleBasedStateMachine):
             assert held == [(r.job, r.scope, r.token) for r in self.memory.held(one.session.id)]
         quarantines = self.store.quarantines()
         assert quarantines == [one for _, one in sorted(self.memory.quarantines.items())]
+        backfills = self.store.backfills()
+        assert backfills == [one for _, one in sorted(self.memory.backfills.items())]

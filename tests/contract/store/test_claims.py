@@ -19,6 +19,7 @@ from hostagent.store.port import (
     Session,
     Stale,
     Store,
+    Want,
 )
 from tests.contract.store.builders import (
     FUTURE,
@@ -239,6 +240,51 @@ def test_a_retry_that_is_due_starts_once(store: Store, session: Session) -> None
     assert store.claim(session, [want(1, attempt=3)]) == [Refused(Refusal.ATTEMPT)]
     assert [row.attempt for row in store.run(second.run_id)] == [1, 2]
     assert cursor(store).high_water == t(1)
+
+
+def by_hand(at: float, attempt: int, name: str = "a") -> Want:
+    """Another attempt that a person asks for."""
+    return replace(want(at, name, attempt=attempt), by_hand=True)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.ABANDONED])
+def test_a_person_has_an_ended_run_tried_again(
+    store: Store, session: Session, outcome: Outcome
+) -> None:
+    """The next attempt of the same run, whatever came after it; the mark stays where it is."""
+    store.finish([finish(claimed(store, session, want(1)), outcome)])
+    ran(store, session, want(3))
+    second = claimed(store, session, by_hand(1, attempt=2))
+    assert [row.attempt for row in store.run(second.run_id)] == [1, 2]
+    assert second.token == 3
+    assert cursor(store).high_water == t(3)
+    assert cursor(store).active == second
+
+
+def test_a_person_has_nothing_tried_again_that_goes_on_or_succeeded(
+    store: Store, session: Session
+) -> None:
+    """Nor an attempt that does not follow the last one, nor an occurrence that had none."""
+    assert store.claim(session, [by_hand(1, attempt=2)]) == [Refused(Refusal.ATTEMPT)]
+    run = claimed(store, session, want(1))
+    assert store.claim(session, [by_hand(1, attempt=2)]) == [Refused(Refusal.ACTIVE, run)]
+    store.finish([finish(run, Outcome.FAILED)])
+    assert store.claim(session, [by_hand(1, attempt=3)]) == [Refused(Refusal.ATTEMPT)]
+    store.finish([finish(claimed(store, session, by_hand(1, attempt=2)))])
+    assert store.claim(session, [by_hand(1, attempt=3)]) == [Refused(Refusal.ATTEMPT)]
+    assert store.claim(session, [by_hand(1, attempt=2)]) == [Refused(Refusal.ATTEMPT)]
+
+
+def test_a_person_does_not_wait_for_a_retry(store: Store, session: Session) -> None:
+    """The attempt that was to follow later is this one; that of another run waits on."""
+    store.finish([finish(claimed(store, session, want(1)), Outcome.FAILED)])
+    store.finish(
+        [replace(finish(claimed(store, session, want(2)), Outcome.FAILED), retry_at=FUTURE)]
+    )
+    store.finish([finish(claimed(store, session, by_hand(1, attempt=2)), Outcome.FAILED)])
+    assert cursor(store).retry_at == FUTURE
+    claimed(store, session, by_hand(2, attempt=2))
+    assert cursor(store).retry_at is None
 
 
 def test_the_next_occurrence_overtakes_a_retry(store: Store, session: Session) -> None:

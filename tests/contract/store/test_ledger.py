@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from hostagent.model import Kind, Outcome
+from hostagent.model import Kind, Only, Outcome
 from hostagent.store.port import (
     AuditEvent,
     Decision,
@@ -21,6 +21,8 @@ from hostagent.store.port import (
     Tally,
 )
 from tests.contract.store.builders import (
+    T0,
+    backfill,
     claimed,
     cursor,
     end,
@@ -196,6 +198,21 @@ def test_what_is_out_stays_out_until_it_is_put_back(store: Store, session: Sessi
     assert store.reinstate("a", "")
     assert not store.reinstate("a", "")
     assert store.quarantines() == [eu]
+
+
+def test_a_job_has_one_backfill_until_it_ends(store: Store) -> None:
+    """A later one replaces it; it ends once, and goes with its job."""
+    store.register([job("a"), job("b"), job("c", scopes=("eu", "us"))], [], T0)
+    assert store.backfills() == []
+    for one in (backfill("b"), backfill("a"), backfill("c", "us"), backfill("b", only=Only.FAILED)):
+        store.backfill(one)
+    last = backfill("b", only=Only.FAILED)
+    assert store.backfills() == [backfill("a"), last, backfill("c", "us")]
+    assert store.end_backfill("b", "")
+    assert not store.end_backfill("b", "")
+    assert not store.end_backfill("c", "eu")
+    store.register([job("b"), job("c", scopes=("eu",))], [], t(9))
+    assert store.backfills() == []
 
 
 def test_a_quarantine_gives_the_retry_up(store: Store, session: Session) -> None:

@@ -26,6 +26,7 @@ from tests.contract.store.builders import (
     HASH,
     OTHER,
     T0,
+    backfill,
     claimed,
     cursor,
     each,
@@ -336,6 +337,7 @@ def test_each_host_renames_what_is_its_own(store: Store, session: Session) -> No
         ran(store, session, want(6, "c", host))
     store.pause(Pause(PauseTarget.JOB, "c", "broken", "root", t(3)))
     store.quarantine(out("c", "one"))
+    store.backfill(backfill("c", "one"))
     renamed = each("one", "d", renamed="c")
     assert store.register([renamed], [], t(9), remove_others=False) == ["d"]
     assert store.register([renamed], [], t(9), remove_others=False) == []
@@ -344,6 +346,7 @@ def test_each_host_renames_what_is_its_own(store: Store, session: Session) -> No
     assert cursor(store, "d", "one").high_water == t(6)
     assert sorted(pause.name for pause in store.pauses()) == ["c", "d"]
     assert store.quarantines() == [replace(out("c", "one"), job="d")]
+    assert store.backfills() == [backfill("d", "one")]
     ran(store, session, want(7, "c", "two"))
     store.register([each("two", "d", renamed="c")], [], t(9), remove_others=False)
     assert {r.job for r in store.runs(RunFilter())} == {"d"}

@@ -17,6 +17,7 @@ from hostagent.agent import server
 from hostagent.agent.interface import (
     Abandoned,
     Abandonment,
+    Backfilling,
     Backlog,
     Held,
     Sample,
@@ -63,6 +64,9 @@ class Agent:
             pace="6/min by hand, 4 to go",
             held=[held],
             catching_up=["a.20261121T020000Z"],
+            backfills=[
+                Backfilling(name="import", first=LONG_AGO, last=LONG_AGO, left=7, by="uid 0")
+            ],
             storm=[
                 StormFact(is_so=True, sentence="calm"),
                 StormFact(is_so=self.is_over, sentence="one is held"),
@@ -124,6 +128,7 @@ def test_what_is_held_is_listed_with_its_reason(agent: Agent) -> None:
     shown = ask("list").output
     assert "settles: settle = 1min" in shown
     assert "catches up: a.20261121T020000Z" in shown
+    assert "backfill: import, 7 left of 2026-11-21T02:00:00Z" in shown
     assert [word in shown for word in ("report@eu", "level 1", "ago")] == [True] * 3
     assert json.loads(ask("list", "--json").output)["held"][0]["covers"] == 3
 

@@ -1,0 +1,172 @@
+"""Commands about runs (stop, retry, backfill), and the log of who ordered what."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hostagent.cli.options import Job, Json, User, open_ledger, paths_of
+from hostagent.cli.out import emit_json, moment, now, parse_past, table
+
+if TYPE_CHECKING:
+    from hostagent.store.port import AuditEvent
+
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id.")]
+
+
+def stop(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run's id, or a job's name for its one run.")
+    ],
+    *,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the ledger.")] = "",
+    user: User = False,
+    as_json: Json = False,
+) -> None:
+    """Stop a run of this host, and wait until it has ended. It is abandoned, not failed.
+
+    It is not tried again by itself, and does not count as a crash.
+    """
+    from hostagent.cli.client import call
+
+    async def end(proxy: Any) -> tuple[str, str]:
+        told = await proxy.Stop(run=run, reason=reason or "no reason given")
+        name = told["run_id"]
+        if not told["goes_on"]:
+            return name, "abandoned"
+        if not as_json:
+            print(f"{name} is being stopped", flush=True)
+        return name, (await proxy.Wait(run_id=name))["outcome"]
+
+    name, outcome = call(paths_of(user=user), end)
+    if as_json:
+        emit_json({"run_id": name, "outcome": outcome})
+        return
+    print(f"{name} {outcome}; start it again: hostagent retry {name}")
+
+
+def retry(
+    run: RunId,
+    *,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for its outcome.")] = False,
+    user: User = False,
+    as_json: Json = False,
+) -> None:
+    """Try a run again that has failed or was abandoned: the same run, its next attempt, now."""
+    from hostagent.cli.client import call
+
+    async def start(proxy: Any) -> tuple[str, int, str | None]:
+        told = await proxy.Retry(run=run)
+        name, attempt = told["run_id"], told["attempt"]
+        if not as_json:
+            print(f"{name} started, attempt {attempt}; see: hostagent logs {name}", flush=True)
+        outcome = (await proxy.Wait(run_id=name))["outcome"] if wait else None
+        return name, attempt, outcome
+
+    name, attempt, outcome = call(paths_of(user=user), start)
+    if as_json:
+        emit_json({"run_id": name, "attempt": attempt, "outcome": outcome})
+    elif outcome is not None:
+        print(f"{name} {outcome}; see: hostagent why {name}")
+    if outcome not in {None, "succeeded"}:
+        raise typer.Exit(1)
+
+
+def backfill(
+    job: Annotated[str, typer.Argument(help="A job's name.")],
+    scope: Annotated[str, typer.Argument(help="One of its scopes; else all of this host.")] = "",
+    *,
+    start: Annotated[
+        str, typer.Option("--from", help="What fell due from this time on, or a span ago.")
+    ],
+    to: Annotated[
+        str | None, typer.Option("--to", help="And up to this time [default: now].")
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option("--only", help="missing: what had no attempt; failed: what had one."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would run.")] = False,
+    user: User = False,
+    as_json: Json = False,
+) -> None:
+    """Run what a job's schedule names in a past range and has no success, oldest first.
+
+    One at a time, after all that was missed, while the host can bear it. No scheduled occurrence
+    is used up or skipped. It goes on after a restart; give it up with: hostagent backlog abandon.
+    """
+    from hostagent.cli.client import call
+    from hostagent.errors import InputError
+    from hostagent.model import Only
+
+    if only not in {None, Only.MISSING, Only.FAILED}:
+        raise InputError(f'--only "{only}" is not known', "known: missing, failed")
+    first = parse_past(start)
+    last = parse_past(to) if to else now()
+    if last < first:
+        raise InputError("--to lies before --from")
+    due = call(
+        paths_of(user=user),
+        lambda proxy: proxy.Backfill(
+            job=job,
+            scope=scope,
+            first=first.isoformat(),
+            last=last.isoformat(),
+            only=only or Only.ANY,
+            is_dry=dry_run,
+        ),
+    )["due"]
+    if as_json:
+        emit_json(due)
+        return
+    if dry_run:
+        at = now()
+        rows = [
+            (one["scope"] or "-", moment(datetime.fromisoformat(one["scheduled_for"]), at))
+            for one in due
+        ]
+        table(("SCOPE", "DUE"), rows, empty="Nothing is left to be run.")
+    elif not due:
+        print("Nothing is left to be run.")
+    else:
+        print(f"{len(due)} runs of {job} follow, one after the other; see: hostagent backlog list")
+
+
+def audit_log(
+    job: Job = None,
+    *,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Since this time, or a span ago such as 2h.")
+    ] = None,
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many at most.")] = 20,
+    user: User = False,
+    as_json: Json = False,
+) -> None:
+    """Show who changed what, newest first: runs, pauses, stops, reinstatements and the rest."""
+    from hostagent.report.audit_log import event_json, is_about
+
+    start = parse_past(since) if since else None
+    log = open_ledger(paths_of(user=user)).audit_log(start)
+    found = [event for event in reversed(log) if job is None or is_about(event, job)][:limit]
+    if as_json:
+        emit_json([event_json(event) for event in found])
+        return
+    at = now()
+    rows = [
+        (moment(event.at, at), _who(event), event.host, event.action, event.target, event.detail)
+        for event in found
+    ]
+    empty = f'Nobody has changed "{job}".' if job else "Nobody has changed anything."
+    table(("AT", "BY", "HOST", "ACTION", "TARGET", "REASON"), rows, empty=empty)
+
+
+def _who(event: AuditEvent) -> str:
+    """The user's name as this host knows it, and the number that counts."""
+    import pwd
+
+    try:
+        return f"{pwd.getpwuid(event.uid).pw_name} ({event.uid})"
+    except KeyError:
+        return str(event.uid)
