@@ -315,6 +315,28 @@ class Quarantine:
 
 
 @dataclass(frozen=True, slots=True)
+class Alarm:
+    """What is wrong with a (job, scope), and how far people know it. A (job, scope) has one.
+
+    ``kind`` and ``reason`` say what it is, ``since`` when it began; ``over_at`` is when it was over
+    (None: it stands). ``told`` are those who know that it began, by their names in jobs.toml;
+    ``untold`` are to be told what is new: that it began, or is over. ``tries`` were made for
+    them, and the next is due at ``due_at``; whoever makes one moves that first.
+    """
+
+    job: str
+    scope: str
+    kind: str
+    since: datetime
+    reason: str
+    over_at: datetime | None = None
+    told: tuple[str, ...] = ()
+    untold: tuple[str, ...] = ()
+    tries: int = 0
+    due_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     """How far a host's own ledger was copied for one of its (job, scope); see ``Store.record``."""
 
@@ -582,6 +604,19 @@ class Store(Protocol):
 
     def quarantines(self) -> list[Quarantine]:
         """What is out, by job and scope."""
+
+    # What people are told of
+    def alarms(self) -> list[Alarm]:
+        """All of them, by job and scope."""
+
+    def change_alarm(self, before: Alarm | None, after: Alarm | None) -> bool:
+        """Compare-and-set: the alarm of a (job, scope) that is ``before`` becomes ``after``.
+
+        None: there is none. False, and nothing is changed, when it is not ``before``.
+
+        Raises:
+            StoreError: the store is of a version that has no alarms yet.
+        """
 
     # What was decided and done
     def note(self, decisions: Iterable[Decision]) -> None:

@@ -15,6 +15,7 @@ from typing import ClassVar, Protocol, TypeVar
 from hostagent.model import Run
 from hostagent.store.port import (
     Accepted,
+    Alarm,
     AuditEvent,
     Claimed,
     Decision,
@@ -248,6 +249,19 @@ class Reinstate:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeAlarm:
+    """See the port."""
+
+    name: ClassVar[str] = "alarm"
+    before: Alarm | None
+    after: Alarm | None
+
+    def on(self, store: Store) -> bool:
+        """Make it."""
+        return store.change_alarm(self.before, self.after)
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """See the port."""
 
@@ -301,6 +315,7 @@ class Record:
     reinstate: Reinstate | None = None
     note: Note | None = None
     log: LogEvent | None = None
+    alarm: ChangeAlarm | None = None
 
     @property
     def calls(self) -> Sequence[Call[object]]:

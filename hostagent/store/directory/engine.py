@@ -19,6 +19,7 @@ from hostagent.store.directory.members import Members
 from hostagent.store.directory.place import Place
 from hostagent.store.port import (
     Accepted,
+    Alarm,
     AuditEvent,
     Claimed,
     Cursor,
@@ -43,6 +44,10 @@ from hostagent.store.port import (
     Want,
 )
 from hostagent.store.sql import schema
+
+
+ALARMS = 2
+"""The version from which on the log may say what a ``ChangeAlarm`` is."""
 
 
 class DirectoryStore:
@@ -251,6 +256,18 @@ class DirectoryStore:
     def quarantines(self) -> list[Quarantine]:
         """See the port."""
         return self._history.read(lambda replica: replica.quarantines())
+
+    # What people are told of
+
+    def alarms(self) -> list[Alarm]:
+        """See the port."""
+        return self._history.read(lambda replica: replica.alarms())
+
+    def change_alarm(self, before: Alarm | None, after: Alarm | None) -> bool:
+        """See the port."""
+        if (found := self.schema()) < ALARMS:
+            schema.refuse_older(self._place.root, found, "run: hostagent store migrate")
+        return self._history.write(calls.ChangeAlarm(before, after))
 
     # What was decided and done
 

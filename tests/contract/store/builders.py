@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from hostagent.model import End, Kind, Outcome, Run
 from hostagent.store.port import (
+    Alarm,
     Claimed,
     Cursor,
     Finish,
@@ -113,6 +114,12 @@ def cursor(store: Store, name: str = "a", scope: str = "") -> Cursor:
 def out(name: str = "a", scope: str = "", reason: str = "crashed twice") -> Quarantine:
     """A (job, scope) that kept crashing."""
     return Quarantine(name, scope, t(5), "one", reason, ("SIGSEGV", "OOM"), "its last line", "{}")
+
+
+def alarm(name: str = "a", scope: str = "", tries: int = 1) -> Alarm:
+    """One that stands, and of which one is told and another not."""
+    what = 'its last run failed: "exit 1"'
+    return Alarm(name, scope, "failed", t(3), what, None, ("ops",), ("pager", "é"), tries, t(9))
 
 
 def kept_spec(

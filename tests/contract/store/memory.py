@@ -15,6 +15,7 @@ from hostagent.model import End, Kind, Run, parse_run_id
 from hostagent.store.port import (
     MAX_SKEW,
     Accepted,
+    Alarm,
     Claimed,
     Cursor,
     Finish,
@@ -60,6 +61,7 @@ class Memory:
         self.rows: list[Run] = []
         self.sessions = Sessions()
         self.quarantines: dict[Name, Quarantine] = {}
+        self.alarms: dict[Name, Alarm] = {}
 
     # What is due
 
@@ -368,6 +370,18 @@ class Memory:
         if (one.job, one.scope) in self.stands:
             self._give_up((one.job, one.scope))
         self.quarantines[one.job, one.scope] = one
+
+    def change_alarm(self, before: Alarm | None, after: Alarm | None) -> bool:
+        """Whether it was ``before``."""
+        name = next(((one.job, one.scope) for one in (before, after) if one), None)
+        if name is None:
+            return True
+        if self.alarms.get(name) != before:
+            return False
+        self.alarms.pop(name, None)
+        if after is not None:
+            self.alarms[name] = after
+        return True
 
     # What hosts keep themselves
 

@@ -31,6 +31,7 @@ from hostagent.store.sql.engine import SqlStore
 from hostagent.store.sql.move import move
 from hostagent.store.sql.schema import VERSION
 from tests.contract.store.builders import (
+    alarm,
     T0,
     claimed,
     each,
@@ -64,6 +65,7 @@ def old_url(place: Path) -> str:
         old.register([job("a", "d" * 16), job("b")], [], t(1000))
         old.pause(Pause(PauseTarget.JOB, "b", "broken", "root", t(3)))
         old.quarantine(out("c", "one"))
+        old.change_alarm(None, alarm("b"))
         old.note([Decision("a", "", t(3), "hold", f"{n}") for n in range(3)])
         for n in range(3):
             old.log(AuditEvent(t(1), 0, "one", "pause", "job b", f"{n}"))
@@ -87,6 +89,7 @@ def everything(store: Store) -> list[object]:
         store.retained_since(),
         store.pauses(),
         store.quarantines(),
+        store.alarms(),
         store.decisions("a"),
         store.audit_log(),
     ]

@@ -1,0 +1,8 @@
+-- What people are told of, once, and again when it is over.
+CREATE TABLE alarm (
+  job text NOT NULL, scope text NOT NULL, kind text NOT NULL, since bigint NOT NULL,
+  reason text NOT NULL, over_at bigint,
+  told text NOT NULL, untold text NOT NULL,  -- names, as JSON
+  tries bigint NOT NULL, due_at bigint,
+  PRIMARY KEY (job, scope)
+);
