@@ -24,6 +24,17 @@ class Admission(TypedDict):
     reason: str
 
 
+class Standing(TypedDict):
+    """An alarm that stands; ``sentence`` says all of it."""
+
+    job: str
+    scope: str
+    alarm: str
+    since: str
+    reason: str
+    sentence: str
+
+
 class Status(TypedDict):
     """What an agent says of itself. ``next_at`` is empty when nothing is due ever again.
 
@@ -33,7 +44,7 @@ class Status(TypedDict):
     ``settles`` is why nothing is caught up yet after the last wake, else empty.
 
     ``barred`` is why it may start nothing of the cluster's just now, else empty. ``store_reached``
-    is false while the store that hosts share is away.
+    is false while the store that hosts share is away. ``alarms`` are those of the whole store.
     """
 
     version: str
@@ -48,6 +59,7 @@ class Status(TypedDict):
     next_at: str
     barred: str
     store_reached: bool
+    alarms: list[Standing]
 
 
 class Held(TypedDict):

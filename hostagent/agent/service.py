@@ -17,6 +17,7 @@ from hostagent.agent.interface import (
     Held,
     NotPermitted,
     NotPossible,
+    Standing,
     Status,
     StormFact,
 )
@@ -27,6 +28,7 @@ from hostagent.codec import rfc3339
 from hostagent.errors import HostagentError, StoreUnavailable
 from hostagent.host.peer import Peer
 from hostagent.model import Kind, Overlap, Run, run_id
+from hostagent.policy.alarms import sentence
 from hostagent.policy.words import when
 from hostagent.store.port import AuditEvent, Pause, PauseTarget, Store
 
@@ -273,6 +275,7 @@ class AgentService:
                 await self._log(caller, REINSTATE, reinstated(job, scope), "", store)
                 if entry is not None:
                     await self._daemon.look(entry)
+                self._daemon.alarms.look((job, scope))
                 return True
         return False
 
@@ -294,6 +297,17 @@ class AgentService:
             next_at=rfc3339(next_at) if next_at else "",
             barred=self._daemon.starts.barred() or "",
             store_reached=not self._world.is_cut_off,
+            alarms=[
+                Standing(
+                    job=one.job,
+                    scope=one.scope,
+                    alarm=one.kind,
+                    since=rfc3339(one.since),
+                    reason=one.reason,
+                    sentence=sentence(one),
+                )
+                for one in await self._daemon.alarms.standing()
+            ],
         )
 
     async def backlog(self) -> Backlog:

@@ -40,6 +40,8 @@ def status(
         print(f"{told['host']}: {told['jobs']} jobs of generation {told['generation']}")
         if told["barred"]:
             print(f"  barred   {told['barred']}")
+        for alarm in told.get("alarms", ()):
+            print(f"  alarm    {alarm['sentence']}")
         for run in told["running"]:
             print(f"  running  {run}")
         if told["settles"]:

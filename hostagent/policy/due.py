@@ -24,6 +24,9 @@ from itertools import groupby
 from hostagent.model import Form, Job, Kind, Missed, Outcome, Overlap, Run
 from hostagent.policy.words import ago, span_text, when
 
+PAUSED, BLACKOUT = "paused: ", "blackout: "
+"""How the reasons of occurrences begin that nobody wanted to run."""
+
 FRESH_FOR = timedelta(seconds=15)
 """An absence of the agent shorter than this leaves an occurrence fresh (the session's TTL)."""
 
@@ -178,9 +181,9 @@ def is_catch_up(job: Job, run: Run) -> bool:
 def _suppressed(facts: Facts, owed: Owed) -> str | None:
     """Why this occurrence gets no attempt whatever else is true, or None."""
     if facts.paused is not None:
-        return f"paused: {facts.paused.order}"
+        return f"{PAUSED}{facts.paused.order}"
     if owed.blackout is not None:
-        return f'blackout: {when(owed.at)} lies in "{owed.blackout}"'
+        return f'{BLACKOUT}{when(owed.at)} lies in "{owed.blackout}"'
     deadline = facts.job.start_deadline
     if deadline is not None and facts.now > owed.at + deadline:
         late = span_text(facts.now - owed.at)

@@ -37,7 +37,7 @@ from typing import Protocol
 
 from hostagent.codec import content_json, from_json
 from hostagent.errors import StoreError
-from hostagent.model import End, Job, Kind, Manifest, Outcome, Run, RunOn, Schedule
+from hostagent.model import Alarm, End, Job, Kind, Manifest, Outcome, Run, RunOn, Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,28 +312,6 @@ class Quarantine:
     attempts: tuple[str, ...] = ()
     evidence: str = ""
     report: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Alarm:
-    """What is wrong with a (job, scope), and how far people know it. A (job, scope) has one.
-
-    ``kind`` and ``reason`` say what it is, ``since`` when it began; ``over_at`` is when it was over
-    (None: it stands). ``told`` are those who know that it began, by their names in jobs.toml;
-    ``untold`` are to be told what is new: that it began, or is over. ``tries`` were made for
-    them, and the next is due at ``due_at``; whoever makes one moves that first.
-    """
-
-    job: str
-    scope: str
-    kind: str
-    since: datetime
-    reason: str
-    over_at: datetime | None = None
-    told: tuple[str, ...] = ()
-    untold: tuple[str, ...] = ()
-    tries: int = 0
-    due_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

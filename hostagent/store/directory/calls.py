@@ -12,10 +12,9 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import ClassVar, Protocol, TypeVar
 
-from hostagent.model import Run
+from hostagent.model import Alarm, Run
 from hostagent.store.port import (
     Accepted,
-    Alarm,
     AuditEvent,
     Claimed,
     Decision,

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from hostagent.model import Run
+from hostagent.model import Alarm, Run
 from hostagent.store.directory import calls
 from hostagent.store.directory.clock import Clock
 from hostagent.store.directory.history import History
@@ -19,7 +19,6 @@ from hostagent.store.directory.members import Members
 from hostagent.store.directory.place import Place
 from hostagent.store.port import (
     Accepted,
-    Alarm,
     AuditEvent,
     Claimed,
     Cursor,
@@ -44,7 +43,6 @@ from hostagent.store.port import (
     Want,
 )
 from hostagent.store.sql import schema
-
 
 ALARMS = 2
 """The version from which on the log may say what a ``ChangeAlarm`` is."""

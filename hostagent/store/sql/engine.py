@@ -6,11 +6,10 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
-from hostagent.model import Run
+from hostagent.model import Alarm, Run
 from hostagent.store.port import (
     MAX_SKEW,
     Accepted,
-    Alarm,
     AuditEvent,
     Claimed,
     Cursor,

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hostagent.store.port import Alarm, AuditEvent, Decision, Pause, PauseTarget, Quarantine
+from hostagent.model import Alarm
+from hostagent.store.port import AuditEvent, Decision, Pause, PauseTarget, Quarantine
 from hostagent.store.sql import claims, sessions
 from hostagent.store.sql.database import Transaction
 from hostagent.store.sql.rows import alarm_of, alarm_values, micros, quarantine_values

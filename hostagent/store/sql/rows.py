@@ -6,9 +6,8 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hostagent.model import Kind, Outcome, Run, Usage
+from hostagent.model import Alarm, Kind, Outcome, Run, Usage
 from hostagent.store.port import (
-    Alarm,
     AuditEvent,
     Decision,
     Pause,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from hostagent.model import End, Kind, Outcome, Run
+from hostagent.model import Alarm, End, Kind, Outcome, Run
 from hostagent.store.port import (
-    Alarm,
     Claimed,
     Cursor,
     Finish,

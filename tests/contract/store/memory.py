@@ -11,11 +11,10 @@ from datetime import datetime, timedelta
 
 from hostagent import model
 from hostagent.errors import StoreConflict
-from hostagent.model import End, Kind, Run, parse_run_id
+from hostagent.model import Alarm, End, Kind, Run, parse_run_id
 from hostagent.store.port import (
     MAX_SKEW,
     Accepted,
-    Alarm,
     Claimed,
     Cursor,
     Finish,

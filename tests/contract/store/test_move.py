@@ -31,8 +31,8 @@ from hostagent.store.sql.engine import SqlStore
 from hostagent.store.sql.move import move
 from hostagent.store.sql.schema import VERSION
 from tests.contract.store.builders import (
-    alarm,
     T0,
+    alarm,
     claimed,
     each,
     finish,
