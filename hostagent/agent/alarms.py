@@ -3,8 +3,8 @@
 ``policy.alarms`` decides, by the ledger alone. Looked at is what has just ended, here, at once;
 everything when this agent starts, when the store says that something changed, and when hosts come
 or go; and, by the host whose turn it is (``place.watcher``), what may have become silent: at that
-very instant, for which the agent wakes. Who changes an alarm in the store, by compare-and-set, tells
-it. Nothing here ever holds up a job: it is a task of its own.
+very instant, for which the agent wakes. Who changes an alarm in the store, by compare-and-set,
+tells it. Nothing here ever holds up a job: it is a task of its own.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """``python -m hostagent.agent.deliver``: one message to one of those who are to be told.
 
 Run by PID 1 beside the agent, since the agent has no network. On standard input: the
-``[notify.NAME]`` table and the message, as JSON. Exit status 0: it was delivered; else the last line
-printed says why not. Nothing of it stands on a command line or in a unit: a URL may be a secret.
+``[notify.NAME]`` table and the message, as JSON. Exit status 0: it was delivered; else the last
+line printed says why not. Nothing of it stands on a command line or in a unit: a URL may be a
+secret.
 """
 
 from __future__ import annotations

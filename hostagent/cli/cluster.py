@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -37,20 +38,7 @@ def status(
         if as_json:
             emit_json(told)
             return
-        print(f"{told['host']}: {told['jobs']} jobs of generation {told['generation']}")
-        if told["barred"]:
-            print(f"  barred   {told['barred']}")
-        for alarm in told.get("alarms", ()):
-            print(f"  alarm    {alarm['sentence']}")
-        for run in told["running"]:
-            print(f"  running  {run}")
-        if told["settles"]:
-            print(f"  settles  {told['settles']}")
-        for name, why in zip(told["held"], told["held_because"], strict=True):
-            print(f"  held     {name}: {why.removeprefix('held: ')}")
-        if told["next_at"]:
-            at = moment(datetime.fromisoformat(told["next_at"]), now())
-            print(f"  next     {told['next_job']} at {at}")
+        _show(told)
         return
     sessions = open_ledger(paths).sessions()
     found = members(sessions)
@@ -64,6 +52,24 @@ def status(
     table(headings, rows, empty="No agent has a session in this store.")
     for sentence in mixed_specs(sessions):
         print(sentence)
+
+
+def _show(told: Mapping[str, Any]) -> None:
+    """What one agent said."""
+    print(f"{told['host']}: {told['jobs']} jobs of generation {told['generation']}")
+    if told["barred"]:
+        print(f"  barred   {told['barred']}")
+    for alarm in told.get("alarms", ()):
+        print(f"  alarm    {alarm['sentence']}")
+    for run in told["running"]:
+        print(f"  running  {run}")
+    if told["settles"]:
+        print(f"  settles  {told['settles']}")
+    for name, why in zip(told["held"], told["held_because"], strict=True):
+        print(f"  held     {name}: {why.removeprefix('held: ')}")
+    if told["next_at"]:
+        at = moment(datetime.fromisoformat(told["next_at"]), now())
+        print(f"  next     {told['next_job']} at {at}")
 
 
 def drain(

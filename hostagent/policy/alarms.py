@@ -119,15 +119,12 @@ def decide(facts: Facts) -> Verdict:
         return Verdict(failed, relief, silent_at)
     if due is None or silent_at is None or facts.now < silent_at:
         return Verdict(None, relief, silent_at)
-    last = f"no success since {when(success.ended_at)}" if _ended(success) else "no success yet"
+    ended_at = success.ended_at if success else None
+    last = f"no success since {when(ended_at)}" if ended_at else "no success yet"
     grace = span_text(silent_at - due)
     late = ago(facts.now - due)
     reason = f"{last}; one was due {when(due)}, {late} ago, and allowed are {grace}"
     return Verdict(Trouble(Wrong.SILENT, reason), relief, None)
-
-
-def _ended(run: Run | None) -> bool:
-    return run is not None and run.ended_at is not None
 
 
 def _failed(facts: Facts) -> Trouble | None:

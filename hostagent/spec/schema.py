@@ -175,8 +175,8 @@ class Common(Table):
     alarm_after: Annotated[int, Field(ge=1, le=1000)] | None = None
     """After so many failed runs in a row, retries counted in, the job counts as failing (1)."""
     grace: t.PositiveSpan | None = None
-    """How long after an occurrence, and its jitter, the job counts as silent if no run has succeeded
-    since (the timeout)."""
+    """How long after an occurrence, and its jitter, the job counts as silent if no run has
+    succeeded since (the timeout)."""
     on_success: t.Texts | None = None
     """Names of [notify.NAME] tables, or commands, for a run that succeeded."""
     ping_url: t.Url | None = None
