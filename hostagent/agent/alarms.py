@@ -12,32 +12,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import sys
-import uuid
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from hostagent.agent import deliver
 from hostagent.agent.book import Book
-from hostagent.agent.messages import ALARM, NOT_TOLD, alarm_fields
+from hostagent.agent.messages import ALARM, alarm_fields
 from hostagent.agent.offload import Offloaded
+from hostagent.agent.telling import Telling
+from hostagent.agent.verdicts import Name, Watched, verdicts_of
 from hostagent.agent.world import World
 from hostagent.codec import content_hash
 from hostagent.errors import HostagentError, StoreUnavailable
-from hostagent.model import Alarm, Job, Outcome
+from hostagent.model import Alarm, Outcome
 from hostagent.policy import alarms as policy
-from hostagent.policy.alarms import Facts, Verdict
 from hostagent.policy.place import watcher
-from hostagent.store.port import RunFilter, Store
-
-Name = tuple[str, str]
+from hostagent.store.port import Store
 
 AT_ONCE = 5
 """How many names one call to the store is about: admissions wait behind it."""
 
-SKIPS_LOOKED_AT = 20
 AGAIN = timedelta(seconds=30)
 """When to try again what the store refused."""
 
@@ -45,15 +40,6 @@ LONGEST = timedelta(hours=1)
 """The longest sleep: the loop's clock stands still while the host is suspended."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Watched:
-    """A (job, scope) of the store: since when its schedule holds, when to look again."""
-
-    job: Job
-    since: datetime
-    again_at: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -82,7 +68,7 @@ class Alarms:
         self._is_all = True
         self._hosts: frozenset[str] = frozenset()
         self._call = asyncio.Event()
-        self._told: dict[Name, asyncio.Lock] = {}
+        self._telling = Telling(world)
 
     # When to look
 
@@ -260,8 +246,6 @@ class Alarms:
         """The store's clock, as far as it is known."""
         return self._world.cluster.by_store(self._world.clock.now())
 
-    # Telling
-
     def _record(self, alarm: Alarm) -> None:
         self._world.record(policy.sentence(alarm), alarm_fields(alarm, ALARM))
 
@@ -270,82 +254,22 @@ class Alarms:
             self._spawn(self._tell_all(alarm))
 
     async def _tell_all(self, alarm: Alarm) -> None:
-        """One after the other of one job's: what is over is told after what began."""
-        name = (alarm.job, alarm.scope)
-        async with self._told.setdefault(name, asyncio.Lock()):
-            answers = await asyncio.gather(*(self._tell_one(alarm, to) for to in alarm.untold))
-        reached = tuple(to for to, is_told in zip(alarm.untold, answers, strict=True) if is_told)
-        after = policy.tried(alarm, reached, self._now())
-        for to in set(alarm.untold) - set(reached):
-            if after is None or not after.untold:
-                log.error("%s is given up: %s was not told", policy.sentence(alarm), to)
-        store = self._store
-        if await store.call(store.it.change_alarm, alarm, after):
+        """And note how far people know it."""
+        store, name = self._store, (alarm.job, alarm.scope)
+        async with self._telling.turn(name):
+            held = policy.held(alarm, self._now())  # it may have waited long for its turn
+            if held != alarm and not await store.call(store.it.change_alarm, alarm, held):
+                return
+            reached = await self._telling.tell(held, self._book().manifest)
+        after = policy.tried(held, reached, self._now())
+        if await store.call(store.it.change_alarm, held, after):
             self._keep(name, after)
         self.look(name)
-
-    async def _tell_one(self, alarm: Alarm, to: str) -> bool:
-        """Whether it was told, or there is no longer anybody of that name."""
-        manifest = self._book().manifest
-        notify = next(
-            (one for one in (manifest.notify if manifest else ()) if one.name == to), None
-        )
-        if notify is None:
-            return True
-        done = await self._world.beside(
-            (sys.executable, "-m", "hostagent.agent.deliver"),
-            deliver.packed(notify, policy.message(alarm)),
-            unit=f"hostagentd-tell-{uuid.uuid4().hex[:8]}.service",
-            user=self._world.paths.user,
-        )
-        if done.status:
-            why = done.line or f"exit {done.status}"
-            fields = alarm_fields(alarm, NOT_TOLD) | {"PRIORITY": "4"}
-            self._world.record(f"{to} was not told that {policy.sentence(alarm)} ({why})", fields)
-        return not done.status
 
 
 def is_due(at: datetime | None, now: datetime) -> bool:
     """Whether its time has come."""
     return at is not None and at <= now
-
-
-def verdicts_of(
-    store: Store, watched: Mapping[Name, Watched], now: datetime
-) -> dict[Name, Verdict]:
-    """What the ledger says of each."""
-    cursors = {(one.job, one.scope): one for one in store.cursors(list(watched))}
-    out = {(one.job, one.scope): one.reason for one in store.quarantines()}
-    verdicts = {}
-    for name, one in watched.items():
-        cursor = cursors.get(name)
-        retried = cursor.retry.run_id if cursor and cursor.retry else None
-        verdicts[name] = policy.decide(_facts(store, name, one, retried, out.get(name), now))
-    return verdicts
-
-
-def _facts(
-    store: Store, name: Name, one: Watched, retried: str | None, out: str | None, now: datetime
-) -> Facts:
-    job, scope = name
-    ended = (Outcome.SUCCEEDED, Outcome.FAILED)
-    most = one.job.alarm_after * (one.job.retries + 1) + one.job.retries + 1
-    rows = store.runs(RunFilter(job=job, scope=scope, outcomes=ended, limit=most))
-    if all(row.outcome is not Outcome.SUCCEEDED for row in rows):
-        rows += store.runs(RunFilter(job=job, scope=scope, outcomes=ended[:1], limit=1))
-    rest = store.runs(
-        RunFilter(
-            job=job,
-            scope=scope,
-            outcomes=(Outcome.SKIPPED, Outcome.QUARANTINED),
-            limit=SKIPS_LOOKED_AT,
-        )
-    )
-    skipped = next((row.scheduled_for for row in rest if policy.is_excused(row)), None)
-    if out is None and rest and rest[0].outcome is Outcome.QUARANTINED:
-        newest = max((row.scheduled_for for row in rows), default=one.since)
-        out = rest[0].reason if rest[0].scheduled_for > newest else None
-    return Facts(one.job, scope, now, one.since, policy.final(tuple(rows), retried), skipped, out)
 
 
 def spec_of(book: Book) -> str:

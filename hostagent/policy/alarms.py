@@ -46,11 +46,14 @@ WORST = list(Wrong)
 HOLD = timedelta(seconds=90)
 """Who tells has so long; if nothing is heard of it by then, it was lost, and others tell."""
 
+WAITED = timedelta(seconds=15)
+"""What is left of it is enough for a delivery."""
+
 WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 20, 60))
 """Before each further try to tell those who could not be reached; then it is given up."""
 
-_LOOKED_AT = 1000
-"""How many occurrences of a blackout are passed over at once."""
+_AHEAD, _LOOKED_AT = timedelta(days=5 * 366), 10_000
+"""How far an occurrence is looked for, and how many in a blackout are passed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,18 +116,22 @@ def decide(facts: Facts) -> Verdict:
     success = next((run for run in facts.runs if run.outcome is Outcome.SUCCEEDED), None)
     relief = f"{success.run_id} succeeded on {success.host}" if success else "nothing is owed"
     if facts.quarantined is not None:
-        return Verdict(Trouble(Wrong.QUARANTINED, facts.quarantined), relief, None)
-    due, silent_at = _waits_for(facts, success)
+        return Verdict(Trouble(Wrong.QUARANTINED, facts.quarantined), relief, _after(facts))
     if failed := _failed(facts):
-        return Verdict(failed, relief, silent_at)
-    if due is None or silent_at is None or facts.now < silent_at:
+        return Verdict(failed, relief, _after(facts))
+    marks = [facts.since, facts.skipped_at, success.ended_at if success else None]
+    due = _wanted(facts.job, max(mark for mark in marks if mark is not None))
+    if due is None:
+        return Verdict(None, relief, _after(facts))
+    silent_at = due + _allowed(facts.job)
+    if facts.now < silent_at:
         return Verdict(None, relief, silent_at)
     ended_at = success.ended_at if success else None
     last = f"no success since {when(ended_at)}" if ended_at else "no success yet"
     grace = span_text(silent_at - due)
     late = ago(facts.now - due)
     reason = f"{last}; one was due {when(due)}, {late} ago, and allowed are {grace}"
-    return Verdict(Trouble(Wrong.SILENT, reason), relief, None)
+    return Verdict(Trouble(Wrong.SILENT, reason), relief, _after(facts))
 
 
 def _failed(facts: Facts) -> Trouble | None:
@@ -143,20 +150,26 @@ def _failed(facts: Facts) -> Trouble | None:
     return Trouble(Wrong.FAILED, count + how)
 
 
-def _waits_for(facts: Facts, success: Run | None) -> tuple[datetime | None, datetime | None]:
-    """The occurrence whose success is waited for, and until when it may take."""
-    schedule = facts.job.schedule
+def _after(facts: Facts) -> datetime | None:
+    """When it would be silent if it succeeded just now, by a run that nobody tells us of."""
+    due = _wanted(facts.job, facts.now)
+    return due + _allowed(facts.job) if due else None
+
+
+def _wanted(job: Job, base: datetime) -> datetime | None:
+    """The first occurrence after ``base`` that is to run; None: there is none before long."""
+    schedule = job.schedule
     if schedule.form is Form.ON_BOOT:
-        return None, None
-    marks = [facts.since, facts.skipped_at, success.ended_at if success else None]
-    base = max(mark for mark in marks if mark is not None)
-    coming = between(schedule, base, base + timedelta(days=366 * 5))
-    allowed = schedule.jitter + (facts.job.grace or facts.job.timeout)
-    at = None
+        return None
+    coming = between(schedule, base, base + _AHEAD)
     for at in islice(coming, _LOOKED_AT):
         if not schedule.blackout or covering(schedule.blackout, schedule.zone, at) is None:
-            return at, at + allowed
-    return None, at and at + allowed
+            return at
+    return None
+
+
+def _allowed(job: Job) -> timedelta:
+    return job.schedule.jitter + (job.grace or job.timeout)
 
 
 def step(
@@ -188,10 +201,21 @@ def taken(alarm: Alarm, now: datetime) -> Alarm:
     return replace(alarm, tries=alarm.tries + 1, due_at=now + HOLD)
 
 
+def held(alarm: Alarm, now: datetime) -> Alarm:
+    """The same try, which begins only now: if it waited, with the whole time before it again."""
+    has_waited = alarm.due_at is None or alarm.due_at - now < HOLD - WAITED
+    return replace(alarm, due_at=now + HOLD) if has_waited else alarm
+
+
+def is_last_try(alarm: Alarm) -> bool:
+    """Whether nobody is told after this one."""
+    return alarm.tries > len(WAITS)
+
+
 def tried(alarm: Alarm, reached: tuple[str, ...], now: datetime) -> Alarm | None:
     """After a try: who was not ``reached`` is tried again, a few times. None: it is over."""
     left = tuple(name for name in alarm.untold if name not in reached)
-    gives_up = not left or alarm.tries > len(WAITS)
+    gives_up = not left or is_last_try(alarm)
     if alarm.over_at is not None and gives_up:
         return None
     told = alarm.told

@@ -231,7 +231,7 @@ def test_who_does_not_take_it_is_tried_again_and_given_up(
         assert host.heard == ["failed"] * (1 + len(WAITS))
         assert "ops was not told that a fails: a.20260302T010000Z on one" in host.said[1]
         assert "(no paper)" in host.said[1]
-        assert "is given up: ops was not told" in caplog.text
+        assert "on one exited with status 1: given up to tell ops" in caplog.text
         ran(host, 3, Outcome.SUCCEEDED)
         await host.look(now + HOUR)
         assert host.heard[-1] == "failed"

@@ -119,6 +119,16 @@ def test_what_nobody_wanted_to_run_is_not_waited_for() -> None:
     assert verdict.again_at.date() == at(7).date()
 
 
+def test_in_trouble_it_is_looked_at_once_a_period() -> None:
+    """It may recover on a host that tells nobody: whoever watches must see that, and go on."""
+    late, tomorrow = at(3, 6), at(4, 5) + timedelta(minutes=2)
+    for some in (facts(late, run(2)), facts(late, run(3, Outcome.FAILED), run(2))):
+        verdict = alarms.decide(some)
+        assert verdict.trouble is not None
+        assert verdict.again_at == tomorrow
+    assert alarms.decide(facts(late, quarantined="out")).again_at == tomorrow
+
+
 @pytest.mark.parametrize(
     ("reason", "expected"),
     [("paused: root said so", True), ("blackout: it lies", True), ("overlap: run x", False)],
@@ -249,6 +259,14 @@ def test_who_cannot_be_reached_is_tried_a_few_times() -> None:
     last = alarms.tried(alarm, (), now)
     assert last is not None
     assert (last.told, last.untold, last.due_at, last.over_at) == (("ops",), (), None, None)
+
+
+def test_who_waited_for_a_turn_begins_anew() -> None:
+    """Others would think that the teller was lost."""
+    alarm = begun()
+    assert alarms.held(alarm, at(3, 3) + timedelta(seconds=10)) is alarm
+    late = at(3, 3) + timedelta(seconds=60)
+    assert alarms.held(alarm, late) == replace(alarm, due_at=late + HOLD)
 
 
 def test_a_recovery_that_nobody_takes_is_given_up() -> None:
