@@ -19,8 +19,9 @@ from hostagent.agent.cluster import Cluster
 from hostagent.agent.offload import Offloaded
 from hostagent.agent.world import World
 from hostagent.host import paths
-from hostagent.model import End, Form, Job, Kind, Manifest, Notify, Outcome, Run, Schedule
+from hostagent.model import Alarm, End, Form, Job, Kind, Manifest, Notify, Outcome, Run, Schedule
 from hostagent.policy.alarms import HOLD, WAITS
+from hostagent.policy.place import watcher
 from hostagent.store.open import open_store
 from hostagent.store.port import (
     Claimed,
@@ -77,8 +78,12 @@ class Host:
 
     async def look(self, at: datetime, *, tells: bool = True) -> timedelta:
         """One look at everything, and whatever follows from it; how long until the next."""
-        self.now = at
         self.alarms.look_at_all()
+        return await self.wake(at, tells=tells)
+
+    async def wake(self, at: datetime, *, tells: bool = True) -> timedelta:
+        """What its timer, or an end that it was told of, makes it look at."""
+        self.now = at
         pause = await self.alarms._pass()
         if not tells:
             for task in self._tasks:
@@ -297,5 +302,47 @@ def test_rows_are_runs(hosts: Callable[..., list[Host]]) -> None:
         host.alarms.ended(("a", ""), rows[0].outcome)
         await host.alarms._pass()
         assert host.store.alarms()[0].over_at is not None
+
+    asyncio.run(story())
+
+
+def test_who_watches_goes_on_after_a_recovery_elsewhere(hosts: Callable[..., list[Host]]) -> None:
+    """The success was another host's to tell; the next silence is seen all the same."""
+
+    async def story() -> None:
+        two = hosts("one", "two")
+        ran(two[0], 1, Outcome.FAILED)
+        at = T0 + 1.1 * HOUR
+        for host in two:
+            await host.look(at)
+        assert heard(two) == ["failed"]
+        watches = watcher("a", "", ["one", "two"])
+        (first,) = [host for host in two if host.name == watches]
+        (other,) = [host for host in two if host is not first]
+        ran(other, 2, Outcome.SUCCEEDED)
+        other.now = T0 + 2.1 * HOUR
+        other.alarms.ended(("a", ""), Outcome.SUCCEEDED)
+        await other.wake(other.now)
+        assert heard(two) == ["failed", "recovered"]
+        looked_at = at
+        while heard(two) == ["failed", "recovered"]:
+            looked_at, at = at, at + await first.wake(at)
+        assert first.heard[-1] == "silent"
+        assert looked_at == T0 + 3 * HOUR + timedelta(minutes=10)
+
+    asyncio.run(story())
+
+
+def test_the_store_carries_no_commands(hosts: Callable[..., list[Host]]) -> None:
+    """Who is to be told is looked up in what is deployed here, whatever the store names."""
+
+    async def story() -> None:
+        (host,) = hosts("one")
+        ran(host, 1, Outcome.FAILED)
+        planted = Alarm("a", "", "failed", T0, "x", untold=("/bin/evil --now",), due_at=T0)
+        assert host.store.change_alarm(None, planted)
+        await host.look(T0 + 1.1 * HOUR)
+        assert host.heard == []
+        assert host.store.alarms()[0].untold == ()
 
     asyncio.run(story())
