@@ -204,6 +204,8 @@ class Job:
 
     after: tuple[str, ...] = ()
     on_failure: tuple[str, ...] = ()
+    alarm_after: int = 1
+    grace: timedelta | None = None
     on_success: tuple[str, ...] = ()
     ping_url: str | None = None
     renamed_from: str | None = None
@@ -230,7 +232,10 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    """``[notify.NAME]``: where messages go; exactly one of command, webhook, mail is set."""
+    """``[notify.NAME]``: where messages go; exactly one of command, webhook, mail is set.
+
+    A command that a job names itself is one, too: its text is the name.
+    """
 
     name: str
     command: tuple[str, ...] = ()
@@ -364,6 +369,28 @@ class Run:
     def run_id(self) -> str:
         """``JOB[@SCOPE].20261121T020000Z``, with ``.manual`` or ``.backfill`` behind it."""
         return run_id(self.job, self.scope, self.kind, self.scheduled_for)
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """What is wrong with a (job, scope), and how far people know it. A (job, scope) has one.
+
+    ``kind`` and ``reason`` say what it is, ``since`` when it began; ``over_at`` is when it was over
+    (None: it stands). ``told`` are those who know that it began, by their names in jobs.toml;
+    ``untold`` are to be told what is new: that it began, or is over. ``tries`` were made for
+    them, and the next is due at ``due_at``; whoever makes one moves that first.
+    """
+
+    job: str
+    scope: str
+    kind: str
+    since: datetime
+    reason: str
+    over_at: datetime | None = None
+    told: tuple[str, ...] = ()
+    untold: tuple[str, ...] = ()
+    tries: int = 0
+    due_at: datetime | None = None
 
 
 def run_id(job: str, scope: str, kind: Kind, scheduled_for: datetime) -> str:

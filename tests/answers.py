@@ -28,6 +28,7 @@ def status(**changes: Any) -> Status:
         paused=[],
         store_reached=True,
         lease_s=None,
+        alarms=[],
     )
     changed: Status = _changed(idle, changes)
     return changed

@@ -148,6 +148,8 @@ def _limits() -> dict[str, st.SearchStrategy[Any]]:
         "backoff": backoff,
         "retry_elsewhere": st.booleans(),
         "quarantine_after": st.integers(1, 9),
+        "alarm_after": st.integers(1, 9),
+        "grace": st.sampled_from(["90s", "2h"]),
         "overlap": st.sampled_from(["skip", "queue", "replace"]),
         "missed": st.sampled_from(["skip", "latest", "all"]),
         "catch_up_window": spans,

@@ -32,7 +32,15 @@ GROUPS = {
 """The first key of each group, in the order of the schema."""
 
 TABLES = {"backoff": "BackoffTable", "pool": "PoolTable", "notify": "NotifyTable"}
-IMPLIED = {"timezone", "jitter", "catch_up_window", "timeout", "cpu_weight", "io_weight"}
+IMPLIED = {
+    "timezone",
+    "jitter",
+    "catch_up_window",
+    "timeout",
+    "cpu_weight",
+    "io_weight",
+    "grace",
+}
 """Keys whose default the model does not hold; their sentence ends with it, in parentheses."""
 
 _BY_EXAMPLE = {

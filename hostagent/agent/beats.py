@@ -176,6 +176,7 @@ class Beats:
         found = await store.call(store.it.sessions)
         others = [one for one in found if one.session.host != world.host]
         world.cluster.others = tuple(one for one in others if one.is_live)
+        self._daemon.alarms.look_at_hosts()
         now_s = world.clock.boottime_s()
         verdict = self._watch.look(now_s, (_seen(one) for one in others if one.claims))
         self._watch = verdict.watch

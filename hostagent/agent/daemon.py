@@ -16,6 +16,7 @@ from typing import Any
 
 from hostagent.agent import stops
 from hostagent.agent.again import Again
+from hostagent.agent.alarms import Alarms
 from hostagent.agent.backfills import Backfills
 from hostagent.agent.backlog import POLL_S, Backlog
 from hostagent.agent.book import Book, Entry, View
@@ -81,6 +82,7 @@ class Daemon:
         self._releasing = asyncio.Lock()
         self._is_asking = False
         self.hung = Hung(world, lambda: self.book, lambda: self.spawn(self._look_at_runs()))
+        self.alarms = Alarms(world, lambda: self.book, self.spawn)
         self.on_change: Callable[[], None] = lambda: None
         self.on_step: Callable[[], Awaitable[None]] | None = None
 
@@ -102,6 +104,7 @@ class Daemon:
         loop.add_reader(self._hints, self._signals.dispatch)
         loop.add_reader(self._timer.fileno(), self._timer_fired)
         await self.reload()
+        self.spawn(self.alarms.run())
 
     async def stop(self) -> None:
         """End what this process does; runs and claims go on without it."""
@@ -138,6 +141,7 @@ class Daemon:
             await self._rebuild(manifest)
             await self._weights.read(self.book)
             await self.look_all(self.book)
+        self.alarms.look_at_all()
         self.on_change()
 
     async def _rebuild(self, manifest: Manifest | None) -> None:
@@ -243,6 +247,8 @@ class Daemon:
             self.backlog.ended(entry, run, end)
         if self.backlog.held:
             self.spawn(self.release())
+        if entry.is_leased or self.world.shared is None:  # else once it was copied
+            self.alarms.ended((entry.job.name, entry.scope), end.outcome)
         self.on_change()
 
     # What the gate holds
@@ -453,6 +459,7 @@ class Daemon:
             self.backlog.woke("the clock was set, or the host slept")
             if self.on_step is not None:
                 await self.on_step()
+            self.alarms.look_at_all()
         due = list(self.book) if fired is Fired.CLOCK_CHANGED else []
         due += self.wakes.due(self.world.clock.now())
         await self.look_all(due)

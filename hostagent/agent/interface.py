@@ -24,6 +24,17 @@ class Admission(TypedDict):
     reason: str
 
 
+class Standing(TypedDict):
+    """An alarm that stands; ``sentence`` says all of it."""
+
+    job: str
+    scope: str
+    alarm: str
+    since: str
+    reason: str
+    sentence: str
+
+
 class Status(TypedDict):
     """What an agent says of itself. ``next_at`` is empty when nothing is due ever again.
 
@@ -40,7 +51,8 @@ class Status(TypedDict):
 
     ``barred`` is why it may start nothing of the cluster's just now, else empty. ``store_reached``
     is false while the store that hosts share is away. ``lease_s`` are the seconds until its lease
-    of the cluster's runs ends, if it is not renewed; None: it has none.
+    of the cluster's runs ends, if it is not renewed; None: it has none. ``alarms`` are those of
+    the whole store.
     """
 
     version: str
@@ -61,6 +73,7 @@ class Status(TypedDict):
     barred: str
     store_reached: bool
     lease_s: float | None
+    alarms: list[Standing]
 
 
 class Stopping(TypedDict):

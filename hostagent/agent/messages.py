@@ -5,7 +5,7 @@ The ids are explained by the catalog (units/hostagent.catalog), which ``journalc
 
 from __future__ import annotations
 
-from hostagent.model import Outcome, Run
+from hostagent.model import Alarm, Outcome, Run
 
 READY = "4b1f0cbd2b3c4f0b9d6f3d2f6a7e1c01"
 SUCCEEDED = "4b1f0cbd2b3c4f0b9d6f3d2f6a7e1c02"
@@ -16,6 +16,8 @@ SECOND_CLOCK = "4b1f0cbd2b3c4f0b9d6f3d2f6a7e1c06"
 QUARANTINED = "4b1f0cbd2b3c4f0b9d6f3d2f6a7e1c07"
 HUNG = "4b1f0cbd2b3c4f0b9d6f3d2f6a7e1c08"
 MOVES_ON = "4b1f0cbd2b3c4f0b9d6f3d2f6a7e1c09"
+ALARM = "4b1f0cbd2b3c4f0b9d6f3d2f6a7e1c0a"
+NOT_TOLD = "4b1f0cbd2b3c4f0b9d6f3d2f6a7e1c0b"
 
 OUTCOMES = {
     Outcome.SUCCEEDED: (SUCCEEDED, 6),
@@ -51,3 +53,15 @@ def outcome_fields(outcome: Outcome) -> dict[str, str]:
         "MESSAGE_ID": message_id,
         "PRIORITY": str(priority),
     }
+
+
+def alarm_fields(alarm: Alarm, message_id: str) -> dict[str, str]:
+    """What a record about an alarm carries."""
+    is_over = alarm.over_at is not None
+    fields = {
+        "HOSTAGENT_ALARM": "recovered" if is_over else alarm.kind,
+        "HOSTAGENT_JOB": alarm.job,
+        "MESSAGE_ID": message_id,
+        "PRIORITY": "5" if is_over else "4",
+    }
+    return fields | ({"HOSTAGENT_SCOPE": alarm.scope} if alarm.scope else {})

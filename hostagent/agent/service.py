@@ -23,6 +23,7 @@ from hostagent.agent.interface import (
     NotPermitted,
     NotPossible,
     Sample,
+    Standing,
     Status,
     Stopping,
     StormFact,
@@ -37,6 +38,7 @@ from hostagent.errors import HostagentError, StoreUnavailable
 from hostagent.host.peer import Peer
 from hostagent.model import Kind, Only, Overlap, Run, run_id
 from hostagent.policy import pace, samples
+from hostagent.policy.alarms import sentence
 from hostagent.policy.backlog import NEVER, Waiting
 from hostagent.policy.forecast import Expected
 from hostagent.policy.words import when
@@ -312,6 +314,7 @@ class AgentService:
                 await self._log(caller, REINSTATE, reinstated(job, scope), "", store)
                 if entry is not None:
                     await self._daemon.look(entry)
+                self._daemon.alarms.look((job, scope))
                 return True
         return False
 
@@ -339,6 +342,17 @@ class AgentService:
             barred=self._daemon.starts.barred() or "",
             store_reached=not self._world.is_cut_off,
             lease_s=self._lease_s(),
+            alarms=[
+                Standing(
+                    job=one.job,
+                    scope=one.scope,
+                    alarm=one.kind,
+                    since=rfc3339(one.since),
+                    reason=one.reason,
+                    sentence=sentence(one),
+                )
+                for one in await self._daemon.alarms.standing()
+            ],
         )
 
     async def backlog(self) -> Backlog:

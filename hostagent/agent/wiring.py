@@ -18,6 +18,7 @@ from sdnotify import SystemdNotifier
 
 from hostagent import __version__
 from hostagent.agent import config
+from hostagent.agent.alarms import spec_of
 from hostagent.agent.beats import Beats
 from hostagent.agent.cluster import Cluster
 from hostagent.agent.config import AgentConfig
@@ -29,7 +30,7 @@ from hostagent.agent.server import Server, listening_socket
 from hostagent.agent.service import AgentService
 from hostagent.agent.shared import Line, Shared, lazily
 from hostagent.agent.world import World
-from hostagent.codec import content_hash, from_json
+from hostagent.codec import from_json
 from hostagent.errors import HostagentError, RefusedError
 from hostagent.host import identity
 from hostagent.host.clock import Clock, WallTimer
@@ -43,6 +44,7 @@ from hostagent.policy.outcome import Ended
 from hostagent.store.open import open_store, opener
 from hostagent.store.port import Profile, Session, Store
 from hostagent.store.sql import schema
+from hostagent.systemd import beside
 from hostagent.systemd.journal import Journal, send
 from hostagent.systemd.manager import Manager
 from hostagent.systemd.port import Systemd
@@ -95,6 +97,7 @@ async def _run(paths: Paths) -> None:
             record=_record,
             journal_end=partial(_journal_end, journal),
             journal_tail=partial(_journal_tail, journal),
+            beside=beside.run,
         )
         daemon = Daemon(world, signals, timer, partial(read_manifest, paths))
         async with _beating(daemon, settings):
@@ -138,8 +141,7 @@ async def _beating(daemon: Daemon, settings: AgentConfig) -> AsyncIterator[None]
 
 def _profile(daemon: Daemon) -> Profile:
     """What this agent tells the others of itself."""
-    cluster, manifest = daemon.world.cluster, daemon.book.manifest
-    spec = content_hash([digest for _, digest in manifest.sources]) if manifest else ""
+    cluster, spec = daemon.world.cluster, spec_of(daemon.book)
     return Profile(__version__, spec, cluster.labels, cluster.is_draining, schema.VERSION)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from hostagent.agent.book import Entry
 from hostagent.agent.cluster import Cluster
@@ -17,7 +18,15 @@ from hostagent.host.paths import Paths
 from hostagent.policy.backlog import Limits, Signals, Wake
 from hostagent.policy.outcome import Ended
 from hostagent.store.port import Session, Store
+from hostagent.systemd.beside import Done
 from hostagent.systemd.port import Systemd
+
+
+class Beside(Protocol):
+    """Runs a program outside the agent: see ``systemd.beside.run``."""
+
+    async def __call__(self, command: Sequence[str], told: bytes, *, unit: str, user: bool) -> Done:
+        """How it ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,7 @@ class World:
     record: Callable[[str, dict[str, str]], None]
     journal_end: Callable[[str], Ended | None]
     journal_tail: Callable[[str, str, datetime | None], list[str]]
+    beside: Beside
 
     def store_of(self, entry: Entry) -> Offloaded[Store]:
         """The ledger in which the entry is kept."""

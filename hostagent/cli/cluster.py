@@ -61,6 +61,8 @@ def _print_status(told: Mapping[str, Any]) -> None:
     print(f"{told['host']}: {told['jobs']} jobs of generation {told['generation']}")
     if told["barred"]:
         print(f"  barred   {told['barred']}")
+    for alarm in told["alarms"]:
+        print(f"  alarm    {alarm['sentence']}")
     for order in told["paused"]:
         print(f"  paused   {order}")
     hung = marks(told)

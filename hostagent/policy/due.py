@@ -29,6 +29,9 @@ from itertools import groupby
 from hostagent.model import Form, Job, Kind, Missed, Outcome, Overlap, Run
 from hostagent.policy.words import ago, span_text, when
 
+PAUSED, BLACKOUT = "paused: ", "blackout: "
+"""How the reasons of occurrences begin that nobody wanted to run."""
+
 FRESH_FOR = timedelta(seconds=15)
 """An absence of the agent shorter than this leaves an occurrence fresh (the session's TTL)."""
 
@@ -209,10 +212,10 @@ def _fates(facts: Facts, owed: Owed) -> Iterator[Fate]:
     """Which of them get no attempt whatever else is true, and why."""
     times, deadline = owed.times, facts.job.start_deadline
     if facts.paused is not None:
-        yield times, f"paused: {facts.paused.order}"
+        yield times, f"{PAUSED}{facts.paused.order}"
     elif owed.blackout is not None:
         lie = "lie" if len(times) > 1 else "lies"
-        yield times, f'blackout: {_span(map(when, _ends(times)))} {lie} in "{owed.blackout}"'
+        yield times, f'{BLACKOUT}{_span(map(when, _ends(times)))} {lie} in "{owed.blackout}"'
     elif deadline is not None:
         late = bisect_left(times, facts.now - deadline)
         if late:

@@ -84,6 +84,11 @@ def ranked(
     return tuple(sorted(names, key=order))
 
 
+def watcher(job: str, scope: str, hosts: Iterable[str]) -> str:
+    """The host that looks whether the (job, scope) is silent, wherever that may run."""
+    return max(hosts, key=lambda host: (_weight(job, scope, host), host))
+
+
 def step(answers: Collection[timedelta]) -> timedelta:
     """How far apart ranked hosts ask, by how long this one waited for the store's last answers.
 

@@ -8,6 +8,7 @@ next would only repeat it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from hostagent.errors import InputError, Problem
 from hostagent.model import Job, Notify, Pool, Spec
+from hostagent.spec.command import split
 from hostagent.spec.files import Document, read
 from hostagent.spec.jobs import build, check_complete
 from hostagent.spec.lint import lint
@@ -97,7 +99,10 @@ def load_documents(
     spec = Spec(
         jobs=tuple(jobs),
         pools=tuple(_pool(n, tables.models["pool", n]) for n in tables.named["pool"]),
-        notify=tuple(_notify(n, tables.models["notify", n]) for n in tables.named["notify"]),
+        notify=(
+            *(_notify(n, tables.models["notify", n]) for n in tables.named["notify"]),
+            *_commands(jobs, tables.named["notify"].keys()),
+        ),
         sources=tuple((document.path, document.sha256) for document in documents),
     )
     order = {document.path: document.index for document in documents}
@@ -124,6 +129,14 @@ def _between(tables: Tables, drafts: list[Draft]) -> Iterator[tuple[Document, Pr
 def _pool(name: str, table: Table) -> Pool:
     assert isinstance(table, PoolTable), "a broken pool is a problem"
     return Pool(name, table.max)
+
+
+def _commands(jobs: Sequence[Job], known: AbstractSet[str]) -> Iterator[Notify]:
+    """Those that the jobs name themselves, each once."""
+    named = dict.fromkeys(name for job in jobs for name in (*job.on_failure, *job.on_success))
+    for name in named:
+        if name not in known:
+            yield Notify(name, tuple(split(name)))
 
 
 def _notify(name: str, table: Table) -> Notify:

@@ -170,9 +170,15 @@ class Common(Table):
     after: t.Names | None = None
     """Jobs whose occurrence of the same period must have succeeded, on any host."""
     on_failure: t.Texts | None = None
-    """Names of [notify.NAME] tables, or commands, for a run that failed for good."""
+    """Who is told, once, that the job fails, is silent or is in quarantine, and once when that is
+    over: names of [notify.NAME] tables, or commands."""
+    alarm_after: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """After so many failed runs in a row, retries counted in, the job counts as failing (1)."""
+    grace: t.PositiveSpan | None = None
+    """How long after an occurrence, and its jitter, the job counts as silent if no run has
+    succeeded since (the timeout)."""
     on_success: t.Texts | None = None
-    """The same for a run that succeeded."""
+    """Names of [notify.NAME] tables, or commands, for a run that succeeded."""
     ping_url: t.Url | None = None
     """Asked at start and end, as dead-man's-switch services expect."""
 
@@ -208,9 +214,9 @@ class NotifyTable(Table):
     """Where messages go: exactly one of command, webhook, mail."""
 
     command: t.Command | None = None
-    """Run with the run's record as JSON on its standard input."""
+    """Run with the alarm as JSON on its standard input, and in its environment."""
     webhook: t.Url | None = None
-    """Gets the run's record as JSON by POST."""
+    """Gets the alarm as JSON by POST."""
     mail: t.Mail | None = None
     """An address, for sendmail."""
 

@@ -37,7 +37,7 @@ from typing import Protocol
 
 from hostagent.codec import content_json, from_json
 from hostagent.errors import StoreError
-from hostagent.model import End, Job, Kind, Manifest, Only, Outcome, Run, RunOn, Schedule
+from hostagent.model import Alarm, End, Job, Kind, Manifest, Only, Outcome, Run, RunOn, Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -639,6 +639,19 @@ class Store(Protocol):
 
     def quarantines(self) -> list[Quarantine]:
         """What is out, by job and scope."""
+
+    # What people are told of
+    def alarms(self) -> list[Alarm]:
+        """All of them, by job and scope."""
+
+    def change_alarm(self, before: Alarm | None, after: Alarm | None) -> bool:
+        """Compare-and-set: the alarm of a (job, scope) that is ``before`` becomes ``after``.
+
+        None: there is none. False, and nothing is changed, when it is not ``before``.
+
+        Raises:
+            StoreError: the store is of a version that has no alarms yet.
+        """
 
     # What was decided and done
     def note(self, decisions: Iterable[Decision]) -> None:

@@ -29,6 +29,7 @@ from hostagent.policy import lease
 from hostagent.policy.backlog import Wake
 from hostagent.policy.hung import HUNG_AFTER
 from hostagent.store.port import Profile, Session, Store
+from hostagent.systemd.beside import Done
 from hostagent.systemd.port import Systemd
 from tests.simulation.clocks import FakeWallTimer
 from tests.simulation.loop import Process
@@ -125,6 +126,7 @@ class Agent:
                 record=around.record,
                 journal_end=host.journal.get,
                 journal_tail=lambda *_: [],
+                beside=_nobody,
             )
             timer = FakeWallTimer(host.clock)
             signals = self._connect(LOST_HINTS)
@@ -203,3 +205,8 @@ class Agent:
         cluster, manifest = daemon.world.cluster, daemon.book.manifest
         spec = content_hash([digest for _, digest in manifest.sources]) if manifest else ""
         return Profile(__version__, spec, cluster.labels, cluster.is_draining)
+
+
+async def _nobody(*_: object, **__: object) -> Done:
+    """No job of a simulation names anybody who is to be told."""
+    raise AssertionError

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import ClassVar, Protocol, TypeVar
 
-from hostagent.model import Run
+from hostagent.model import Alarm, Run
 from hostagent.store.port import (
     Accepted,
     AuditEvent,
@@ -289,6 +289,19 @@ class Reinstate:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeAlarm:
+    """See the port."""
+
+    name: ClassVar[str] = "alarm"
+    before: Alarm | None
+    after: Alarm | None
+
+    def on(self, store: Store) -> bool:
+        """Make it."""
+        return store.change_alarm(self.before, self.after)
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """See the port."""
 
@@ -345,6 +358,7 @@ class Record:
     reinstate: Reinstate | None = None
     note: Note | None = None
     log: LogEvent | None = None
+    alarm: ChangeAlarm | None = None
 
     @property
     def calls(self) -> Sequence[Call[object]]:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from hostagent.model import Run
+from hostagent.model import Alarm, Run
 from hostagent.store.directory import calls
 from hostagent.store.directory.clock import Clock
 from hostagent.store.directory.history import History
@@ -45,6 +45,9 @@ from hostagent.store.port import (
     Want,
 )
 from hostagent.store.sql import schema
+
+WIDER = 2
+"""The version from which on the log may say what a person gives up or backfills, and alarms."""
 
 
 class DirectoryStore:
@@ -172,6 +175,8 @@ class DirectoryStore:
         self, session: Session, wants: Sequence[Want], clock: datetime | None = None
     ) -> list[Claimed | Refused]:
         """See the port."""
+        if any(want.by_hand for want in wants):
+            self._need_wider()
 
         def refused(at: datetime) -> list[Claimed | Refused] | None:
             may = self._members.may_claim(session, at)
@@ -193,6 +198,7 @@ class DirectoryStore:
 
     def give_up(self, job: str, scope: str, token: int, why: str) -> bool:
         """See the port."""
+        self._need_wider()
         return self._history.write(calls.GiveUp(job, scope, token, why))
 
     def cursors(self, names: Collection[tuple[str, str]] | None = None) -> list[Cursor]:
@@ -250,10 +256,12 @@ class DirectoryStore:
 
     def backfill(self, order: Backfill) -> None:
         """See the port."""
+        self._need_wider()
         self._history.write(calls.SetBackfill(order))
 
     def end_backfill(self, job: str, scope: str) -> bool:
         """See the port."""
+        self._need_wider()
         return self._history.write(calls.EndBackfill(job, scope))
 
     def backfills(self) -> list[Backfill]:
@@ -273,6 +281,22 @@ class DirectoryStore:
     def quarantines(self) -> list[Quarantine]:
         """See the port."""
         return self._history.read(lambda replica: replica.quarantines())
+
+    # What people are told of
+
+    def alarms(self) -> list[Alarm]:
+        """See the port."""
+        return self._history.read(lambda replica: replica.alarms())
+
+    def change_alarm(self, before: Alarm | None, after: Alarm | None) -> bool:
+        """See the port."""
+        self._need_wider()
+        return self._history.write(calls.ChangeAlarm(before, after))
+
+    def _need_wider(self) -> None:
+        """Agents of an earlier version could not read the log any more."""
+        if (found := self.schema()) < WIDER:
+            schema.refuse_older(self._place.root, found, "run: hostagent store migrate")
 
     # What was decided and done
 

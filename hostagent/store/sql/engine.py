@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
-from hostagent.model import Run
+from hostagent.model import Alarm, Run
 from hostagent.store.port import (
     MAX_SKEW,
     Accepted,
@@ -271,6 +271,17 @@ class SqlStore:
         """See the port."""
         found = map(rows.quarantine_of, self._db.read("SELECT * FROM quarantine"))
         return sorted(found, key=lambda one: (one.job, one.scope))
+
+    # What people are told of
+
+    def alarms(self) -> list[Alarm]:
+        """See the port."""
+        found = map(rows.alarm_of, self._db.read("SELECT * FROM alarm"))
+        return sorted(found, key=lambda one: (one.job, one.scope))
+
+    def change_alarm(self, before: Alarm | None, after: Alarm | None) -> bool:
+        """See the port."""
+        return self._db.change(lambda db: orders.change_alarm(db, before, after))
 
     # What was decided and done
 

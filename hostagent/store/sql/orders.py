@@ -1,4 +1,4 @@
-"""What people and policies leave in the store: pauses, quarantines, decisions, the audit log.
+"""What people and policies leave in the store: pauses, quarantines, alarms, decisions, the log.
 
 Writes are inside the caller's transaction; see the port.
 """
@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from hostagent.model import Alarm
 from hostagent.store.port import AuditEvent, Backfill, Decision, Pause, PauseTarget, Quarantine
 from hostagent.store.sql import claims, sessions
 from hostagent.store.sql.database import Transaction
-from hostagent.store.sql.rows import micros, quarantine_values
+from hostagent.store.sql.rows import alarm_of, alarm_values, micros, quarantine_values
 
 KEPT_DECISIONS = 50
 
@@ -82,6 +83,29 @@ def reinstate(db: Transaction, job: str, scope: str) -> bool:
     if gone:
         sessions.change(db)
     return gone > 0
+
+
+def change_alarm(db: Transaction, before: Alarm | None, after: Alarm | None) -> bool:
+    """Whether it was ``before``."""
+    if before is None:
+        return after is None or _add_alarm(db, after)
+    key = (before.job, before.scope)
+    found = db.execute(f"SELECT * FROM alarm WHERE job=? AND scope=?{db.for_update}", key)
+    row = found.fetchone()
+    if row is None or alarm_of(row) != before:
+        return False
+    db.execute("DELETE FROM alarm WHERE job=? AND scope=?", key)
+    return after is None or _add_alarm(db, after)
+
+
+def _add_alarm(db: Transaction, one: Alarm) -> bool:
+    marks = ",".join("?" * len(values := alarm_values(one)))
+    added = db.execute(
+        "INSERT INTO alarm (job, scope, kind, since, reason, over_at, told, untold, tries, due_at) "
+        f"VALUES ({marks}) ON CONFLICT (job, scope) DO NOTHING",
+        values,
+    )
+    return added.rowcount > 0
 
 
 def note(db: Transaction, decisions: Iterable[Decision]) -> None:

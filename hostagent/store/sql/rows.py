@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hostagent.model import Kind, Only, Outcome, Run, Usage
+from hostagent.model import Alarm, Kind, Only, Outcome, Run, Usage
 from hostagent.store.port import (
     AuditEvent,
     Backfill,
@@ -197,6 +197,38 @@ def quarantine_of(row: Row) -> Quarantine:
         tuple(json.loads(row["attempts"])),
         row["evidence"],
         row["report"],
+    )
+
+
+def alarm_values(one: Alarm) -> tuple[Any, ...]:
+    """An alarm row."""
+    return (
+        one.job,
+        one.scope,
+        one.kind,
+        micros(one.since),
+        one.reason,
+        micros(one.over_at),
+        json.dumps(one.told),
+        json.dumps(one.untold),
+        one.tries,
+        micros(one.due_at),
+    )
+
+
+def alarm_of(row: Row) -> Alarm:
+    """The inverse of ``alarm_values``."""
+    return Alarm(
+        row["job"],
+        row["scope"],
+        row["kind"],
+        at(row["since"]),
+        row["reason"],
+        instant(row["over_at"]),
+        tuple(json.loads(row["told"])),
+        tuple(json.loads(row["untold"])),
+        row["tries"],
+        instant(row["due_at"]),
     )
 
 

@@ -15,7 +15,7 @@ from importlib import resources
 from hostagent.errors import StoreError
 from hostagent.store.port import Presence
 
-VERSION = 1
+VERSION = 2
 """The number of the last migration: what this hostagent knows."""
 
 FILES = resources.files("hostagent.store.sql") / "migrations"
@@ -29,6 +29,7 @@ TABLES = (
     "pause",
     "backfill",
     "quarantine",
+    "alarm",
     "decision",
     "audit_log",
 )

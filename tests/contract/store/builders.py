@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from hostagent.model import End, Kind, Only, Outcome, Run
+from hostagent.model import Alarm, End, Kind, Only, Outcome, Run
 from hostagent.store.port import (
     Backfill,
     Claimed,
@@ -119,6 +119,12 @@ def out(name: str = "a", scope: str = "", reason: str = "crashed twice") -> Quar
 def backfill(name: str = "a", scope: str = "", only: Only = Only.ANY) -> Backfill:
     """A range that a person wants to be run."""
     return Backfill(name, scope, t(1), t(3), only, "uid 0", t(5))
+
+
+def alarm(name: str = "a", scope: str = "", tries: int = 1) -> Alarm:
+    """One that stands, and of which one is told and another not."""
+    what = 'its last run failed: "exit 1"'
+    return Alarm(name, scope, "failed", t(3), what, None, ("ops",), ("pager", "é"), tries, t(9))
 
 
 def kept_spec(

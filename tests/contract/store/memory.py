@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from hostagent import model
 from hostagent.errors import StoreConflict
-from hostagent.model import End, Kind, Outcome, Run, parse_run_id
+from hostagent.model import Alarm, End, Kind, Outcome, Run, parse_run_id
 from hostagent.store.port import (
     MAX_SKEW,
     Accepted,
@@ -62,6 +62,7 @@ class Memory:
         self.sessions = Sessions()
         self.quarantines: dict[Name, Quarantine] = {}
         self.backfills: dict[Name, Backfill] = {}
+        self.alarms: dict[Name, Alarm] = {}
 
     # What is due
 
@@ -397,6 +398,18 @@ class Memory:
         if stand is None or stand.retry != token:
             return False
         self._give_up(name)
+        return True
+
+    def change_alarm(self, before: Alarm | None, after: Alarm | None) -> bool:
+        """Whether it was ``before``."""
+        name = next(((one.job, one.scope) for one in (before, after) if one), None)
+        if name is None:
+            return True
+        if self.alarms.get(name) != before:
+            return False
+        self.alarms.pop(name, None)
+        if after is not None:
+            self.alarms[name] = after
         return True
 
     # What hosts keep themselves

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from hostagent.store.port import Over, Profile, Renewed, Session, Store
-from tests.contract.store.builders import backfill, out
+from tests.contract.store.builders import alarm, backfill, out
 from tests.contract.store.memory import Memory
 
 SHORT, LONG = timedelta(microseconds=1), timedelta(hours=1)
@@ -137,6 +137,14 @@ class SessionRules(RuleBasedStateMachine):
             self.memory.backfills[name] = backfill(*name)
             self.store.backfill(backfill(*name))
 
+    @rule(which=st.integers(0, 3), knows=st.booleans(), change=st.integers(0, 2))
+    def change_alarm(self, which: int, knows: bool, change: int) -> None:
+        """By who knows how it stands, or has heard of none; alarms need no cursor."""
+        name = (f"x{which}", "")
+        before = self.memory.alarms.get(name) if knows else None
+        after = alarm(name[0], tries=change) if change else None
+        assert self.store.change_alarm(before, after) == self.memory.change_alarm(before, after)
+
     def _to_be_read(self) -> object:
         """What the others should read again when it has changed."""
         live = [s for s in self.memory.sessions.stays.values() if s.is_live]
@@ -169,6 +177,8 @@ class SessionRules(RuleBasedStateMachine):
         for one in got:
             held = [(r.job, r.scope, r.token) for r in self.store.held(one.session.id)]
             assert held == [(r.job, r.scope, r.token) for r in self.memory.held(one.session.id)]
+        alarms = [one for _, one in sorted(self.memory.alarms.items())]
+        assert self.store.alarms() == alarms
         quarantines = self.store.quarantines()
         assert quarantines == [one for _, one in sorted(self.memory.quarantines.items())]
         backfills = self.store.backfills()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from hostagent.store.open import open_store
 from hostagent.store.port import Claimed, Profile, Renewed, RunFilter, Session, Store
 from tests.contract.store import stateful
 from tests.contract.store.ages import LEAVES, NEW, OLD, Both, Of, age
-from tests.contract.store.builders import T0, claimed, finish, job, ran, t, want
+from tests.contract.store.builders import T0, alarm, claimed, finish, job, ran, t, want
 from tests.contract.store.conftest import Engine
 from tests.contract.store.processes import all_of, forked
 
@@ -397,3 +397,20 @@ def test_a_log_does_not_go_back(
     last.write_bytes(text.replace(f'"format":{NEW}'.encode(), f'"format":{OLD}'.encode()))
     with pytest.raises(StoreError, match="of an older version than the record before"):
         as_of(NEW, url, files, opened).cursors()
+
+
+def test_a_directory_of_the_first_version_has_no_alarms_yet(place: Path, files: Path) -> None:
+    """Agents of that version could not replay one: nobody is told before it is migrated."""
+    shared = place / "shared"
+    shared.mkdir()
+    url = f"dir://{shared}"
+    with age(1, files), closing(open_store(url)) as first:
+        first.register([job("a")], [], T0)
+    with closing(open_store(url)) as store:
+        assert store.alarms() == []
+        with pytest.raises(StoreError, match="older hostagent") as raised:
+            store.change_alarm(None, alarm())
+        assert raised.value.hint == "run: hostagent store migrate"
+        stores.migrate(url)
+        assert store.change_alarm(None, alarm())
+        assert store.alarms() == [alarm()]

@@ -22,6 +22,7 @@ from hostagent.store.port import (
 )
 from tests.contract.store.builders import (
     T0,
+    alarm,
     backfill,
     claimed,
     cursor,
@@ -242,6 +243,25 @@ def test_a_retry_is_given_up_by_the_token_of_the_attempt_it_follows(
     (row,) = store.run(run.run_id)
     assert row.outcome is Outcome.FAILED
     assert (row.end_reason or "").endswith("; nobody reads it")
+
+
+def test_an_alarm_is_changed_by_who_knows_how_it_stands(store: Store) -> None:
+    """Of two who saw the same only one succeeds, whatever they want; no other alarm matters."""
+    first, eu = alarm(), alarm(scope="eu")
+    assert store.change_alarm(None, first)
+    assert not store.change_alarm(None, replace(first, reason="another"))
+    assert store.change_alarm(None, eu)
+    assert store.alarms() == [first, eu]
+    over = replace(first, over_at=t(20), told=(), untold=("ops",), tries=0, due_at=None)
+    assert store.change_alarm(first, over)
+    assert not store.change_alarm(first, replace(first, tries=2))
+    assert not store.change_alarm(first, None)
+    assert store.alarms() == [over, eu]
+    assert store.change_alarm(over, None)
+    assert not store.change_alarm(over, first)
+    assert store.change_alarm(None, None)
+    store.prune(t(99))
+    assert store.alarms() == [eu]
 
 
 def test_the_last_fifty_decisions_are_kept(store: Store) -> None:

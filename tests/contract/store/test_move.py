@@ -32,6 +32,7 @@ from hostagent.store.sql.move import move
 from hostagent.store.sql.schema import VERSION
 from tests.contract.store.builders import (
     T0,
+    alarm,
     backfill,
     claimed,
     each,
@@ -66,6 +67,7 @@ def old_url(place: Path) -> str:
         old.pause(Pause(PauseTarget.JOB, "b", "broken", "root", t(3)))
         old.quarantine(out("c", "one"))
         old.backfill(backfill("a"))
+        old.change_alarm(None, alarm("b"))
         old.note([Decision("a", "", t(3), "hold", f"{n}") for n in range(3)])
         for n in range(3):
             old.log(AuditEvent(t(1), 0, "one", "pause", "job b", f"{n}"))
@@ -90,6 +92,7 @@ def everything(store: Store) -> list[object]:
         store.pauses(),
         store.quarantines(),
         store.backfills(),
+        store.alarms(),
         store.decisions("a"),
         store.audit_log(),
     ]

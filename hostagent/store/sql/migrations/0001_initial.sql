@@ -48,11 +48,6 @@ CREATE TABLE pause (
   target text NOT NULL, name text NOT NULL, reason text NOT NULL, by_whom text NOT NULL,
   since bigint NOT NULL, until bigint, PRIMARY KEY (target, name)
 );
-CREATE TABLE backfill (
-  job text NOT NULL, scope text NOT NULL, first bigint NOT NULL, last bigint NOT NULL,
-  only_those text NOT NULL, by_whom text NOT NULL, since bigint NOT NULL,
-  PRIMARY KEY (job, scope)
-);
 CREATE TABLE quarantine (
   job text NOT NULL, scope text NOT NULL, since bigint NOT NULL, host text NOT NULL,
   reason text NOT NULL, attempts text NOT NULL, evidence text NOT NULL, report text,

@@ -1,0 +1,278 @@
+"""Being told: what is wrong with any job of the store, seen by any live agent, told once.
+
+``policy.alarms`` decides, by the ledger alone. Looked at is what has just ended, here, at once;
+everything when this agent starts, when the store says that something changed, and when hosts come
+or go; and, by the host whose turn it is (``place.watcher``), what may have become silent: at that
+very instant, for which the agent wakes. Who changes an alarm in the store, by compare-and-set,
+tells it. Nothing here ever holds up a job: it is a task of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Collection, Coroutine
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from hostagent.agent.book import Book
+from hostagent.agent.messages import ALARM, alarm_fields
+from hostagent.agent.offload import Offloaded
+from hostagent.agent.telling import Telling
+from hostagent.agent.verdicts import Name, Watched, verdicts_of
+from hostagent.agent.world import World
+from hostagent.codec import content_hash
+from hostagent.errors import HostagentError, StoreUnavailable
+from hostagent.model import Alarm, Outcome
+from hostagent.policy import alarms as policy
+from hostagent.policy.place import watcher
+from hostagent.store.port import Store
+
+AT_ONCE = 5
+"""How many names one call to the store is about: admissions wait behind it."""
+
+AGAIN = timedelta(seconds=30)
+"""When to try again what the store refused."""
+
+LONGEST = timedelta(hours=1)
+"""The longest sleep: the loop's clock stands still while the host is suspended."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the last look at the store showed."""
+
+    watched: dict[Name, Watched] = field(default_factory=dict)
+    alarms: dict[Name, Alarm] = field(default_factory=dict)
+
+
+class Alarms:
+    """One agent's. ``book`` gives what is deployed; ``spawn`` goes on beside everything else."""
+
+    def __init__(
+        self,
+        world: World,
+        book: Callable[[], Book],
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        self._world = world
+        self._book = book
+        self._spawn = spawn
+        self._seen = Seen()
+        self._asked: set[Name] = set()
+        self._succeeded: set[Name] = set()
+        self._is_all = True
+        self._hosts: frozenset[str] = frozenset()
+        self._call = asyncio.Event()
+        self._telling = Telling(world)
+
+    # When to look
+
+    def ended(self, name: Name, outcome: Outcome | None) -> None:
+        """A run ended; the store knows it. A success is news where an alarm stands."""
+        (self._succeeded if outcome is Outcome.SUCCEEDED else self._asked).add(name)
+        self._call.set()
+
+    def look(self, name: Name) -> None:
+        """See how it stands now."""
+        self._asked.add(name)
+        self._call.set()
+
+    def look_at_all(self) -> None:
+        """What is due, or what people ordered, may be another."""
+        self._is_all = True
+        self._call.set()
+
+    def look_at_hosts(self) -> None:
+        """A beat: whose turn it is follows from who is there."""
+        if self._peers() != self._hosts:
+            self.look_at_all()
+
+    async def run(self) -> None:
+        """Look whenever it is time, until cancelled."""
+        while True:
+            pause = AGAIN
+            try:
+                pause = await self._pass()
+            except StoreUnavailable:
+                self._is_all = True  # a beat says it; what was asked for is among all
+            except HostagentError as error:
+                self._is_all = True
+                hint = f" ({error.hint})" if error.hint else ""
+                log.error("alarms wait: %s%s", error.message, hint)  # noqa: TRY400 -- for people
+            except Exception:
+                log.exception("this is a bug in hostagent; the agent goes on")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._call.wait(), max(pause.total_seconds(), 0))
+            self._call.clear()
+
+    async def standing(self) -> list[Alarm]:
+        """Those that stand now, as far as the store is reached."""
+        with contextlib.suppress(HostagentError):
+            return [one for one in await self._read() if one.over_at is None]
+        return []
+
+    # Looking
+
+    @property
+    def _store(self) -> Offloaded[Store]:
+        """The one that knows of all: hosts copy into it what they keep themselves."""
+        return self._world.shared or self._world.own
+
+    async def _read(self) -> list[Alarm]:
+        return await self._store.call(self._store.it.alarms)
+
+    async def _pass(self) -> timedelta:
+        """One look; how long until the next."""
+        now, is_all = self._now(), self._is_all
+        asked, self._asked = self._asked, set()
+        succeeded, self._succeeded = self._succeeded, set()
+        try:
+            if is_all:
+                self._is_all, self._hosts = False, self._peers()
+                await self._watch()
+            watched = self._seen.watched
+            asked |= {name for name, one in watched.items() if is_due(one.again_at, now)}
+            known = self._seen.alarms.values()
+            if is_all or asked or succeeded or any(is_due(one.due_at, now) for one in known):
+                await self._look(asked, succeeded, is_all=is_all)
+        except HostagentError:
+            self._asked |= asked | succeeded
+            raise
+        return self._pause()
+
+    async def _look(self, asked: set[Name], succeeded: set[Name], *, is_all: bool) -> None:
+        self._seen.alarms = {(one.job, one.scope): one for one in await self._read()}
+        await self._forget()
+        watched, alarms = self._seen.watched, self._seen.alarms
+        names = asked | (succeeded & alarms.keys())
+        if is_all:
+            names |= alarms.keys() | {name for name in watched if self._is_mine(name)}
+        found = sorted(names & watched.keys())
+        for first in range(0, len(found), AT_ONCE):
+            await self._judge(found[first : first + AT_ONCE])
+        await self._try_again()
+
+    def _is_mine(self, name: Name) -> bool:
+        """Whether it is this host's turn to see that it is silent."""
+        return watcher(*name, self._hosts) == self._world.host
+
+    async def _watch(self) -> None:
+        """Know every (job, scope) whose job this host knows, too, and since when it is due."""
+        manifest = self._book().manifest
+        jobs = {job.name: job for job in manifest.jobs} if manifest else {}
+        specs = await self._store.call(self._store.it.specs)
+        self._seen.watched = {
+            (spec.job, scope): Watched(jobs[spec.job], spec.valid_from)
+            for spec in specs
+            if spec.valid_to is None and spec.job in jobs
+            for scope in spec.scopes
+            if spec.hash == jobs[spec.job].schedule.hash
+        }
+
+    async def _forget(self) -> None:
+        """Alarms of what is no longer due anywhere are over, and nobody waits for that."""
+        gone = self._seen.alarms.keys() - self._seen.watched.keys()
+        if not gone:
+            return
+        specs = await self._store.call(self._store.it.specs)
+        due = {(spec.job, s) for spec in specs if spec.valid_to is None for s in spec.scopes}
+        for name in gone - due:
+            await self._change(name, None, "it is no longer due")
+
+    async def _judge(self, names: Collection[Name]) -> None:
+        """Begin, change or end the alarms of these."""
+        now, store = self._now(), self._store
+        watched = {name: self._seen.watched[name] for name in names}
+        verdicts = await store.call(verdicts_of, store.it, watched, now)
+        for name, verdict in verdicts.items():
+            one = self._seen.watched[name]
+            one.again_at = verdict.again_at if self._is_mine(name) else None
+            before = self._seen.alarms.get(name)
+            after = policy.step(before, name, verdict, one.job.on_failure, now)
+            if after != before:
+                await self._change(name, after, verdict.relief)
+
+    async def _change(self, name: Name, after: Alarm | None, relief: str) -> None:
+        """If nobody else has: say it, and tell those who are to be told."""
+        store, before = self._store, self._seen.alarms.get(name)
+        if not await store.call(store.it.change_alarm, before, after):
+            self.look(name)  # another host was faster: it tells
+            return
+        self._keep(name, after)
+        if after is not None:
+            self._record(after)
+            self._tell(after)
+        elif before is not None and before.over_at is None:
+            self._record(replace(before, over_at=self._now(), reason=relief))
+
+    def _keep(self, name: Name, alarm: Alarm | None) -> None:
+        if alarm is None:
+            self._seen.alarms.pop(name, None)
+        else:
+            self._seen.alarms[name] = alarm
+
+    async def _try_again(self) -> None:
+        """Who could not be reached, or whose teller was lost."""
+        now, store = self._now(), self._store
+        for name, alarm in list(self._seen.alarms.items()):
+            if not is_due(alarm.due_at, now):
+                continue
+            taken = policy.taken(alarm, now)
+            if await store.call(store.it.change_alarm, alarm, taken):
+                self._keep(name, taken)
+                self._tell(taken)
+            else:
+                self.look(name)
+
+    def _pause(self) -> timedelta:
+        """Until the next instant at which there may be anything to do."""
+        times = [one.again_at for one in self._seen.watched.values()]
+        times += [one.due_at for one in self._seen.alarms.values()]
+        at = min((time for time in times if time is not None), default=None)
+        return LONGEST if at is None else min(at - self._now(), LONGEST)
+
+    def _peers(self) -> frozenset[str]:
+        """The live hosts that know the same jobs, this one among them."""
+        cluster, spec = self._world.cluster, spec_of(self._book())
+        others = (one for one in cluster.others if not one.has_expired and one.profile.spec == spec)
+        return frozenset({self._world.host, *(one.session.host for one in others)})
+
+    def _now(self) -> datetime:
+        """The store's clock, as far as it is known."""
+        return self._world.cluster.by_store(self._world.clock.now())
+
+    def _record(self, alarm: Alarm) -> None:
+        self._world.record(policy.sentence(alarm), alarm_fields(alarm, ALARM))
+
+    def _tell(self, alarm: Alarm) -> None:
+        if alarm.untold:
+            self._spawn(self._tell_all(alarm))
+
+    async def _tell_all(self, alarm: Alarm) -> None:
+        """And note how far people know it."""
+        store, name = self._store, (alarm.job, alarm.scope)
+        async with self._telling.turn(name):
+            held = policy.held(alarm, self._now())  # it may have waited long for its turn
+            if held != alarm and not await store.call(store.it.change_alarm, alarm, held):
+                return
+            reached = await self._telling.tell(held, self._book().manifest)
+        after = policy.tried(held, reached, self._now())
+        if await store.call(store.it.change_alarm, held, after):
+            self._keep(name, after)
+        self.look(name)
+
+
+def is_due(at: datetime | None, now: datetime) -> bool:
+    """Whether its time has come."""
+    return at is not None and at <= now
+
+
+def spec_of(book: Book) -> str:
+    """The digest of what is deployed; the same on hosts with the same jobs.toml."""
+    manifest = book.manifest
+    return content_hash([digest for _, digest in manifest.sources]) if manifest else ""

@@ -1,0 +1,119 @@
+"""``python -m hostagent.agent.deliver``: one message to one of those who are to be told.
+
+Run by PID 1 beside the agent, since the agent has no network. On standard input: the
+``[notify.NAME]`` table and the message, as JSON. Exit status 0: it was delivered; else the last
+line printed says why not. Nothing of it stands on a command line or in a unit: a URL may be a
+secret.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from email.message import EmailMessage
+from email.policy import SMTP
+
+from hostagent.codec import from_json, to_json
+from hostagent.model import Notify
+
+LIMIT_S = 30
+"""How long one delivery may take."""
+
+VARIABLES = {
+    "HOSTAGENT_ALARM": "alarm",
+    "HOSTAGENT_WAS": "was",
+    "HOSTAGENT_JOB": "job",
+    "HOSTAGENT_SCOPE": "scope",
+    "HOSTAGENT_REASON": "text",
+}
+"""What a command finds in its environment, beside the whole message on its standard input."""
+
+
+class NotDeliveredError(Exception):
+    """And why."""
+
+
+def packed(notify: Notify, message: Mapping[str, str]) -> bytes:
+    """What this program reads."""
+    return json.dumps({"notify": to_json(notify), "message": message}).encode()
+
+
+def deliver(notify: Notify, message: Mapping[str, str]) -> None:
+    """Run the command, post to the webhook, or hand the mail to sendmail.
+
+    Raises:
+        NotDeliveredError: whoever got it did not take it.
+    """
+    if notify.command:
+        body = json.dumps(message).encode()
+        given = {name: message[key] for name, key in VARIABLES.items()}
+        _run(notify.command, body, {**os.environ, **given})
+    elif notify.webhook:
+        _post(notify.webhook, message)
+    elif notify.mail:
+        _run((_sendmail(), "-t", "-i"), mail(notify.mail, message), dict(os.environ))
+
+
+def mail(to: str, message: Mapping[str, str]) -> bytes:
+    """An RFC 5322 message, whose sender is sendmail's to say."""
+    name = f"{message['job']}@{message['scope']}" if message["scope"] else message["job"]
+    letter = EmailMessage(SMTP.clone(linesep="\n"))
+    letter["To"] = to
+    letter["Subject"] = f"hostagent: {name} {message['alarm']}"
+    letter["Auto-Submitted"] = "auto-generated"
+    letter.set_content(f"{message['text']}\n\nMore: hostagent why {message['job']}\n")
+    return letter.as_bytes()
+
+
+def _run(command: tuple[str, ...], given: bytes, environment: dict[str, str]) -> None:
+    try:
+        done = subprocess.run(command, input=given, env=environment, timeout=LIMIT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NotDeliveredError(str(error)) from error
+    if done.returncode:
+        raise NotDeliveredError(f"{command[0]} exited with status {done.returncode}")
+
+
+def _post(url: str, message: Mapping[str, str]) -> None:
+    where = urllib.parse.urlsplit(url).hostname  # the rest may be a secret
+    request = urllib.request.Request(  # noqa: S310 -- the spec takes http and https only
+        url,
+        json.dumps(message).encode(),
+        {"Content-Type": "application/json", "User-Agent": "hostagent"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:  # noqa: S310 -- as above
+            answer.read(1)
+    except urllib.error.HTTPError as error:
+        raise NotDeliveredError(f"{where} answered {error.code} {error.reason}") from error
+    except (OSError, ValueError) as error:
+        raise NotDeliveredError(f"{where}: {error}") from error
+
+
+def _sendmail() -> str:
+    found = shutil.which("sendmail", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/lib")
+    if found is None:
+        raise NotDeliveredError("this host has no sendmail; install a mail transport agent")
+    return found
+
+
+def main() -> int:
+    """Deliver what stands on standard input; the exit status."""
+    told = json.load(sys.stdin)
+    try:
+        deliver(from_json(Notify, told["notify"]), told["message"])
+    except NotDeliveredError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

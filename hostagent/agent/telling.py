@@ -1,0 +1,59 @@
+"""Handing an alarm to those who are to be told of it, each by a program beside the agent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+import uuid
+from collections.abc import AsyncIterator
+
+from hostagent.agent import deliver
+from hostagent.agent.messages import NOT_TOLD, alarm_fields
+from hostagent.agent.world import World
+from hostagent.model import Alarm, Manifest, Notify
+from hostagent.policy import alarms as policy
+
+AT_ONCE = 8
+"""How many alarms are told at the same time; others wait for their turn."""
+
+log = logging.getLogger(__name__)
+
+
+class Telling:
+    """One agent's. What goes wrong is said in the journal, and is nobody's failure."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+
+    @contextlib.asynccontextmanager
+    async def turn(self, name: tuple[str, str]) -> AsyncIterator[None]:
+        """One after the other of one job's: what is over is told after what began."""
+        async with self._locks.setdefault(name, asyncio.Lock()), self._room:
+            yield
+
+    async def tell(self, alarm: Alarm, manifest: Manifest | None) -> tuple[str, ...]:
+        """Who was reached, or is no longer anybody by what is deployed."""
+        known = {one.name: one for one in (manifest.notify if manifest else ())}
+        asked = [known[to] for to in alarm.untold if to in known]
+        answers = await asyncio.gather(*(self._tell_one(alarm, one) for one in asked))
+        missed = {one.name for one, is_told in zip(asked, answers, strict=True) if not is_told}
+        if missed and policy.is_last_try(alarm):
+            log.error("%s: given up to tell %s", policy.sentence(alarm), ", ".join(sorted(missed)))
+        return tuple(to for to in alarm.untold if to not in missed)
+
+    async def _tell_one(self, alarm: Alarm, notify: Notify) -> bool:
+        done = await self._world.beside(
+            (sys.executable, "-m", "hostagent.agent.deliver"),
+            deliver.packed(notify, policy.message(alarm)),
+            unit=f"hostagentd-tell-{uuid.uuid4().hex[:8]}.service",
+            user=self._world.paths.user,
+        )
+        if done.status:
+            why = done.line or f"exit {done.status}"
+            said = f"{notify.name} was not told that {policy.sentence(alarm)} ({why})"
+            self._world.record(said, alarm_fields(alarm, NOT_TOLD) | {"PRIORITY": "4"})
+        return not done.status

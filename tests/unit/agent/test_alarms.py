@@ -1,0 +1,348 @@
+"""What agents make of the ledger, and who of them tells it (agent.alarms), on a real store."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from hostagent.agent.alarms import Alarms
+from hostagent.agent.book import Book
+from hostagent.agent.cluster import Cluster
+from hostagent.agent.offload import Offloaded
+from hostagent.agent.world import World
+from hostagent.host import paths
+from hostagent.model import Alarm, End, Form, Job, Kind, Manifest, Notify, Outcome, Run, Schedule
+from hostagent.policy.alarms import HOLD, WAITS
+from hostagent.policy.place import watcher
+from hostagent.store.open import open_store
+from hostagent.store.port import (
+    Claimed,
+    Finish,
+    Presence,
+    Profile,
+    Registration,
+    Session,
+    Settlement,
+    Store,
+    Want,
+)
+from hostagent.systemd.beside import Done
+
+T0 = datetime(2026, 3, 2, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+HOURLY = Schedule(Form.EVERY, "1h", every=HOUR, anchor=T0)
+JOB = Job("a", ("/bin/true",), HOURLY, timedelta(minutes=10), on_failure=("ops",))
+NOTIFY = (Notify("ops", command=("/bin/true",)),)
+
+
+class Host:
+    """One host's alarms on a store of all; its deliveries are kept, and end as it is told."""
+
+    def __init__(self, name: str, url: str, job: Job = JOB) -> None:
+        self.name, self.now = name, T0
+        self.heard: list[str] = []
+        self.said: list[str] = []
+        self.answer = Done(0, "")
+        self.store: Store = open_store(url)
+        self.offloaded = Offloaded(self.store, name)
+        self.cluster = Cluster(name)
+        manifest = Manifest(1, T0, 252, name, (job,), notify=NOTIFY)
+        self.book = Book(manifest, name)
+        self._tasks: list[asyncio.Task[None]] = []
+        world = SimpleNamespace(
+            host=name,
+            own=self.offloaded,
+            shared=None,
+            clock=SimpleNamespace(now=lambda: self.now),
+            cluster=self.cluster,
+            record=lambda text, _: self.said.append(text),
+            beside=self._deliver,
+            paths=paths.system(),
+        )
+        self.alarms = Alarms(cast("World", world), lambda: self.book, self._spawn)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.get_running_loop().create_task(work))
+
+    async def _deliver(self, command: Sequence[str], told: bytes, **_: object) -> Done:
+        self.heard.append(json.loads(told)["message"]["alarm"])
+        return self.answer
+
+    async def look(self, at: datetime, *, tells: bool = True) -> timedelta:
+        """One look at everything, and whatever follows from it; how long until the next."""
+        self.alarms.look_at_all()
+        return await self.wake(at, tells=tells)
+
+    async def wake(self, at: datetime, *, tells: bool = True) -> timedelta:
+        """What its timer, or an end that it was told of, makes it look at."""
+        self.now = at
+        pause = await self.alarms._pass()
+        if not tells:
+            for task in self._tasks:
+                task.cancel()
+        while self._tasks:
+            with suppress(asyncio.CancelledError):
+                await self._tasks.pop()
+            pause = await self.alarms._pass()
+        return pause
+
+    def close(self) -> None:
+        self.offloaded.close()
+        self.store.close()
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """Of a store in which the job is registered."""
+    url = f"sqlite://{tmp_path}/state.db"
+    with closing(open_store(url)) as store:
+        store.register([Registration.of(JOB, "one")], [], T0)
+    return url
+
+
+@pytest.fixture
+def hosts(url: str) -> Iterator[Callable[..., list[Host]]]:
+    """Makes hosts that know of each other."""
+    made: list[Host] = []
+
+    def make(*names: str, job: Job = JOB) -> list[Host]:
+        made.extend(Host(name, url, job) for name in names)
+        for host in made:
+            others = [one.name for one in made if one is not host]
+            host.cluster.others = tuple(map(presence, others))
+        return made
+
+    yield make
+    for host in made:
+        host.close()
+
+
+def presence(name: str, *, has_expired: bool = False) -> Presence:
+    """Another host's session; none has deployed anything of another text."""
+    spec = "4f53cda18c2baa0c"
+    return Presence(Session(name, name, "b"), Profile("1", spec), 1, HOUR, True, has_expired, 0)
+
+
+def ran(host: Host, hour: int, outcome: Outcome, kind: Kind = Kind.SCHEDULED) -> None:
+    """The job's run of that hour has ended so, a minute later."""
+    at = T0 + hour * HOUR
+    session = host.store.open_session(host.name, "boot")
+    want = Want("a", "", HOURLY.hash, kind, at, "due", at)
+    (answer,) = host.store.claim(session, [want])
+    assert isinstance(answer, Claimed), answer
+    end = End(outcome, "exited with status 1", ended_at=at + timedelta(minutes=1))
+    host.store.finish([Finish("a", "", answer.run.token, end)])
+
+
+def heard(some: Sequence[Host]) -> list[str]:
+    """What all of them told."""
+    return sorted(text for host in some for text in host.heard)
+
+
+def test_what_three_hosts_see_one_tells(hosts: Callable[..., list[Host]]) -> None:
+    """Each looks at the same ledger, at once or later, and again; then it recovers."""
+
+    async def story() -> None:
+        three = hosts("one", "two", "three")
+        ran(three[0], 1, Outcome.FAILED)
+        for minute in (2, 3):
+            at = T0 + HOUR + timedelta(minutes=minute)
+            await asyncio.gather(*(host.look(at) for host in three))
+        assert heard(three) == ["failed"]
+        ran(three[1], 2, Outcome.SUCCEEDED)
+        await asyncio.gather(*(host.look(T0 + 2.1 * HOUR) for host in three))
+        assert heard(three) == ["failed", "recovered"]
+        assert three[0].store.alarms() == []
+
+    asyncio.run(story())
+
+
+def test_an_agent_wakes_at_the_instant_of_silence(hosts: Callable[..., list[Host]]) -> None:
+    """No tick: it sleeps until then, or an hour at most."""
+
+    async def story() -> None:
+        (host,) = hosts("one")
+        ran(host, 1, Outcome.SUCCEEDED)
+        silent_at = T0 + 2 * HOUR + timedelta(minutes=10)
+        assert await host.look(T0 + 1.5 * HOUR) == silent_at - (T0 + 1.5 * HOUR)
+        assert await host.look(silent_at) == HOUR
+        assert host.heard == ["silent"]
+        assert "a is silent: no success since" in host.said[0]
+
+    asyncio.run(story())
+
+
+def test_the_turn_of_a_lost_host_is_anothers(hosts: Callable[..., list[Host]]) -> None:
+    """One of them looks after silence; when it is lost, another does."""
+
+    async def story() -> None:
+        three = hosts("one", "two", "three")
+        before = T0 + HOUR
+        pauses = [await host.look(before) for host in three]
+        (first,) = [h for h, pause in zip(three, pauses, strict=True) if pause < HOUR]
+        left = [host for host in three if host is not first]
+        for host in left:
+            names = [one.name for one in three if one is not host]
+            host.cluster.others = tuple(presence(n, has_expired=n == first.name) for n in names)
+            host.alarms.look_at_hosts()
+        assert min([await host.look(before) for host in left]) < HOUR
+        for host in left:
+            await host.look(T0 + 2 * HOUR)
+        assert sorted(left[0].heard + left[1].heard) == ["silent"]
+
+    asyncio.run(story())
+
+
+def test_whose_teller_is_lost_is_told_by_another(hosts: Callable[..., list[Host]]) -> None:
+    """After the time that a teller has; at most one message too many, never one too few."""
+
+    async def story() -> None:
+        one, two = hosts("one", "two")
+        ran(one, 1, Outcome.FAILED)
+        begun = T0 + 1.1 * HOUR
+        await one.look(begun, tells=False)
+        assert await two.look(begun) <= HOLD
+        assert (one.heard, two.heard) == ([], [])
+        await two.look(begun + HOLD)
+        assert two.heard == ["failed"]
+        (alarm,) = two.store.alarms()
+        assert (alarm.told, alarm.untold, alarm.due_at) == (("ops",), (), None)
+
+    asyncio.run(story())
+
+
+def test_who_does_not_take_it_is_tried_again_and_given_up(
+    hosts: Callable[..., list[Host]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The journal says so each time; the alarm stands, and its recovery is not told."""
+
+    async def story() -> None:
+        (host,) = hosts("one")
+        ran(host, 1, Outcome.FAILED)
+        host.answer = Done(1, "no paper")
+        now = T0 + 1.1 * HOUR
+        assert await host.look(now) == WAITS[0]
+        for wait in WAITS:
+            now += wait
+            await host.look(now)
+        assert host.heard == ["failed"] * (1 + len(WAITS))
+        assert "ops was not told that a fails: a.20260302T010000Z on one" in host.said[1]
+        assert "(no paper)" in host.said[1]
+        assert "on one exited with status 1: given up to tell ops" in caplog.text
+        ran(host, 3, Outcome.SUCCEEDED)
+        await host.look(now + HOUR)
+        assert host.heard[-1] == "failed"
+        assert host.store.alarms() == []
+        assert "has recovered" in host.said[-1]
+
+    asyncio.run(story())
+
+
+def test_a_pause_excuses_and_a_removed_job_is_forgotten(
+    hosts: Callable[..., list[Host]],
+) -> None:
+    """What was skipped by a person's order is not waited for; of what is no longer due, nothing."""
+
+    async def story() -> None:
+        (host,) = hosts("one")
+        last = T0 + 5 * HOUR
+        reason = "paused: by uid 0: moving"
+        host.store.settle(
+            [
+                Settlement(
+                    "a", "", HOURLY.hash, T0 + HOUR, last, 5, Outcome.SKIPPED, reason, "one", last
+                )
+            ]
+        )
+        await host.look(last + timedelta(minutes=30))
+        assert host.heard == []
+        await host.look(last + 2 * HOUR)
+        assert host.heard == ["silent"]
+        host.store.register([], [], last + 2 * HOUR)
+        await host.look(last + 3 * HOUR)
+        assert host.heard == ["silent"]
+        assert host.store.alarms() == []
+
+    asyncio.run(story())
+
+
+def test_out_for_others_by_what_they_recorded(hosts: Callable[..., list[Host]]) -> None:
+    """A host's own jobs are out in its own ledger; others see what it copied."""
+
+    async def story() -> None:
+        (host,) = hosts("one")
+        ran(host, 1, Outcome.FAILED)
+        due = T0 + 2 * HOUR
+        host.store.settle(
+            [Settlement("a", "", HOURLY.hash, due, due, 1, Outcome.QUARANTINED, "out", "one", due)]
+        )
+        await host.look(due)
+        assert host.heard == ["quarantined"]
+
+    asyncio.run(story())
+
+
+def test_rows_are_runs(hosts: Callable[..., list[Host]]) -> None:
+    """A manual success ends what scheduled failures began."""
+
+    async def story() -> None:
+        (host,) = hosts("one")
+        ran(host, 1, Outcome.FAILED)
+        await host.look(T0 + 1.1 * HOUR)
+        ran(host, 1, Outcome.SUCCEEDED, Kind.MANUAL)
+        rows: list[Run] = host.store.run("a.20260302T010000Z.manual")
+        host.alarms.ended(("a", ""), rows[0].outcome)
+        await host.alarms._pass()
+        assert host.store.alarms()[0].over_at is not None
+
+    asyncio.run(story())
+
+
+def test_who_watches_goes_on_after_a_recovery_elsewhere(hosts: Callable[..., list[Host]]) -> None:
+    """The success was another host's to tell; the next silence is seen all the same."""
+
+    async def story() -> None:
+        two = hosts("one", "two")
+        ran(two[0], 1, Outcome.FAILED)
+        at = T0 + 1.1 * HOUR
+        for host in two:
+            await host.look(at)
+        assert heard(two) == ["failed"]
+        watches = watcher("a", "", ["one", "two"])
+        (first,) = [host for host in two if host.name == watches]
+        (other,) = [host for host in two if host is not first]
+        ran(other, 2, Outcome.SUCCEEDED)
+        other.now = T0 + 2.1 * HOUR
+        other.alarms.ended(("a", ""), Outcome.SUCCEEDED)
+        await other.wake(other.now)
+        assert heard(two) == ["failed", "recovered"]
+        looked_at = at
+        while heard(two) == ["failed", "recovered"]:
+            looked_at, at = at, at + await first.wake(at)
+        assert first.heard[-1] == "silent"
+        assert looked_at == T0 + 3 * HOUR + timedelta(minutes=10)
+
+    asyncio.run(story())
+
+
+def test_the_store_carries_no_commands(hosts: Callable[..., list[Host]]) -> None:
+    """Who is to be told is looked up in what is deployed here, whatever the store names."""
+
+    async def story() -> None:
+        (host,) = hosts("one")
+        ran(host, 1, Outcome.FAILED)
+        planted = Alarm("a", "", "failed", T0, "x", untold=("/bin/evil --now",), due_at=T0)
+        assert host.store.change_alarm(None, planted)
+        await host.look(T0 + 1.1 * HOUR)
+        assert host.heard == []
+        assert host.store.alarms()[0].untold == ()
+
+    asyncio.run(story())

@@ -1,0 +1,135 @@
+"""One message to one of those who are to be told, by the program that PID 1 runs for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from email import message_from_bytes
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from hostagent.agent import deliver
+from hostagent.model import Notify
+
+MESSAGE = {
+    "alarm": "failed",
+    "was": "",
+    "job": "backup",
+    "scope": "eu",
+    "since": "2026-03-03 03:00:00Z",
+    "reason": "ends in a é",
+    "text": "backup@eu fails: ends in a é",
+}
+
+
+def told(notify: Notify, path: str = "") -> subprocess.CompletedProcess[str]:
+    """How the program ends."""
+    return subprocess.run(
+        [sys.executable, "-m", "hostagent.agent.deliver"],
+        input=deliver.packed(notify, MESSAGE).decode(),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PATH": f"{path}:{os.environ['PATH']}"},
+    )
+
+
+class Inbox(HTTPServer):
+    """Keeps what is posted; answers with ``status``."""
+
+    status = 204
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.got: list[tuple[str, str, bytes]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/hook/secret"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request."""
+
+    server: Inbox
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.got.append((self.path, self.headers["Content-Type"], body))
+        self.send_response(self.server.status)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def inbox() -> Iterator[Inbox]:
+    """A web server of this host."""
+    with Inbox() as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_a_command_gets_it_twice(tmp_path: Path) -> None:
+    """Whole on its standard input, and in its environment what a shell script wants."""
+    out = tmp_path / "out"
+    script = f"cat >{out}; env | grep ^HOSTAGENT_ | sort >>{out}"
+    assert told(Notify("x", command=("/bin/sh", "-c", script))).returncode == 0
+    first, *rest = out.read_text().replace("}HOST", "}\nHOST").splitlines()
+    assert json.loads(first) == MESSAGE
+    assert rest == [
+        "HOSTAGENT_ALARM=failed",
+        "HOSTAGENT_JOB=backup",
+        "HOSTAGENT_REASON=backup@eu fails: ends in a é",
+        "HOSTAGENT_SCOPE=eu",
+        "HOSTAGENT_WAS=",
+    ]
+
+
+def test_a_command_that_fails_says_so_last() -> None:
+    """What it printed itself comes before."""
+    done = told(Notify("x", command=("/bin/sh", "-c", "echo no paper >&2; exit 3")))
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == ["no paper", "/bin/sh exited with status 3"]
+    assert "No such file" in told(Notify("x", command=("/no/such",))).stderr
+
+
+def test_a_webhook_gets_json(inbox: Inbox) -> None:
+    """By POST."""
+    assert told(Notify("x", webhook=inbox.url)).returncode == 0
+    ((path, kind, body),) = inbox.got
+    assert (path, kind, json.loads(body)) == ("/hook/secret", "application/json", MESSAGE)
+
+
+def test_a_webhook_that_refuses_is_named_by_its_host_alone(inbox: Inbox) -> None:
+    """The path of a URL may be a secret."""
+    inbox.status = 403
+    done = told(Notify("x", webhook=inbox.url))
+    assert done.returncode == 1
+    assert done.stderr == "127.0.0.1 answered 403 Forbidden\n"
+
+
+def test_mail_is_sendmails(tmp_path: Path) -> None:
+    """With the headers of a message that no machine answers."""
+    program = tmp_path / "sendmail"
+    program.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/args; cat >{tmp_path}/mail\n')
+    program.chmod(0o755)
+    assert told(Notify("x", mail="ops@example.org"), str(tmp_path)).returncode == 0
+    assert (tmp_path / "args").read_text() == "-t -i\n"
+    letter = message_from_bytes((tmp_path / "mail").read_bytes())
+    assert letter["To"] == "ops@example.org"
+    assert letter["Subject"] == "hostagent: backup@eu failed"
+    assert letter["Auto-Submitted"] == "auto-generated"
+    text = letter.get_payload(decode=True)
+    assert isinstance(text, bytes)
+    assert text.decode().startswith("backup@eu fails: ends in a é\n")
