@@ -246,9 +246,9 @@ class Starts:
         self._wakes.set(entry, min(wakes, default=None))
 
     async def abandon(self, entry: Entry, before: datetime | None, reason: str) -> tuple[int, bool]:
-        """Give up what was missed of it, up to ``before``; how many occurrences, and whether a run
+        """Give up what was missed of it up to ``before``, and a retry that waits.
 
-        that failed is not tried again, either.
+        Returns how many occurrences, and whether there was a retry.
 
         Raises:
             RefusedError: they have their outcome by now, or the store's clock differs.
