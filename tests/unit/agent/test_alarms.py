@@ -384,5 +384,5 @@ def test_one_who_hangs_keeps_nobody_else_waiting(url: str) -> None:
 async def until(what: Callable[[], bool]) -> None:
     """Let others work until it is so."""
     async with asyncio.timeout(30):
-        while not what():
+        while not what():  # noqa: ASYNC110 -- it is about many things
             await asyncio.sleep(0)
