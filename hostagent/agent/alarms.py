@@ -254,15 +254,20 @@ class Alarms:
             self._spawn(self._tell_all(alarm))
 
     async def _tell_all(self, alarm: Alarm) -> None:
-        """And note how far people know it."""
+        """And note how far people know it. While it takes, nobody else tells it."""
         store, name = self._store, (alarm.job, alarm.scope)
-        async with self._telling.turn(name):
-            held = policy.held(alarm, self._now())  # it may have waited long for its turn
-            if held != alarm and not await store.call(store.it.change_alarm, alarm, held):
-                return
-            reached = await self._telling.tell(held, self._book().manifest)
-        after = policy.tried(held, reached, self._now())
-        if await store.call(store.it.change_alarm, held, after):
+        work = asyncio.ensure_future(self._telling.tell(alarm, self._book().manifest))
+        try:
+            while not (await asyncio.wait({work}, timeout=policy.HOLD.total_seconds() / 3))[0]:
+                with contextlib.suppress(StoreUnavailable):
+                    held = policy.held(alarm, self._now())
+                    if await store.call(store.it.change_alarm, alarm, held):
+                        alarm = held
+                        self._keep(name, held)
+            after = policy.tried(alarm, work.result(), self._now())
+        finally:
+            work.cancel()
+        if await store.call(store.it.change_alarm, alarm, after):
             self._keep(name, after)
         self.look(name)
 

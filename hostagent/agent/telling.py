@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import sys
 import uuid
-from collections.abc import AsyncIterator
 
 from hostagent.agent import deliver
 from hostagent.agent.messages import NOT_TOLD, alarm_fields
@@ -15,8 +13,8 @@ from hostagent.agent.world import World
 from hostagent.model import Alarm, Manifest, Notify
 from hostagent.policy import alarms as policy
 
-AT_ONCE = 8
-"""How many alarms are told at the same time; others wait for their turn."""
+AT_ONCE = 16
+"""How many deliveries go on at the same time; others wait for their turn."""
 
 log = logging.getLogger(__name__)
 
@@ -27,13 +25,7 @@ class Telling:
     def __init__(self, world: World) -> None:
         self._world = world
         self._room = asyncio.Semaphore(AT_ONCE)
-        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
-
-    @contextlib.asynccontextmanager
-    async def turn(self, name: tuple[str, str]) -> AsyncIterator[None]:
-        """One after the other of one job's: what is over is told after what began."""
-        async with self._locks.setdefault(name, asyncio.Lock()), self._room:
-            yield
+        self._locks: dict[tuple[str, str, str], asyncio.Lock] = {}
 
     async def tell(self, alarm: Alarm, manifest: Manifest | None) -> tuple[str, ...]:
         """Who was reached, or is no longer anybody by what is deployed."""
@@ -46,6 +38,12 @@ class Telling:
         return tuple(to for to in alarm.untold if to not in missed)
 
     async def _tell_one(self, alarm: Alarm, notify: Notify) -> bool:
+        """To one, one after the other of a job's: what is over is told after what began."""
+        turn = self._locks.setdefault((alarm.job, alarm.scope, notify.name), asyncio.Lock())
+        async with turn, self._room:
+            return await self._hand_over(alarm, notify)
+
+    async def _hand_over(self, alarm: Alarm, notify: Notify) -> bool:
         done = await self._world.beside(
             (sys.executable, "-m", "hostagent.agent.deliver"),
             deliver.packed(notify, policy.message(alarm)),

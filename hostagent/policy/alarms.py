@@ -7,9 +7,9 @@ ledger alone, whoever looks.
 - ``failed``: its last ``alarm_after`` scheduled runs all failed. A run that is to be tried again
   has not; what was skipped or abandoned is passed over. A run by hand that fails adds nothing; any
   success ends the row.
-- ``silent``, the dead man's switch: an occurrence fell due since the last success (or since the
-  job was deployed), and its jitter and ``grace`` have passed without another. Occurrences in a
-  pause or a blackout are not waited for.
+- ``silent``, the dead man's switch: ``alarm_after`` occurrences fell due since the last success (or
+  since the job was deployed), and the jitter and ``grace`` of the last of them have passed without
+  another. Occurrences in a pause or a blackout are not waited for.
 
 ``step`` says what becomes of the alarm that stands. It begins, gets worse or ends once, and each of
 these is told once; to become less bad is no news. Who could not be reached by its end is told of
@@ -45,9 +45,6 @@ WORST = list(Wrong)
 
 HOLD = timedelta(seconds=90)
 """Who tells has so long; if nothing is heard of it by then, it was lost, and others tell."""
-
-WAITED = timedelta(seconds=15)
-"""What is left of it is enough for a delivery."""
 
 WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 20, 60))
 """Before each further try to tell those who could not be reached; then it is given up."""
@@ -130,7 +127,9 @@ def decide(facts: Facts) -> Verdict:
     last = f"no success since {when(ended_at)}" if ended_at else "no success yet"
     grace = span_text(silent_at - due)
     late = ago(facts.now - due)
-    reason = f"{last}; one was due {when(due)}, {late} ago, and allowed are {grace}"
+    most = facts.job.alarm_after
+    count = f"{most} were due, the last" if most > 1 else "one was due"
+    reason = f"{last}; {count} {when(due)}, {late} ago, and allowed are {grace}"
     return Verdict(Trouble(Wrong.SILENT, reason), relief, _after(facts))
 
 
@@ -157,15 +156,20 @@ def _after(facts: Facts) -> datetime | None:
 
 
 def _wanted(job: Job, base: datetime) -> datetime | None:
-    """The first occurrence after ``base`` that is to run; None: there is none before long."""
+    """The occurrence after ``base``, of those that are to run, whose success is waited for at last.
+
+    None: there is none before long.
+    """
     schedule = job.schedule
     if schedule.form is Form.ON_BOOT:
         return None
-    coming = between(schedule, base, base + _AHEAD)
-    for at in islice(coming, _LOOKED_AT):
-        if not schedule.blackout or covering(schedule.blackout, schedule.zone, at) is None:
-            return at
-    return None
+    coming = islice(between(schedule, base, base + _AHEAD), _LOOKED_AT + job.alarm_after)
+    wanted = (
+        at
+        for at in coming
+        if not schedule.blackout or covering(schedule.blackout, schedule.zone, at) is None
+    )
+    return next(islice(wanted, job.alarm_after - 1, None), None)
 
 
 def _allowed(job: Job) -> timedelta:
@@ -202,9 +206,8 @@ def taken(alarm: Alarm, now: datetime) -> Alarm:
 
 
 def held(alarm: Alarm, now: datetime) -> Alarm:
-    """The same try, which begins only now: if it waited, with the whole time before it again."""
-    has_waited = alarm.due_at is None or alarm.due_at - now < HOLD - WAITED
-    return replace(alarm, due_at=now + HOLD) if has_waited else alarm
+    """The same try, which still goes on."""
+    return replace(alarm, due_at=now + HOLD)
 
 
 def is_last_try(alarm: Alarm) -> bool:

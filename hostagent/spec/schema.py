@@ -173,10 +173,11 @@ class Common(Table):
     """Who is told, once, that the job fails, is silent or is in quarantine, and once when that is
     over: names of [notify.NAME] tables, or commands."""
     alarm_after: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """After so many failed runs in a row, retries counted in, the job counts as failing (1)."""
+    """After so many occurrences without a success the job counts as failing, or silent (1). A run
+    and its retries count once."""
     grace: t.PositiveSpan | None = None
-    """How long after an occurrence, and its jitter, the job counts as silent if no run has
-    succeeded since (the timeout)."""
+    """How long after the occurrence that counts, and its jitter, the job is silent if no run has
+    succeeded (the timeout)."""
     on_success: t.Texts | None = None
     """Names of [notify.NAME] tables, or commands, for a run that succeeded."""
     ping_url: t.Url | None = None

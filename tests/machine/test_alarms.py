@@ -29,6 +29,7 @@ command = "/usr/bin/test -e {MENDED}"
 calendar = "*:*:0/2"
 jitter = 0
 alarm_after = 3
+grace = "1min"
 on_failure = "ops"
 """
 WAITING = """
@@ -39,6 +40,7 @@ max = 1
 command = "/bin/sleep 600"
 calendar = "*:*:0/2"
 jitter = 0
+timeout = "10min"
 pool = "one"
 
 [job.mute]
@@ -174,6 +176,7 @@ command = "/usr/bin/false"
 calendar = "*:*:0/2"
 jitter = 0
 alarm_after = 3
+grace = "1min"
 on_failure = "ops"
 
 [job.mine]

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -51,6 +52,7 @@ class Host:
         self.heard: list[str] = []
         self.said: list[str] = []
         self.answer = Done(0, "")
+        self.hangs: dict[str, asyncio.Event] = {}
         self.store: Store = open_store(url)
         self.offloaded = Offloaded(self.store, name)
         self.cluster = Cluster(name)
@@ -73,7 +75,10 @@ class Host:
         self._tasks.append(asyncio.get_running_loop().create_task(work))
 
     async def _deliver(self, command: Sequence[str], told: bytes, **_: object) -> Done:
-        self.heard.append(json.loads(told)["message"]["alarm"])
+        asked = json.loads(told)
+        if ends := self.hangs.get(asked["notify"]["name"]):
+            await ends.wait()
+        self.heard.append(asked["message"]["alarm"])
         return self.answer
 
     async def look(self, at: datetime, *, tells: bool = True) -> timedelta:
@@ -346,3 +351,38 @@ def test_the_store_carries_no_commands(hosts: Callable[..., list[Host]]) -> None
         assert host.store.alarms()[0].untold == ()
 
     asyncio.run(story())
+
+
+def test_one_who_hangs_keeps_nobody_else_waiting(url: str) -> None:
+    """Others hear of it, and that it is over, while the first delivery still goes on."""
+
+    async def story() -> None:
+        job = replace(JOB, on_failure=("stuck", "ops"))
+        host, ends = Host("one", url, job), asyncio.Event()
+        host.book.manifest = replace(
+            cast("Manifest", host.book.manifest),
+            notify=(*NOTIFY, Notify("stuck", command=("/bin/sleep", "600"))),
+        )
+        host.hangs = {"stuck": ends}
+        ran(host, 1, Outcome.FAILED)
+        host.now = T0 + 1.1 * HOUR
+        await host.alarms._pass()
+        await until(lambda: host.heard == ["failed"])
+        ran(host, 2, Outcome.SUCCEEDED)
+        host.alarms.ended(("a", ""), Outcome.SUCCEEDED)
+        await host.alarms._pass()
+        await until(lambda: host.heard == ["failed", "recovered"])
+        ends.set()
+        await host.wake(host.now)
+        assert host.heard == ["failed", "recovered", "failed", "recovered"]
+        assert host.store.alarms() == []
+        host.close()
+
+    asyncio.run(story())
+
+
+async def until(what: Callable[[], bool]) -> None:
+    """Let others work until it is so."""
+    async with asyncio.timeout(30):
+        while not what():  # noqa: ASYNC110 -- it is about many things
+            await asyncio.sleep(0)

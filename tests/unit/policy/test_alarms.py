@@ -81,6 +81,16 @@ def test_a_job_is_silent_from_the_very_instant() -> None:
     )
 
 
+def test_whoever_bears_failures_bears_silence() -> None:
+    """With alarm_after = 3 the third occurrence counts: a job that fails is not silent before."""
+    job = replace(JOB, alarm_after=3)
+    verdict = alarms.decide(facts(at(4, 6), run(3, Outcome.FAILED), run(2), job=job))
+    assert verdict == Verdict(None, verdict.relief, at(5, 5) + timedelta(minutes=2))
+    found = alarms.decide(facts(at(5, 6), run(2), job=job)).trouble
+    assert found is not None
+    assert "; 3 were due, the last 2026-03-05 02:00:00Z, 4h ago" in found.reason
+
+
 def test_a_job_that_never_ran_is_silent_too() -> None:
     """Counted from when it was deployed."""
     found = alarms.decide(facts(at(2, 5.1)))
@@ -259,14 +269,6 @@ def test_who_cannot_be_reached_is_tried_a_few_times() -> None:
     last = alarms.tried(alarm, (), now)
     assert last is not None
     assert (last.told, last.untold, last.due_at, last.over_at) == (("ops",), (), None, None)
-
-
-def test_who_waited_for_a_turn_begins_anew() -> None:
-    """Others would think that the teller was lost."""
-    alarm = begun()
-    assert alarms.held(alarm, at(3, 3) + timedelta(seconds=10)) is alarm
-    late = at(3, 3) + timedelta(seconds=60)
-    assert alarms.held(alarm, late) == replace(alarm, due_at=late + HOLD)
 
 
 def test_a_recovery_that_nobody_takes_is_given_up() -> None:
