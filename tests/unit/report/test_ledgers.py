@@ -63,6 +63,14 @@ def test_no_row_is_shown_twice(stores: tuple[SqliteStore, SqliteStore]) -> None:
     assert both.run(found[0].run_id) == [found[0]]
 
 
+def test_no_row_is_counted_twice(stores: tuple[SqliteStore, SqliteStore]) -> None:
+    """Of this host's own job the original counts, not its copy, which says otherwise."""
+    both = Ledgers(stores[0], "one", stores[1])
+    told = [(one.job, one.scope, one.outcome, one.count) for one in both.tally("one", t(0))]
+    assert told == [("x", "one", Outcome.FAILED, 1)]
+    assert [one.scope for one in both.tally("two", t(0))] == ["two"]
+
+
 def test_what_each_ledger_keeps_it_tells(stores: tuple[SqliteStore, SqliteStore]) -> None:
     """The host's own schedules and marks by its own ledger, all others by the shared store."""
     both = Ledgers(stores[0], "one", stores[1])
