@@ -36,7 +36,7 @@ from datetime import datetime, timedelta
 
 from hostagent.model import Lane
 from hostagent.policy import breaker
-from hostagent.policy.backlog import CLOCK_FOR, Facts, Going, State, Waiting
+from hostagent.policy.backlog import CLOCK_FOR, NEVER, Facts, Going, State, Waiting
 from hostagent.policy.breaker import Breaker
 from hostagent.policy.peak import size_text
 from hostagent.policy.storm import CALM_LOAD
@@ -375,6 +375,8 @@ def _another_goes_first(facts: Facts, job: Waiting) -> str | None:
         return f"{other.name} goes first: a person has released it"
     if other.lane is not job.lane:
         return f"{other.name} goes first: lane {other.lane} before lane {job.lane}"
+    if job.deadline == NEVER:
+        return f"{other.name} goes first: {job.name} is a backfill, and never too late"
     return (
         f"{other.name} goes first: its deadline is {when(other.deadline)}, "
         f"that of {job.name} {when(job.deadline)}"

@@ -170,6 +170,26 @@ def test_a_backlog_does_not_turn_fresh_because_its_own_run_ended() -> None:
     assert start.missed
 
 
+@given(st.sampled_from(Overlap), st.sampled_from(Missed))
+def test_a_backfill_costs_no_occurrence(overlap: Overlap, missed: Missed) -> None:
+    """What falls due beside its run waits for its end, and is fresh then, whatever the policy."""
+    job = replace(with_missed(missed), overlap=overlap)
+    active = replace(RUN, kind=Kind.BACKFILL)
+    (wait,) = decide(replace(facts(0, job=job), active=active))
+    assert isinstance(wait, Wait)
+    assert "backup.20261121T010000Z.backfill is still running" in wait.reason
+    late = replace(facts(0, late=HOUR / 2, job=job), freed_at=T + HOUR / 2, freed_from=T - HOUR)
+    (start,) = decide(late)
+    assert isinstance(start, Start)
+    assert not start.missed
+
+
+def test_a_backfill_is_let_go_by_the_gate() -> None:
+    """As what was missed is; a manual run is not."""
+    assert is_catch_up(JOB, replace(RUN, kind=Kind.BACKFILL))
+    assert not is_catch_up(JOB, replace(RUN, kind=Kind.MANUAL))
+
+
 def test_overlap_replace_stops_the_active_run() -> None:
     """overlap = "replace": the old run is stopped; the new one is decided when it has ended."""
     job = replace(JOB, overlap=Overlap.REPLACE)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hostagent.model import Lane
 from hostagent.policy.backlog import (
+    NEVER,
     Disk,
     Facts,
     Going,
@@ -378,6 +379,16 @@ def test_the_order_is_lane_then_deadline() -> None:
     )
     assert "critical goes first: lane critical before lane normal" in held(
         decide(facts(critical), early)
+    )
+
+
+def test_a_backfill_is_the_last_of_all() -> None:
+    """Also behind what was missed in its lane, and that says so."""
+    missed = waiting("late", minutes=9000, lane=Lane.BULK)
+    backfill = waiting("past", lane=Lane.BULK, deadline=NEVER)
+    assert first(facts(backfill, missed)) is missed
+    assert held(decide(facts(missed), backfill)) == (
+        "held: late goes first: past is a backfill, and never too late"
     )
 
 
