@@ -214,21 +214,21 @@ class AgentService:
             self._world.clock.now(),
             _instant(until) if until else None,
         )
-        for store in self._homes(pause.target, name):
+        homes = self._homes(pause.target, name)
+        for store in homes:
             await self._order(store, store.it.pause, pause)
         limit = f"until {when(pause.until)}" if pause.until else "until resumed"
-        await self._log(caller, "pause", f"{target} {name}".strip(), f"{limit}: {reason}")
+        detail = f"{limit}: {reason}"
+        await self._log(caller, "pause", f"{target} {name}".strip(), detail, homes[-1])
 
     async def resume(self, caller: Peer, target: str, name: str) -> bool:
         """Lift a pause. What fell due meanwhile was skipped; nothing starts because of this."""
         self._may_change(caller)
         await self._skip_what_fell_due()
         paused = _pause_target(target)
-        was_paused = [
-            await self._order(store, store.it.resume, paused, name)
-            for store in self._homes(paused, name)
-        ]
-        await self._log(caller, "resume", f"{target} {name}".strip(), "")
+        homes = self._homes(paused, name)
+        was_paused = [await self._order(one, one.it.resume, paused, name) for one in homes]
+        await self._log(caller, "resume", f"{target} {name}".strip(), "", homes[-1])
         return any(was_paused)
 
     async def _skip_what_fell_due(self) -> None:

@@ -7,16 +7,14 @@ here; ``policy.due`` decides, the store's claim makes it so, and PID 1 runs it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
 
 from hostagent.agent import handover
 from hostagent.agent.backfills import Backfills
 from hostagent.agent.backlog import Backlog
-from hostagent.agent.batch import Batch
 from hostagent.agent.book import Book, Entry, order_of
+from hostagent.agent.claims import AGAIN, REFUSALS, Claims
 from hostagent.agent.endings import Endings
 from hostagent.agent.messages import SECOND_CLOCK, TURNED_AWAY, fields_of, outcome_fields
 from hostagent.agent.owed import next_due, owed
@@ -42,8 +40,6 @@ from hostagent.policy.words import when
 from hostagent.store.port import (
     MAX_SKEW,
     Backfill,
-    Claimed,
-    Cursor,
     Decision,
     Refusal,
     Refused,
@@ -51,31 +47,8 @@ from hostagent.store.port import (
     Want,
 )
 
-REFUSALS = {
-    Refusal.UNKNOWN: "the job is not registered; run: hostagent apply",
-    Refusal.SPEC: "the store knows another schedule of this job; run: hostagent apply",
-    Refusal.ACTIVE: "another run of this job is active",
-    Refusal.PASSED: "this occurrence has its outcome already",
-    Refusal.EARLY: "the store's clock says that it is not due yet",
-    Refusal.SESSION: "this agent's session is over",
-    Refusal.SKEW: "this host's clock and the store's differ by more than a second",
-    Refusal.ATTEMPT: "this attempt does not follow the last one",
-}
-
 STILL = timedelta(minutes=1)
 """How often a run is looked at that PID 1 has said nothing about: its word is only a hint."""
-
-
-AGAIN = {
-    Refusal.EARLY: timedelta(milliseconds=250),
-    Refusal.ACTIVE: timedelta(milliseconds=250),
-    Refusal.SKEW: timedelta(seconds=5),
-    Refusal.SESSION: timedelta(seconds=5),
-}
-"""How soon to ask again after a refusal that does not last: a clock behind, a claim in between."""
-
-RACED = timedelta(milliseconds=250)
-"""How soon to decide again when another host was faster, but did not do all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +86,7 @@ class Starts:
         self._backfills = backfills
         self._weights = weights
         self._turns = Turns(world, book)
-        both = (False, True)  # is_leased: each ledger is asked by itself
-        self._claims = {which: Batch(partial(self._claim_all, which)) for which in both}
-        self._stands = {which: Batch(partial(self._stands_of, which)) for which in both}
+        self._claims = Claims(world, self._turns)
 
     async def evaluate(self, entry: Entry, invocation: str | None = None) -> Verdict:
         """Decide about all that ``entry`` owes now. ``invocation``: PID 1 is starting the unit."""
@@ -155,7 +126,9 @@ class Starts:
                 case Settle():
                     refusal = await self._settle(entry, action, now)
                     if refusal is not None:  # what follows rests on what is not so
-                        return Verdict(False, REFUSALS[refusal], self._again(entry, refusal, now))
+                        return Verdict(
+                            False, REFUSALS[refusal], self._claims.again(entry, refusal, now)
+                        )
                     verdict = verdict or Verdict(False, action.reason)
                 case Start():
                     verdict = await self._start(entry, action, now, invocation)
@@ -176,7 +149,7 @@ class Starts:
         """
         not_now = self._turns.not_now(entry, now)
         if not_now is None:
-            await self._stand(entry)  # others may have been faster
+            await self._claims.stand(entry)  # others may have been faster
             not_now = self._turns.not_now(entry, now)
         return not_now
 
@@ -228,9 +201,9 @@ class Starts:
 
     async def _by_hand(self, entry: Entry, want: Want, invocation: str | None) -> Verdict | Run:
         """What a person asks for waits for nobody."""
-        answer = await self._claim(entry, want)
+        answer = await self._claims.ask(entry, want)
         if isinstance(answer, Refused):
-            return Verdict(False, self._refusal(answer))
+            return Verdict(False, self._claims.told(answer))
         await self._weights.follow(self._book, entry)
         if invocation is None:
             if ended := await self._endings.start(entry, answer.run):
@@ -360,7 +333,7 @@ class Starts:
         )
         (answer,) = await store.call(store.it.settle, [settlement])
         if isinstance(answer, Refused):
-            await self._stand(entry)
+            await self._claims.stand(entry)
             return answer.refusal
         entry.high_water = action.last
         name = run_id(entry.job.name, entry.scope, Kind.SCHEDULED, action.last)
@@ -393,10 +366,10 @@ class Starts:
             covers=action.covers,
             invocation_id=invocation,
         )
-        claim = await self._claim_for(entry, want)
+        claim = await self._claims.ask_for(entry, want)
         if isinstance(claim, Refused):
-            again = self._again(entry, claim.refusal, action.at)
-            return Verdict(False, self._refusal(claim), again)
+            again = self._claims.again(entry, claim.refusal, action.at)
+            return Verdict(False, self._claims.told(claim), again)
         entry.high_water, entry.catching_up = action.at, action.missed
         return await self._begin(entry, claim.run, invocation)
 
@@ -428,9 +401,9 @@ class Starts:
             covers=last.covers,
             invocation_id=invocation,
         )
-        claim = await self._claim_for(entry, want)
+        claim = await self._claims.ask_for(entry, want)
         if isinstance(claim, Refused):
-            return Verdict(False, self._refusal(claim), AGAIN.get(claim.refusal))
+            return Verdict(False, self._claims.told(claim), AGAIN.get(claim.refusal))
         entry.retry, entry.retry_at, entry.catching_up = None, None, is_missed
         return await self._begin(entry, claim.run, invocation)
 
@@ -459,9 +432,9 @@ class Starts:
             f"{when(order.last)}{let_go}",
             now,
         )
-        claim = await self._claim_for(entry, want)
+        claim = await self._claims.ask_for(entry, want)
         if isinstance(claim, Refused):
-            return Verdict(False, self._refusal(claim), AGAIN.get(claim.refusal, SOON))
+            return Verdict(False, self._claims.told(claim), AGAIN.get(claim.refusal, SOON))
         self._backfills.began(entry, left[0])
         entry.catching_up = True
         return await self._begin(entry, claim.run, None)
@@ -513,55 +486,6 @@ class Starts:
             return "the session of its claim is over"
         return self._turns.no_lease()
 
-    async def _claim(self, entry: Entry, want: Want) -> Claimed | Refused:
-        with self._turns.answering(entry):
-            answer = await self._claims[entry.is_leased].ask(want)
-        if isinstance(answer, Claimed):
-            entry.active = answer.run
-        else:
-            await self._stand(entry)
-        return answer
-
-    async def _claim_for(self, entry: Entry, want: Want) -> Claimed | Refused:
-        """Claim it; where that fails, what the gate let go does not catch up after all."""
-        try:
-            claim = await self._claim(entry, want)
-        except BaseException:
-            entry.catching_up = False
-            raise
-        finally:
-            entry.takes_place = False
-        if isinstance(claim, Refused):
-            entry.catching_up = entry.catching_up and entry.active is not None
-        return claim
-
-    async def _stand(self, entry: Entry) -> None:
-        """Settle a doubt by reading where the entry stands in its ledger."""
-        with self._turns.answering(entry):
-            cursor = await self._stands[entry.is_leased].ask((entry.job.name, entry.scope))
-        if cursor is not None:
-            entry.stand(cursor, self._world.host)
-
-    async def _claim_all(self, is_leased: bool, wants: Sequence[Want]) -> list[Claimed | Refused]:
-        """The fence stands for as long as the store may give them, whoever still waits for it."""
-        store = self._world.ledger(is_leased=is_leased)
-        if not is_leased:
-            session = self._world.session_in(is_leased=False)
-            return await store.call(store.it.claim, session, wants)
-        async with self._world.fence.kept_up():
-            if self._turns.no_lease():
-                return [Refused(Refusal.SESSION) for _ in wants]
-            session, clock = self._world.session_in(is_leased=True), self._world.clock.now()
-            return await store.call(store.it.claim, session, wants, clock)
-
-    async def _stands_of(
-        self, is_leased: bool, names: Sequence[tuple[str, str]]
-    ) -> list[Cursor | None]:
-        store = self._world.ledger(is_leased=is_leased)
-        found = await store.call(store.it.cursors, set(names))
-        stands = {(cursor.job, cursor.scope): cursor for cursor in found}
-        return [stands.get(name) for name in names]
-
     async def _hand_over(self, entry: Entry, run: Run) -> None:
         """Write what the run's processes find in their environment."""
         service = entry.unit.service
@@ -571,16 +495,6 @@ class Starts:
         entry.stopped = reason
         systemd = self._world.systemd
         await systemd.call(systemd.it.stop, [entry.unit.service], no_block=True)
-
-    def _again(self, entry: Entry, refusal: Refusal, until: datetime) -> timedelta | None:
-        """How soon to decide again, after a refusal: others may have left some of it owed."""
-        if refusal is Refusal.PASSED and entry.high_water and entry.high_water < until:
-            return RACED
-        return AGAIN.get(refusal)
-
-    def _refusal(self, answer: Refused) -> str:
-        holder = f": {answer.holder.run_id}" if answer.holder else ""
-        return REFUSALS[answer.refusal] + holder
 
     def _nothing_due(self, entry: Entry) -> str:
         since = f" since {when(entry.high_water)}" if entry.high_water else ""
