@@ -82,12 +82,15 @@ class Held(TypedDict):
 
 
 class Backfilling(TypedDict):
-    """What is ``left`` to be run of ``job`` or ``job@scope``, of a range of its past."""
+    """What is ``left`` to be run of ``job`` or ``job@scope``, of a range of its past.
+
+    None: the store that knows it is away.
+    """
 
     name: str
     first: str
     last: str
-    left: int
+    left: int | None
     by: str
 
 

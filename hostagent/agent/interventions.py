@@ -115,7 +115,8 @@ class Interventions:
             try:
                 left = await self._daemon.backfills.find(entry, order)
             except HostagentError as error:
-                raise NotPossible(reason=f"{error.message}; {error.hint}") from error
+                hint = error.hint or f"see: hostagent why {entry.job.name}"
+                raise NotPossible(reason=f"{error.message}; {hint}") from error
             orders += [order] if left else []
             found += [(entry.scope, at) for at in left]
         for order in [] if is_dry else orders:

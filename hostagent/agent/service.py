@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import ParamSpec, TypeVar
@@ -182,7 +183,7 @@ class AgentService:
         if not entries:
             self._find(job, scope)
         found = await self._interventions.backfill(
-            caller.uid, entries, _instant(first), _instant(last), Only(only), is_dry=is_dry
+            caller.uid, entries, _instant(first), _instant(last), _only(only), is_dry=is_dry
         )
         return [Due(job=job, scope=scope, scheduled_for=rfc3339(at)) for scope, at in found]
 
@@ -357,13 +358,15 @@ class AgentService:
         found = []
         for entry in self._daemon.book:
             if order := self._daemon.book.backfill_of(entry):
-                left = await self._daemon.backfills.left(entry, order)
+                left = None
+                with contextlib.suppress(HostagentError):  # its store is away
+                    left = len(await self._daemon.backfills.left(entry, order))
                 found.append(
                     Backfilling(
                         name=_name(entry),
                         first=rfc3339(order.first),
                         last=rfc3339(order.last),
-                        left=len(left),
+                        left=left,
                         by=order.by,
                     )
                 )
@@ -474,6 +477,13 @@ def _instant(text: str) -> datetime:
     if at.tzinfo is None:
         raise NotPossible(reason=f"{text} has no zone; write {text}Z for UTC")
     return at.astimezone(UTC)
+
+
+def _only(text: str) -> Only:
+    try:
+        return Only(text)
+    except ValueError:
+        raise NotPossible(reason=f'"{text}" is not known; known: {", ".join(Only)}') from None
 
 
 def _pause_target(text: str) -> PauseTarget:

@@ -65,6 +65,11 @@ class Verdict:
     is_held: bool = False
 
 
+def _leaves_room(verdict: Verdict | None) -> bool:
+    """Nothing starts by it, now or soon: what was owed is settled, or there was nothing."""
+    return verdict is None or not (verdict.admitted or verdict.is_held or verdict.again)
+
+
 class Starts:
     """Decides and starts. Callers hold the entry's lock."""
 
@@ -110,8 +115,8 @@ class Starts:
         if verdict is None and self._turns.is_retry_due(entry, now):
             verdict = await self._start_again(entry, now, invocation)
         order = self._book.backfill_of(entry)
-        if order is not None and verdict is None and invocation is None:
-            verdict = await self._backfill(entry, order, now)
+        if order is not None and invocation is None and _leaves_room(verdict):
+            verdict = await self._backfill(entry, order, now) or verdict
         self.rearm(entry)
         if verdict is not None and verdict.again is not None:
             again_at = now + verdict.again

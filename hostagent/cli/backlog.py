@@ -41,11 +41,9 @@ def list_(
     for run in told["catching_up"]:
         print(f"catches up: {run}")
     for one in told["backfills"]:
-        print(
-            f"backfill: {one['name']}, {one['left']} left of {one['first']} to {one['last']}, ",
-            end="",
-        )
-        print(f"asked for by {one['by']}")
+        left = "an unknown number" if one["left"] is None else one["left"]
+        span = f"{one['first']} to {one['last']}, asked for by {one['by']}"
+        print(f"backfill: {one['name']}, {left} left of {span}")
     at = now()
     rows = [
         (
