@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from hostagent.agent.book import Book, Entry
 from hostagent.agent.world import World
 from hostagent.errors import HostagentError
-from hostagent.model import End, Lane, Outcome
+from hostagent.model import End, Kind, Lane, Outcome, Run
 from hostagent.policy import gate, peak, storm
 from hostagent.policy.backlog import NEVER, Facts, Going, Signals, State, Waiting, Wake
 from hostagent.policy.due import FRESH_FOR
@@ -196,8 +196,8 @@ class Backlog:
         )
         return storm.check(facts)
 
-    def ended(self, entry: Entry, end: End) -> None:
-        """A catch-up run of ``entry`` has ended. What gave way, or was lost, is no failure."""
+    def ended(self, entry: Entry, run: Run, end: End) -> None:
+        """A catch-up run of ``entry`` has ended, and is active no more. What gave way, or was lost, is no failure."""
         now_s = self._world.clock.boottime_s()
         self._observed.pop(_name(entry), None)
         self._current.pop(_name(entry), None)
@@ -207,7 +207,8 @@ class Backlog:
             self._state = gate.lost(self._state, now_s)
             return
         has_failed = end.outcome is Outcome.FAILED
-        self._state = gate.ended(self._state, self._going(entry), now_s, has_failed=has_failed)
+        was = replace(self._going(entry), lane=_lane(entry, run))
+        self._state = gate.ended(self._state, was, now_s, has_failed=has_failed)
 
     def _facts(self, book: Book) -> Facts:
         world, now_s = self._world, self._world.clock.boottime_s()
@@ -266,7 +267,7 @@ class Backlog:
         current = self._current.get(_name(entry))
         return Going(
             name=_text(entry),
-            lane=job.lane,
+            lane=_lane(entry, run),
             pool=job.pool,
             weight=job.weight,
             is_catch_up=entry.catching_up,
@@ -316,6 +317,11 @@ class Backlog:
 
 def _why(answer: Admit | Hold) -> str:
     return answer.reason if isinstance(answer, Hold) else "held until now: it starts at once"
+
+
+def _lane(entry: Entry, run: Run | None) -> Lane:
+    """In which its run counts: all backfills in one, so that theirs is what their failures hold."""
+    return Lane.BULK if run is not None and run.kind is Kind.BACKFILL else entry.job.lane
 
 
 def _name(entry: Entry) -> Name:

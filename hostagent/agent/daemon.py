@@ -235,7 +235,7 @@ class Daemon:
         if run.kind is not Kind.BACKFILL:
             self.backfills.look_again(entry)
         if caught_up:
-            self.backlog.ended(entry, end)
+            self.backlog.ended(entry, run, end)
         if self.backlog.held:
             self.spawn(self.release())
         self.on_change()
