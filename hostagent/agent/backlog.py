@@ -197,7 +197,7 @@ class Backlog:
         return storm.check(facts)
 
     def ended(self, entry: Entry, run: Run, end: End) -> None:
-        """A catch-up run of ``entry`` has ended, and is active no more. What gave way, or was lost, is no failure."""
+        """A catch-up run of ``entry`` has ended. What gave way, or was lost, is no failure."""
         now_s = self._world.clock.boottime_s()
         self._observed.pop(_name(entry), None)
         self._current.pop(_name(entry), None)
