@@ -76,12 +76,32 @@ def test_overlap_of_manual_runs(machine: Machine) -> None:
 
 
 def test_a_start_past_its_deadline_is_skipped(machine: Machine) -> None:
-    """What comes later than start_deadline is skipped, with both figures."""
+    """What comes later than start_deadline is skipped: one record for all, with their figures."""
     agent.with_agent(machine, job(more='start_deadline = "3s"'))
     agent.wait_for_runs(machine, "tick", agent.ended(1))
-    machine.succeed("systemctl stop hostagent.service; sleep 6; systemctl start hostagent.service")
+    machine.succeed("systemctl stop hostagent.service; sleep 12; systemctl start hostagent.service")
     rows = agent.wait_for_runs(machine, "tick", lambda rows: bool(of(rows, "skipped")))
-    assert "allowed are 3s" in of(rows, "skipped")[0]["reason"]
+    (skipped,) = of(rows, "skipped")
+    assert skipped["covers"] >= 4
+    assert " to " in skipped["reason"]
+    assert "allowed are 3s" in skipped["reason"]
+    agent.audit(machine)
+
+
+def test_as_many_missed_ones_run_as_catch_up_max_allows(machine: Machine) -> None:
+    """The older ones are one record; of what is left, none is dropped while the chain goes."""
+    agent.with_agent(machine, job(more='missed = "all"\ncatch_up_max = 5'))
+    agent.wait_for_runs(machine, "tick", agent.ended(1))
+    machine.succeed("systemctl stop hostagent.service 'hostagent-*.timer'; sleep 40")
+    left = len(agent.runs(machine, "tick"))
+    machine.succeed("systemctl start hostagent.service")
+    rows = agent.wait_for_runs(machine, "tick", agent.ended(left + 12))[left:]
+    (dropped,) = of(rows, "skipped")
+    assert "were missed, allowed are 5" in dropped["reason"]
+    ran = [agent.instant(row["scheduled_for"]) for row in rows if row["attempt"]]
+    assert {b - a for a, b in pairwise(ran)} == {timedelta(seconds=2)}
+    late = [row for row in rows if 'missed = "all"' in row["reason"]]
+    assert len(late) >= 5
     agent.audit(machine)
 
 

@@ -297,14 +297,15 @@ class Machine(SessionRules):
             key = (run.job, run.scope, run.token, invocation, t(self.clock))
             assert self.store.attach(*key) == self.memory.attach(*key)
 
-    @rule(back=st.integers(0, 3))
-    def give_up(self, back: int) -> None:
-        """The retry of any run, whether it waits for one or not."""
+    @rule(back=st.integers(0, 3), is_other=st.booleans())
+    def give_up(self, back: int, is_other: bool) -> None:
+        """The retry of any run, whether it waits for one or not, or of another one's token."""
         if self.claims:
             waiting = [run for run in self.claims if self._waits(run)] if back else []
             run = (waiting or self.claims)[-1 - back % len(waiting or self.claims)]
-            got = self.store.give_up(run.job, run.scope, run.token, "nobody wants it")
-            assert got == self.memory.give_up((run.job, run.scope), run.token)
+            token = run.token + is_other
+            got = self.store.give_up(run.job, run.scope, token, "nobody wants it")
+            assert got == self.memory.give_up((run.job, run.scope), token)
 
     @rule(name=NAMES, scope=SCOPES, above=ABOVE, more=st.integers(0, 2), spec=HASHES)
     def settle(self, name: str, scope: str, above: int, more: int, spec: str) -> None:

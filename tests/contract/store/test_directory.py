@@ -627,7 +627,7 @@ def test_a_file_may_not_lead_elsewhere(store: DirectoryStore, place: Path) -> No
 
 def test_a_record_of_a_newer_hostagent_says_so(store: DirectoryStore, place: Path) -> None:
     """An agent that does not know what it means must not go past it."""
-    planted(place, forged(place, PRUNE).replace(b'"format":1', b'"format":2'))
+    planted(place, forged(place, PRUNE).replace(b'"format":1', b'"format":9'))
     with pytest.raises(StoreError) as raised:
         store.cursors()
     assert (raised.value.hint or "").startswith("upgrade hostagent on this host")
