@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from bench.storm.vms import arms, scenarios
 from bench.storm.vms.figures import Figures, figures, goals
 from bench.storm.vms.scenarios import CAP_S, Record
+from bench.storm.vms.simulated import simulated
 
 SWAPS = (0, 512)
 COLUMNS = (
     *("arm", "done", "OOM kills", "over after", "drain", "peak load/core", "peak memory PSI"),
-    *("least MemAvailable", "probe p99", "fresh p99", "services lost"),
+    *("least MemAvailable", "probe p99", "fresh p99", "services lost", "simulated"),
 )
 ALIGN = "|---" + "|--:" * (len(COLUMNS) - 1) + "|"
 
@@ -75,7 +76,15 @@ def _cells(record: Record) -> tuple[str, ...]:
         f"{f.probe_p99_s * 1000:.0f} ms ({f.probe_p99_s / f.idle_p99_s:.1f} x)",
         f"{f.fresh_p99_s:.1f} s",
         services,
+        _simulated(record),
     )
+
+
+def _simulated(record: Record) -> str:
+    found = simulated(record)
+    if found is None:
+        return "-"
+    return f"{found.done}, {'not over' if found.drain is None else f'{found.drain:.2f}'}"
 
 
 def _drain(f: Figures) -> str:

@@ -27,6 +27,11 @@ class Kind:
     reads: int = 0
     fails_until_s: float = 0.0
 
+    @property
+    def mean_mib(self) -> float:
+        """What it holds in the mean of its run."""
+        return self.peak_mib * (self.first + (1 - self.first) * (1 - self.grows / 2))
+
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
@@ -85,7 +90,7 @@ def least_s(scenario: Scenario, alone: Mapping[str, Mapping[str, float]], free_m
     counts = Counter(scenario.jobs.values())
     cpu = sum(count * alone[kind]["cpu_s"] for kind, count in counts.items()) / CORES
     memory = sum(
-        count * alone[kind]["wall_s"] * scenario.kinds[kind][1].peak_mib
+        count * alone[kind]["wall_s"] * scenario.kinds[kind][1].mean_mib
         for kind, count in counts.items()
     )
     reads = sum(count * scenario.kinds[kind][1].reads for kind, count in counts.items())

@@ -10,6 +10,7 @@ import pytest
 from bench.storm.vms import arms, plot, report
 from bench.storm.vms.figures import Lines, delays, figures, goals, of_json, percentile, read
 from bench.storm.vms.scenarios import SCENARIOS, Kind, Record, Scenario, least_s
+from bench.storm.vms.simulated import simulated
 from hostagent.spec.load import load
 
 OVERRUN = {f"grows{n:03}" for n in range(4)} | {f"light{n:03}" for n in range(8)}
@@ -70,7 +71,8 @@ def test_what_a_power_cut_has_torn_is_left_out() -> None:
     ("kind", "iops", "least"),
     [
         (Kind(loops=1), 0, 15.0),  # 10 runs, 3 s of a CPU each, two CPUs
-        (Kind(loops=1, peak_mib=400), 0, 20.0),  # two of them fit
+        (Kind(loops=1, peak_mib=400, first=1.0), 0, 20.0),  # two of them fit
+        (Kind(loops=1, peak_mib=800, first=0.0, grows=1.0), 0, 20.0),  # in the mean, too
         (Kind(loops=1, reads=400), 100, 40.0),
     ],
 )
@@ -149,6 +151,19 @@ def test_a_run_that_cannot_be_done_is_not_held_against_anybody() -> None:
     assert (met["no OOM kill"], met["no run lost"]) == (True, True)
     met = {goal.what: goal.is_met for goal in goals({**told, "swap_mib": 512})}
     assert (met["no OOM kill"], met["no run lost"]) == (False, False)
+
+
+def test_the_model_plays_the_same_storm() -> None:
+    """Beside each arm that it knows: the gate loses nothing of what plain timers lose."""
+    alone = {"heavy": {"wall_s": 12.0, "cpu_s": 12.0}, "light": {"wall_s": 1.0, "cpu_s": 1.0}}
+    told = record(all_done(), scenario="storm", alone=alone)
+    ours, raw = (simulated(told | {"arm": arm}) for arm in ("hostagent", "raw"))
+    assert ours is not None
+    assert raw is not None
+    assert ours.done == 28
+    assert ours.drain is not None
+    assert raw.done < 28
+    assert simulated(told | {"arm": "systemd-cron"}) is None
 
 
 def test_what_was_not_measured_is_said() -> None:
