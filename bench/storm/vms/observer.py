@@ -1,8 +1,8 @@
 #!/usr/bin/python3 -IS
 """Two services inside the VM that observe it; their lines go to /dev/ttyS1, hence outside at once.
 
-    observer.py sample      a line each second, locked in memory
-    observer.py probe       four times a second what a small program takes, locked nowhere
+    observer.py sample      a line every two seconds, locked in memory
+    observer.py probe       twice a second what a small program takes, locked nowhere
 
 Times are seconds since the boot.
 """
@@ -67,7 +67,7 @@ def sample() -> None:
     ctypes.CDLL(None).mlockall(MCL_CURRENT_AND_FUTURE)
     before, then_s = [stalled(*which) for which in PRESSURES], now_s()
     while True:
-        time.sleep(1)
+        time.sleep(2)
         after, at_s = [stalled(*which) for which in PRESSURES], now_s()
         micro = zip(before, after, strict=True)
         percent = [(new - old) / 1e4 / (at_s - then_s) for old, new in micro]
@@ -82,7 +82,7 @@ def sample() -> None:
 def probe() -> None:
     held, turn = bytearray(b"x") * (PROBE_MIB << 20), 0
     while True:
-        time.sleep(0.25)
+        time.sleep(0.5)
         began_s, turn, number = now_s(), (turn + 1) % 8, 0
         for page in range(turn, len(held) >> 12, 8):
             held[page << 12] = turn

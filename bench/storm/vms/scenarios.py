@@ -85,7 +85,7 @@ def least_s(scenario: Scenario, alone: Mapping[str, Mapping[str, float]], free_m
     """What no scheduler could do better: all CPUs busy, all memory full, the disk at its limit, and
     the longest run begun at once.
 
-    ``alone``: what one run of each kind took alone, ``wall_s`` and ``cpu_s``.
+    ``alone``: what a run of each kind takes, as ``Lines.alone`` says.
     """
     counts = Counter(scenario.jobs.values())
     cpu = sum(count * alone[kind]["cpu_s"] for kind, count in counts.items()) / CORES

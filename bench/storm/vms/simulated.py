@@ -31,7 +31,7 @@ class Simulated:
 
 
 def simulated(record: Record) -> Simulated | None:
-    """The cell in the model, with what one run of each kind took alone in the VM."""
+    """The cell in the model, with what a run of each kind takes in the VM."""
     if record["arm"] not in POLICIES:
         return None
     scenario, alone = BY_NAME[record["scenario"]], record["alone"]

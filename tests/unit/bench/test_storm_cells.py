@@ -43,6 +43,7 @@ def record(lines: Lines, **more: object) -> Record:
         "run": 1,
         "alone": ALONE,
         "free_mib": ROOM,
+        "idle_load": 0.4,
         "idle_probes": [0.018, 0.019],
         "is_over": True,
         "lines": lines.as_json(),
@@ -63,8 +64,14 @@ def test_what_a_power_cut_has_torn_is_left_out() -> None:
     lines = read("start a 1.0 2.0\nend a 3.0 0.5\nsample 1 2 3\nprobe 4.0\nend a\nEnd of text")
     assert (len(lines.starts), len(lines.ends)) == (1, 1)
     assert not lines.samples + lines.probes
-    assert lines.span("a") == (2.0, 0.5)
     assert of_json(lines.as_json()) == lines
+
+
+def test_a_run_is_timed_alone_and_its_cpu_beside_another() -> None:
+    """An emulated CPU, or half of a core, is slower while the other one is busy."""
+    text = "start alone-k 1 2\nend alone-k 5 3.5\n"
+    text += "start alone-k-0 6 7\nstart alone-k-1 6 7\nend alone-k-1 14 7.0\nend alone-k-0 14 8.0"
+    assert read(text).alone("k") == {"wall_s": 4.0, "cpu_s": 7.5}
 
 
 @pytest.mark.parametrize(
