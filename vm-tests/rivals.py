@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def race(rounds: int, shares: list[Path]) -> dict[str, Any]:
     set_up(shares[0])
     begun = time.monotonic()
     racers = [(share, k) for share in shares for k in range(EACH)]
-    outputs = [forked(lambda s=share, k=k: claim_all(s, k, rounds)) for share, k in racers]  # type: ignore[misc]
+    outputs = [forked(partial(claim_all, share, k, rounds)) for share, k in racers]
     won = told(outputs)
     took_s = time.monotonic() - begun
     runs = [(n, token) for part in won for n, token in part]
@@ -142,7 +143,7 @@ def beats(turns: int, shares: list[Path]) -> dict[str, Any]:
             session = owner.open_session("owner", f"boot-{turn}", ttl=timedelta(microseconds=1))
             number = [p.beat for p in other.sessions() if p.session == session]
             assert number == [0], number
-            calls = [lambda s=session: renew(shares[0], s), lambda s=session: revoke(shares[-1], s)]  # type: ignore[misc]
+            calls = [partial(renew, shares[0], session), partial(revoke, shares[-1], session)]
             answers = told([forked(call) for call in calls[:: 1 if turn % 2 else -1]])
             renewed, revoked = answers[:: 1 if turn % 2 else -1]
             assert renewed != revoked, (renewed, revoked)
@@ -192,11 +193,11 @@ def rates(share: Path) -> dict[str, float]:
             return answer
 
         for n in range(1, 31):
-            (given,) = timed("claim", lambda n=n: store.claim(session, [want(n)]))
+            (given,) = timed("claim", partial(store.claim, session, [want(n)]))
             finish = Finish("a", "", given.run.token, DONE)
-            timed("finish", lambda finish=finish: store.finish([finish]))
-            timed("no", lambda n=n: store.claim(session, [want(n)]))
-            timed("beat", lambda: store.beat(session))
+            timed("finish", partial(store.finish, [finish]))
+            timed("no", partial(store.claim, session, [want(n)]))
+            timed("beat", partial(store.beat, session))
             timed("read", store.cursors)
     return {what: round(statistics.median(times), 1) for what, times in spent.items()}
 

@@ -52,12 +52,14 @@ class VM(Guest):
         memory_mb: int = 1024,
         cores: int = 2,
         arguments: str = "",
+        iops: int = 0,
         disks: Sequence[Path] = (),
         frozen: Path | None = None,
     ) -> None:
         """Prepare a VM, off. ``place``: an empty directory for its files.
 
-        ``arguments`` are appended to the kernel's; ``disks`` (raw images: swap, a store) are
+        ``arguments`` are appended to the kernel's; ``iops``: what its own disk does in a second at
+        most (0: what it can); ``disks`` (raw images: swap, a store) are
         /dev/vdb and on, and written to. ``frozen``: what ``freeze`` of a VM with the same options
         returned; it is copied, and ``thaw`` goes on where that one stood.
         """
@@ -66,6 +68,7 @@ class VM(Guest):
         self._disk = place / "disk.qcow2"
         self._kernel, self._disks = kernel, disks
         self.memory_mb, self.cores, self.arguments = memory_mb, cores, arguments
+        self.iops = iops
         self._machine_id = uuid.uuid4().hex
         self._qemu: subprocess.Popen[bytes] | None = None
         self._port: socket.socket | None = None
@@ -251,7 +254,8 @@ class VM(Guest):
         command += ["-mon", "chardev=monitor,mode=control"]
         # writeback honours the guest's flushes, and loses what it did not flush (decision 0701).
         drive = "if=virtio,cache=writeback,discard=unmap"
-        command += ["-drive", f"file={self._disk},format=qcow2,{drive}"]
+        throttled = f",throttling.iops-total={self.iops}" if self.iops else ""
+        command += ["-drive", f"file={self._disk},format=qcow2,{drive}{throttled}"]
         for disk in self._disks:
             command += ["-drive", f"file={disk},format=raw,{drive}"]
         return command

@@ -31,7 +31,10 @@ CACHE = Path(os.environ.get("HOSTAGENT_CACHE", "/var/cache/hostagent"))
 RELEASES = {"bookworm": 252, "trixie": 257, "sid": 262}
 """Debian's releases and the major version of their systemd; sid moves on, 262 is its least."""
 
-VARIANTS = {"bookworm+postgres": ("postgresql", "libfaketime")}
+VARIANTS = {
+    "bookworm+postgres": ("postgresql", "libfaketime"),
+    "sid+cron": ("systemd-cron",),
+}
 """A root with more in it, named RELEASE+WHAT: the packages that come on top."""
 
 VENV = "/opt/hostagent/venv"
