@@ -9,23 +9,18 @@ Exit 1 when a goal is missed.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
-from typing import cast
 
 from hostagent import __version__
-from hostagent.agent import server
-from hostagent.agent.interface import Backlog, Service, Status
+from hostagent.agent.interface import Backlog, Status
 from hostagent.host.identity import host_name
 from hostagent.host.paths import Paths, user
 from hostagent.model import Form, Job, Kind, Outcome, Run, Schedule
@@ -103,31 +98,6 @@ def ran(job: Job, begin: datetime, n: int) -> Run:
     )
 
 
-@contextlib.contextmanager
-def agent_at(paths: Paths) -> Iterator[None]:
-    """An agent answers at the socket."""
-    loop, up, ending = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
-
-    async def serve() -> None:
-        listener = server.listening_socket(paths.socket, None)
-        serving = server.Server(listener, cast("Service", Agent()))
-        serving.start()
-        up.set()
-        await ending.wait()
-        serving.close()
-        listener.close()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    up.wait()
-    try:
-        yield
-    finally:
-        loop.call_soon_threadsafe(ending.set)
-        thread.join()
-        loop.close()
-
-
 def timed(arguments: list[str], environment: Mapping[str, str]) -> float:
     """Seconds. A command that fails is a bug of the bench."""
     began = time.perf_counter()
@@ -156,7 +126,7 @@ def main() -> None:
         paths.ready.touch()
         deploy(paths, now)
         past = (now - 400 * HOUR).isoformat(timespec="seconds").replace("+00:00", "Z")
-        with agent_at(paths):
+        with answers.served(paths, Agent()):
             for command, goal in COMMANDS.items():
                 words = ["-m", "hostagent", *command.format(past=past).split()]
                 pairs = [

@@ -2,9 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
 
-from hostagent.agent.interface import Backlog, Status
+from hostagent.agent import server
+from hostagent.agent.interface import Backlog, Service, Status
+from hostagent.host.paths import Paths
+
+
+@contextmanager
+def served(paths: Paths, by: object) -> Iterator[None]:
+    """``by`` answers where the commands look for an agent; it needs what is asked of it alone."""
+    loop, up, ending = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
+
+    async def serve() -> None:
+        listener = server.listening_socket(paths.socket, None)
+        serving = server.Server(listener, cast("Service", by))
+        serving.start()
+        up.set()
+        await ending.wait()
+        serving.close()
+        listener.close()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    up.wait()
+    try:
+        yield
+    finally:
+        loop.call_soon_threadsafe(ending.set)
+        thread.join()
+        loop.close()
 
 
 def status(**changes: Any) -> Status:

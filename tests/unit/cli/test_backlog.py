@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from hostagent.agent import server
 from hostagent.agent.interface import (
     Abandoned,
     Abandonment,
@@ -21,7 +18,6 @@ from hostagent.agent.interface import (
     Backlog,
     Held,
     Sample,
-    Service,
     StormFact,
 )
 from hostagent.cli import backlog
@@ -98,24 +94,9 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Agent]:
     paths: Paths = places.system(tmp_path)
     paths.socket.parent.mkdir(parents=True)
     monkeypatch.setattr(backlog, "paths_of", lambda *, user: paths)
-    loop, up, ending, one = asyncio.new_event_loop(), threading.Event(), asyncio.Event(), Agent()
-
-    async def serve() -> None:
-        listener = server.listening_socket(paths.socket, None)
-        serving = server.Server(listener, cast("Service", one))
-        serving.start()
-        up.set()
-        await ending.wait()
-        serving.close()
-        listener.close()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    up.wait()
-    yield one
-    loop.call_soon_threadsafe(ending.set)
-    thread.join()
-    loop.close()
+    one = Agent()
+    with answers.served(paths, one):
+        yield one
 
 
 def ask(*words: str) -> Result:

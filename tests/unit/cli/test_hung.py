@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from hostagent.agent import server
-from hostagent.agent.interface import Service, Status
+from hostagent.agent.interface import Status
 from hostagent.cli import cluster, runs, why
 from hostagent.host import paths as places
 from hostagent.host.identity import host_name
@@ -67,24 +64,9 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
 @pytest.fixture
 def agent(paths: Paths) -> Iterator[Agent]:
     """Up, where the commands look for it."""
-    loop, up, ending, one = asyncio.new_event_loop(), threading.Event(), asyncio.Event(), Agent()
-
-    async def serve() -> None:
-        listener = server.listening_socket(paths.socket, None)
-        serving = server.Server(listener, cast("Service", one))
-        serving.start()
-        up.set()
-        await ending.wait()
-        serving.close()
-        listener.close()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    up.wait()
-    yield one
-    loop.call_soon_threadsafe(ending.set)
-    thread.join()
-    loop.close()
+    one = Agent()
+    with answers.served(paths, one):
+        yield one
 
 
 def states(text: str) -> dict[str, str]:
