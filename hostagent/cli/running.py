@@ -165,9 +165,14 @@ def agent_status(*, user: User = False, as_json: Json = False) -> None:
         emit_json(status)
         return
     for key, value in status.items():
-        shown = ", ".join(value) or "-" if isinstance(value, list) else value
+        shown = ", ".join(map(_word, value)) or "-" if isinstance(value, list) else value
         shown = "-" if shown is None else shown
         print(f"{key.replace('_', ' '):<11} {shown}")
+
+
+def _word(value: object) -> str:
+    """An alarm is its sentence."""
+    return str(value["sentence"]) if isinstance(value, dict) else str(value)
 
 
 @token.command("check")
