@@ -90,7 +90,11 @@ def _late(one: Simulation, report: Report, runs: list[Run]) -> Iterator[Violatio
         before = rows.get((takeover.run_id, takeover.attempt - 1))
         since = firsts[takeover.run_id, takeover.attempt] - takeover.rest_s
         is_lost = before is not None and before.result in LOST
-        if before is None or not is_lost or _is_disturbed(one, before.host, since, bound_s):
+        last = lasts.get((takeover.run_id, takeover.attempt - 1))
+        has_ended = last is not None and last.what == "end"  # and only its host heard of it late
+        if before is None or not is_lost or has_ended:
+            continue
+        if _is_disturbed(one, before.host, since, bound_s):
             continue
         judged.append(takeover)
         if takeover.rest_s > bound_s:
