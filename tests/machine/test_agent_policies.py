@@ -92,10 +92,10 @@ def test_as_many_missed_ones_run_as_catch_up_max_allows(machine: Machine) -> Non
     """The older ones are one record; of what is left, none is dropped while the chain goes."""
     agent.with_agent(machine, job(more='missed = "all"\ncatch_up_max = 5'))
     agent.wait_for_runs(machine, "tick", agent.ended(1))
-    machine.succeed("systemctl stop hostagent.service 'hostagent-*.timer'; sleep 40")
+    machine.succeed("systemctl stop hostagent.service 'hostagent-*.timer'; sleep 30")
     left = len(agent.runs(machine, "tick"))
     machine.succeed("systemctl start hostagent.service")
-    rows = agent.wait_for_runs(machine, "tick", agent.ended(left + 12))[left:]
+    rows = agent.wait_for_runs(machine, "tick", agent.ended(left + 8))[left:]
     (dropped,) = of(rows, "skipped")
     assert "were missed, allowed are 5" in dropped["reason"]
     ran = [agent.instant(row["scheduled_for"]) for row in rows if row["attempt"]]

@@ -197,7 +197,7 @@ on_failure = "ops"
 """
 
 
-@pytest.fixture(params=["postgres", "dir"])
+@pytest.fixture(params=["postgres", "dir"] if agent.LONG else ["postgres"])
 def cluster(roots: Roots, request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """Three hosts that tell."""
     with Cluster(roots, hosts=3, store=request.param) as made:
