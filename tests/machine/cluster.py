@@ -20,7 +20,7 @@ from tests.machine.network import Network
 from tests.machine.postgres import DATA, SIZE, Postgres
 
 SHARED = "/mnt/shared"
-SHARED_SIZE = "64m"
+SHARED_SIZE = "512m"
 STORES = ("store", "store2")
 FIRST_HOST, FIRST_STORE = 11, 2
 DROP_IN = "[Service]\nEnvironment=PGPASSFILE=/etc/hostagent/pgpass\n"
