@@ -13,12 +13,8 @@ import os
 import shutil
 import subprocess
 import sys
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Mapping
-from email.message import EmailMessage
-from email.policy import SMTP
+from urllib.parse import urlsplit
 
 from hostagent.codec import from_json, to_json
 from hostagent.model import Notify
@@ -63,6 +59,9 @@ def deliver(notify: Notify, message: Mapping[str, str]) -> None:
 
 def mail(to: str, message: Mapping[str, str]) -> bytes:
     """An RFC 5322 message, whose sender is sendmail's to say."""
+    from email.message import EmailMessage  # noqa: PLC0415 -- 3 MB that the agent does not need
+    from email.policy import SMTP  # noqa: PLC0415 -- as above
+
     name = f"{message['job']}@{message['scope']}" if message["scope"] else message["job"]
     letter = EmailMessage(SMTP.clone(linesep="\n"))
     letter["To"] = to
@@ -82,7 +81,10 @@ def _run(command: tuple[str, ...], given: bytes, environment: dict[str, str]) ->
 
 
 def _post(url: str, message: Mapping[str, str]) -> None:
-    where = urllib.parse.urlsplit(url).hostname  # the rest may be a secret
+    import urllib.error  # noqa: PLC0415 -- see mail
+    import urllib.request  # noqa: PLC0415 -- see mail
+
+    where = urlsplit(url).hostname  # the rest may be a secret
     request = urllib.request.Request(  # noqa: S310 -- the spec takes http and https only
         url,
         json.dumps(message).encode(),
