@@ -431,7 +431,9 @@ class Daemon:
         known = {(record.job, record.host) for record in await store.call(store.it.specs)}
         new = [one for one in jobs if (one.job, one.host) not in known]
         if new:
-            now = self.world.clock.now()
+            # A mark in the future would stop a job on all hosts: not by the clock of this one.
+            is_own = store is self.world.own
+            now = self.world.clock.now() if is_own else await store.call(store.it.now)
             await store.call(
                 store.it.register, new, [], now, remove_others=False, host=self.world.host
             )

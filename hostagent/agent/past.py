@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from statistics import median
 
 from hostagent.agent.book import Entry
 from hostagent.agent.world import World
@@ -21,7 +20,7 @@ LOOKED_AT = 10
 @dataclass(frozen=True, slots=True)
 class Observed:
     """The highest ``peak`` of their memory, in bytes, and whether that was too low; and how many
-    seconds they normally take. None: it is not known.
+    seconds they normally take (the median). None: it is not known.
     """
 
     peak: int | None = None
@@ -63,7 +62,7 @@ class Past:
         self._known[name] = Observed(
             max(peaks, default=None),
             last is not None and last.result == GATE_STOPPED,
-            median(span / timedelta(seconds=1) for span in took) if took else None,
+            sorted(took)[len(took) // 2] / timedelta(seconds=1) if took else None,
         )
 
     async def read_all(self, entries: Iterable[Entry]) -> None:

@@ -44,7 +44,8 @@ def stop(
     if as_json:
         emit_json({"run_id": name, "outcome": outcome})
         return
-    print(f"{name} {outcome}; start it again: hostagent retry {name}")
+    then = "start it again: hostagent retry" if outcome == "abandoned" else "see: hostagent why"
+    print(f"{name} {outcome}; {then} {name}")
 
 
 def retry(

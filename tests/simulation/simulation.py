@@ -155,11 +155,10 @@ class Simulation:
         if self._generation and (is_off or not host.link.is_fair):
             return False
         self._generation += 1
-        at = host.clock.now()
-        new = load.manifest(self.jobs, host.name, self._generation, at)
+        new = load.manifest(self.jobs, host.name, self._generation, host.clock.now())
         facts = Facts(host.manifest, [], {}, set(), None)
         try:
-            ledger.register(self.store, facts, new, at)
+            ledger.register(self.store, facts, new, self.store.now())
         except HostagentError as error:
             self.say(f"apply on {host.name}: {error.message}")
             return False

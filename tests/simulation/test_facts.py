@@ -121,6 +121,29 @@ def test_a_clock_a_day_ahead_skips_nothing() -> None:
         assert set(result.report.outcomes) == {"succeeded"}
 
 
+def test_a_clock_an_hour_ahead_stops_no_job_that_an_agent_makes_known() -> None:
+    """A host whose jobs were deployed where no store was (an image) tells it of them itself."""
+
+    async def story(one: Simulation) -> None:
+        await at(5)
+        host = one.hosts[0]
+        host.clock.step(3600 * MICROS)
+        assert host.agent is not None
+        assert host.agent.service is not None
+        now = host.clock.now()
+        unknown = load.one_job("unknown", SKIP, TEN, NO_JITTER, UNTIL)
+        new = load.manifest([*one.jobs, unknown], host.name, 99, now)
+        host.deploy(new, load.unit_files(new))
+        await host.agent.service.reload(US)
+        marks = {cursor.job: cursor.high_water for cursor in one.store.cursors()}
+        assert marks.keys() == {each.name for each in new.jobs}
+        assert max(marks.values()) <= one.store.now()
+        host.clock.step(0)
+        assert one.apply(host)
+
+    play(story, lasting(5))
+
+
 def test_a_taken_over_run_starts_at_once_whatever_the_clock_of_who_took_it() -> None:
     """``retry_at`` is told by the store's clock."""
 
