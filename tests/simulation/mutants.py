@@ -72,7 +72,7 @@ MUTANTS = [
         ("store step",),
     ),
     Mutant("a lapsed lease is acted on", Cluster, "may_act", ALWAYS, ("suspend",), seeds=8),
-    Mutant("nobody takes over", Beats, "_take_over", _nothing, ("power cut",), hours=1.0),
+    Mutant("nobody takes over", Beats, "_take_over", _nothing, ("power cut",), seeds=8, hours=1.0),
     Mutant("a lost lease stops nothing", Leases, "lose", _nothing, ("suspend",)),
     Mutant("an end is never final", claims, "_write_end", lambda *_: None, ("kill agent",)),
     Mutant("the deadline is too late", lease, "deadline_s", _from_the_answer, ("cut",)),
