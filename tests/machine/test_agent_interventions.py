@@ -166,10 +166,10 @@ lane = "bulk"
     assert "a fire" in skipped[0]["reason"]
     assert len(agent.status(machine)["paused"]) == 2
 
+    before = len(agent.history(machine, "big"))
     machine.succeed("hostagent resume --lane bulk && hostagent resume --all")
     assert agent.status(machine)["paused"] == []
     machine.fail("hostagent resume --all")
-    before = len(agent.history(machine, "big"))
     agent.wait_for_runs(machine, "big", lambda rows: rows[-1]["outcome"] == "succeeded")
     assert len(agent.history(machine, "big")) > before
     machine.succeed(agent.PAUSED)
