@@ -68,7 +68,6 @@ def here(paths: Paths) -> Paths:
         (["--reason", "PAUSED"], [4]),
         (["backup", "--host", "one", "--since", "2d", "-n", "2"], [1, 4]),
     ],
-    ids=str,
 )
 def test_runs_are_found_by_all_that_is_asked(
     here: Paths, words: list[str], hours: list[int]
