@@ -16,7 +16,7 @@ from tests.unit.cli.conftest import asked
 
 HOUR = timedelta(hours=1)
 NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-"""The last full hour: what was due then has no row."""
+"""The last full hour, or, if one has passed by now, that before: what was due then has no row."""
 
 LONG = "a-job-with-a-name-that-is-far-too-long"
 JOBS = [
@@ -58,8 +58,8 @@ def test_a_day_is_readable_in_80_columns(here: Paths) -> None:
     assert first.startswith("a-job-with-a-name-that-…  ███")
     assert first.endswith("▶")
     name, cells = second[:24].rstrip(), second[26:]
-    assert (name, cells.count("✗"), cells.count("┆")) == ("backup", 1, 1)
-    assert "┆" in cells[-4:]  # within the last hour
+    assert (name, cells.count("✗")) == ("backup", 1)
+    assert "┆" in cells[-6:]
     assert "failed" in legend
 
 
@@ -72,9 +72,9 @@ def test_a_job_and_a_time_can_be_chosen(here: Paths) -> None:
     assert len(told["lanes"][1]["runs"]) == 1
     told = json.loads(asked(timeline.timeline, "backup", "--json").output)
     (lane,) = told["lanes"]
-    assert lane["due_without_a_run"] == [NOW.isoformat().replace("+00:00", "Z")]
+    assert lane["due_without_a_run"][0] == NOW.isoformat().replace("+00:00", "Z")
     due = [run["scheduled_for"] for run in lane["runs"]]
-    assert len(due) == 23
+    assert len(due) in {22, 23}
     assert due == sorted(due)
 
 
