@@ -1,0 +1,292 @@
+"""What the page says: figures and sentences, ready to be set. Pure.
+
+The order is that of an operator's questions: is something wrong, who is there, what goes on, what
+was planned and what came of it, what waits and why, and then each job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from hostagent.model import Outcome
+from hostagent.policy.words import ago, span_text
+from hostagent.report.cluster import Member, members, mixed_specs
+from hostagent.report.page import charts, drawing, jobs
+from hostagent.report.page.facts import AHEAD, DAY, Facts
+from hostagent.report.page.text import NOTHING, counted, moment, named, relative, shortened
+from hostagent.report.runs import state_of
+from hostagent.report.timeline import Lane, by_job, due_between
+
+MARKS_EVERY_H = 3
+BESIDE_NOW = 75
+"""Minutes. The text of an hour so near would run into that of now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Something is wrong, or in the way: what, and what to type next."""
+
+    sentence: str
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number of the summary."""
+
+    value: str
+    what: str
+    is_bad: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """A run that goes on."""
+
+    job: str
+    name: str
+    host: str
+    since: str
+    lasts: str
+    usual: str
+    state: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A missed run that the gate holds."""
+
+    job: str
+    name: str
+    due: str
+    covers: str
+    starts: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the timeline."""
+
+    job: str
+    name: str
+    bars: drawing.Bars
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """The hours of the timeline: ``width`` minutes, now at ``now``."""
+
+    width: int
+    now: int
+    now_at: str
+    grid: str
+    marks: tuple[drawing.Mark, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """All of it."""
+
+    title: str
+    at: str
+    host: str
+    version: str
+    verdict: str
+    figures: tuple[Figure, ...]
+    attention: tuple[Attention, ...]
+    hosts: tuple[Member, ...]
+    hosts_unknown: str
+    orders: tuple[str, ...]
+    running: tuple[Going, ...]
+    held: tuple[Held, ...]
+    gate: tuple[str, ...]
+    no_agent: str
+    axis: Axis
+    lines: tuple[Line, ...]
+    charts: tuple[charts.Chart, ...]
+    charts_axis: tuple[drawing.Mark, ...]
+    jobs: tuple[jobs.Section, ...]
+
+
+def page(facts: Facts) -> Page:
+    """The page of what was read."""
+    found = members(facts.sessions)
+    attention = tuple(_attention(facts, found))
+    sections = tuple(jobs.sections(facts))
+    running, held = tuple(_running(facts)), tuple(_held(facts))
+    hosts = [one for one in found if one.state != "over"]
+    local = facts.now.astimezone()
+    return Page(
+        title=f"{len(hosts)} hosts" if len(hosts) > 1 else facts.host,
+        at=f"{local:%A, %d %B %Y, %H:%M:%S %Z}",
+        host=facts.host,
+        version=facts.version,
+        verdict=_verdict(len(attention)),
+        figures=tuple(_figures(facts, len(hosts), len(sections), len(running), len(held))),
+        attention=attention,
+        hosts=tuple(found),
+        hosts_unknown=facts.away and "The store is not reached, so nobody knows who is there.",
+        orders=tuple(_orders(facts)),
+        running=running,
+        held=held,
+        gate=tuple(_gate(facts)),
+        no_agent=facts.no_agent,
+        axis=_axis(facts.now),
+        lines=tuple(_lines(facts)),
+        charts=tuple(charts.charts(facts.samples, facts.now)),
+        charts_axis=charts.ago_axis(),
+        jobs=sections,
+    )
+
+
+def _verdict(count: int) -> str:
+    if not count:
+        return "Nothing needs attention."
+    return "One thing needs attention." if count == 1 else f"{count} things need attention."
+
+
+def _attention(facts: Facts, found: Sequence[Member]) -> Iterator[Attention]:
+    if facts.no_agent:
+        yield Attention(f"{facts.no_agent}: nothing starts there", facts.agent_fix)
+    if facts.away:
+        yield Attention(f"the store that hosts share is not reached: {facts.away}")
+    told = facts.status or {}
+    if told.get("barred"):
+        yield Attention(f"{facts.host} starts nothing of the cluster's: {told['barred']}")
+    for one in found:
+        if one.state == "silent":
+            sentence = f"{one.host} has been silent for longer than its TTL of {one.ttl}"
+            yield Attention(sentence, "hostagent status --cluster")
+    for sentence in mixed_specs(facts.sessions):
+        yield Attention(sentence, "hostagent status --cluster")
+    yield from _wrong_jobs(facts, told.get("alarms", ()))
+    for run, hung in (facts.hung or {}).items():
+        yield Attention(f"{run} may hang: it {hung}", f"hostagent logs {run}")
+
+
+def _wrong_jobs(facts: Facts, alarms: Sequence[Mapping[str, Any]]) -> Iterator[Attention]:
+    """Alarms; and of quarantines those that no alarm tells."""
+    for alarm in alarms:
+        yield Attention(alarm["sentence"], f"hostagent why {alarm['job']}")
+    alarmed = {(alarm["job"], alarm["scope"]) for alarm in alarms}
+    for out in facts.quarantines:
+        if (out.job, out.scope) not in alarmed:
+            sentence = f"{named(out.job, out.scope)} is in quarantine: {out.reason}"
+            yield Attention(sentence, f"hostagent quarantine show {out.job}")
+
+
+def _figures(facts: Facts, hosts: int, scheduled: int, running: int, held: int) -> Iterator[Figure]:
+    since = facts.now - DAY
+    ended = [run for run in facts.day if run.attempt and run.ended_at and run.ended_at >= since]
+    failed = sum(run.outcome is Outcome.FAILED for run in ended)
+    yield Figure(str(hosts), "host" if hosts == 1 else "hosts")
+    yield Figure(str(scheduled), "job" if scheduled == 1 else "jobs")
+    yield Figure(str(running), "running")
+    yield Figure(str(held), "held")
+    yield Figure(f"{len(ended):,}".replace(",", "\N{NARROW NO-BREAK SPACE}"), "ran in 24 h")
+    yield Figure(str(failed), "failed", is_bad=failed > 0)
+
+
+def _orders(facts: Facts) -> Iterator[str]:
+    for one in facts.pauses:
+        if one.until is not None and one.until <= facts.now:
+            continue
+        what = f"{one.target} {one.name}".strip()
+        end = f"until {moment(one.until, facts.now)}" if one.until else "until it is resumed"
+        since = relative(one.since, facts.now)
+        yield f"{what} is paused by {one.by}, since {since}, {end}: {one.reason}"
+
+
+def _running(facts: Facts) -> Iterator[Going]:
+    hung, usual = facts.hung or {}, facts.runs or {}
+    for run in facts.day:
+        if run.outcome is not None:
+            continue
+        begin = run.started_at or run.claimed_at or run.scheduled_for
+        mark, median = hung.get(run.run_id), jobs.usual(usual.get(run.job, ()))
+        yield Going(
+            job=run.job,
+            name=named(run.job, run.scope),
+            host=run.host,
+            since=moment(begin, facts.now),
+            lasts=ago(facts.now - begin),
+            usual=span_text(median) if median is not None else NOTHING,
+            state="hung?" if mark else state_of(run),
+            because=shortened(str(mark) if mark else run.reason),
+        )
+
+
+def _held(facts: Facts) -> Iterator[Held]:
+    for one in (facts.backlog or {}).get("held", ()):
+        due = _instant(one["due"])
+        yield Held(
+            job=one["name"].partition("@")[0],
+            name=one["name"],
+            due=relative(due, facts.now) if due else NOTHING,
+            covers=str(one["covers"]),
+            starts=_starts(one, facts.now),
+            reason=shortened(one["reason"].removeprefix("held: ")),
+        )
+
+
+def _starts(one: Mapping[str, Any], now: datetime) -> str:
+    at = _instant(one["expected"])
+    if at is None:
+        return NOTHING
+    bound = f" ({one['bound']})" if one["bound"] else ""
+    return f"{'not before' if bound else 'about'} {moment(at, now)}{bound}"
+
+
+def _gate(facts: Facts) -> Iterator[str]:
+    told = facts.backlog
+    if told is None:
+        return
+    if told["settles"]:
+        yield f"settles: {told['settles']}"
+    if told["pace"]:
+        yield f"released: {told['pace']}"
+    if told["catching_up"]:
+        yield f"{counted(len(told['catching_up']), 'run')} catching up: " + ", ".join(
+            told["catching_up"]
+        )
+    for one in told["backfills"]:
+        left = "an unknown number" if one["left"] is None else one["left"]
+        yield f"backfill of {one['name']}: {left} left, asked for by {one['by']}"
+
+
+def _axis(now: datetime) -> Axis:
+    since, until = now - DAY, now + AHEAD
+    width = round((until - since) / drawing.MINUTE)
+    marks = drawing.hours(since, until, MARKS_EVERY_H)
+    now_at = round((now - since) / drawing.MINUTE)
+    return Axis(
+        width=width,
+        now=now_at,
+        now_at=drawing.percent(now_at / width),
+        grid="".join(f"M{place} 0v24" for place, _ in marks),
+        marks=tuple(
+            drawing.Mark(drawing.percent(place / width), text)
+            for place, text in marks
+            if abs(place - now_at) > BESIDE_NOW
+        ),
+    )
+
+
+def _lines(facts: Facts) -> Iterator[Line]:
+    since = facts.now - DAY
+    ahead = due_between(facts.specs, facts.now, facts.now + AHEAD)
+    lanes = {lane.name: lane for lane in by_job(facts.day, facts.specs, since, facts.now)}
+    coming = {named(job, scope): due for (job, scope), due in ahead.items()}
+    for name in sorted({*lanes, *coming}):
+        lane = lanes.get(name) or Lane(name, ())
+        bars = drawing.bars(lane, since, facts.now, coming.get(name, ()))
+        yield Line(name.partition("@")[0], name, bars)
+
+
+def _instant(text: str) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
