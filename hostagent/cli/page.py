@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 LISTEN = "127.0.0.1:8470"
 FILE = "index.html"
 
+STATUS = ("barred", "alarms")
+BACKLOG = ("settles", "pace", "held", "catching_up", "backfills")
+"""What is taken from the agent's answers; one of another age may not say it."""
+
 
 def page(
     *,
@@ -87,7 +91,7 @@ def _facts(paths: Paths, at: datetime) -> Facts:
     from hostagent import __version__
     from hostagent.agent.config import load
     from hostagent.deploy.generations import current
-    from hostagent.report.page.facts import AHEAD, DAY, Facts
+    from hostagent.report.page.facts import AHEAD, DAY, MOST_OF_DAY, Facts
 
     manifest = current(paths)
     jobs = manifest.jobs if manifest else ()
@@ -98,14 +102,17 @@ def _facts(paths: Paths, at: datetime) -> Facts:
             for spec in ledger.specs()
             if spec.valid_to is None or spec.valid_to > at - DAY - AHEAD
         ]
+        day = ledger.going_on(at - DAY, at, limit=MOST_OF_DAY)
+        names = {job.name for job in jobs} | {spec.job for spec in specs} | {run.job for run in day}
         return Facts(
             now=at,
             version=__version__,
             host=load(paths).host,
             specs=specs,
             jobs=jobs,
-            day=ledger.going_on(at - DAY, at),
-            runs=_runs(ledger, {*(job.name for job in jobs), *(spec.job for spec in specs)}),
+            day=day,
+            day_since=day[-MOST_OF_DAY].scheduled_for if len(day) >= MOST_OF_DAY else None,
+            runs=_runs(ledger, names),
             sessions=ledger.sessions() if ledger.away is None else (),
             pauses=list(_pauses(ledger)),
             quarantines=ledger.quarantines(),
@@ -121,19 +128,20 @@ def _asked(paths: Paths) -> dict[str, Any]:
     from hostagent.cli.hung import marks
     from hostagent.errors import RefusedError
 
-    async def everything(proxy: Proxy) -> tuple[Any, Any, Any]:
-        return await proxy.Status(), await proxy.Backlog(), await proxy.Samples()
+    async def everything(proxy: Proxy) -> dict[str, Any]:
+        status, backlog = await proxy.Status(), await proxy.Backlog()
+        return {
+            "status": {name: status[name] for name in STATUS},
+            "hung": marks(status),
+            "backlog": {name: backlog[name] for name in BACKLOG},
+            "samples": samples_of((await proxy.Samples())["samples"]),
+        }
 
     try:
-        status, backlog, told = call(paths, everything)
+        told: dict[str, Any] = call(paths, everything)
     except RefusedError as error:
         return {"no_agent": error.message, "agent_fix": error.hint or ""}
-    return {
-        "status": status,
-        "hung": marks(status),
-        "backlog": backlog,
-        "samples": samples_of(told["samples"]),
-    }
+    return told
 
 
 def _runs(ledger: Ledgers, names: set[str]) -> dict[str, list[Run]]:

@@ -79,13 +79,21 @@ class Ledgers:
         found.sort(key=lambda row: (row.scheduled_for, row.token), reverse=True)
         return found[: where.limit]
 
-    def going_on(self, since: datetime, until: datetime, job: str | None = None) -> list[Run]:
+    def going_on(
+        self,
+        since: datetime,
+        until: datetime,
+        job: str | None = None,
+        limit: int | None = None,
+    ) -> list[Run]:
         """What was due then, and what ran into it, the oldest first.
 
-        Of what was due earlier and has ended, no more than for as long before.
+        Of what was due earlier and has ended, no more than for as long before. ``limit``: only the
+        newest of these, and what has not ended.
         """
         early = since - (until - since)
-        found = self.runs(RunFilter(job=job, since=early, until=until, ended_since=since))
+        where = RunFilter(job=job, since=early, until=until, ended_since=since, limit=limit)
+        found = self.runs(where)
         found += self.runs(RunFilter(job=job, until=early - MICROSECOND, open_only=True))
         return found[::-1]
 

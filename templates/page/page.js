@@ -11,6 +11,19 @@
   window.addEventListener("hashchange", open);
   open();
 
+  // A page that nobody makes any more looks as calm as on its last day.
+  const made = document.querySelector("[data-at]");
+  const old = document.createElement("strong");
+  made.after(old);
+  const age = function () {
+    const minutes = Math.floor((Date.now() - Date.parse(made.dataset.at)) / 60000);
+    const hours = Math.floor(minutes / 60);
+    old.textContent = "This page is " + (hours ? hours + " h" : minutes + " min") + " old.";
+    old.hidden = !(minutes >= 5);
+  };
+  age();
+  setInterval(age, 30000);
+
   // A field that leaves only the jobs with this text in their name.
   const jobs = all("details.job");
   if (jobs.length === 0) { return; }

@@ -21,6 +21,9 @@ MOST_RUNS = 5_000
 
 LEAST_RUNS = 20
 
+MOST_OF_DAY = 20_000
+"""How many runs the timeline takes: memory is the bound."""
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -28,9 +31,9 @@ class Facts:
 
     ``status``, ``backlog`` and ``samples`` are what this host's agent says; ``no_agent`` is why it
     says nothing, else empty, and ``agent_fix`` what to type then. ``away`` is why the store that
-    hosts share is not read, else empty. ``day`` are the runs of the timeline, oldest first;
-    ``runs`` the last ones of each job, newest first. ``jobs`` are those of jobs.toml as it is
-    deployed here.
+    hosts share is not read, else empty. ``day`` are the runs of the timeline, oldest first, and
+    ``day_since`` is from when on they are all (None: for as long as it shows); ``runs`` are the
+    last ones of each job, newest first. ``jobs`` are those of jobs.toml as it is deployed here.
     """
 
     now: datetime
@@ -39,6 +42,7 @@ class Facts:
     specs: Sequence[SpecRecord] = ()
     jobs: Sequence[Job] = ()
     day: Sequence[Run] = ()
+    day_since: datetime | None = None
     runs: Mapping[str, Sequence[Run]] | None = None
     sessions: Sequence[Presence] = ()
     pauses: Sequence[Pause] = ()
@@ -50,6 +54,11 @@ class Facts:
     no_agent: str = ""
     agent_fix: str = ""
     away: str = ""
+
+    @property
+    def since(self) -> datetime:
+        """From when on the timeline is complete."""
+        return self.day_since or self.now - DAY
 
 
 def runs_each(jobs: int) -> int:

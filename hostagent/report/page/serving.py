@@ -148,11 +148,10 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers one reader: GET and HEAD of ``/``, and nothing else."""
+    """Answers one reader: GET and HEAD of ``/``, and nothing else; one answer a connection."""
 
     server: Server
     timeout = SLOW_S
-    protocol_version = "HTTP/1.1"
     server_version = "hostagent"
     sys_version = ""
 
@@ -180,7 +179,6 @@ class Handler(BaseHTTPRequestHandler):
         status = HTTPStatus(code)
         if status is HTTPStatus.NOT_IMPLEMENTED:
             status, message = HTTPStatus.METHOD_NOT_ALLOWED, "This page is only read: GET, HEAD."
-        self.close_connection = True
         self._say(status, f"{message or status.phrase}\n")
 
     def _say(self, status: HTTPStatus, text: str) -> None:
@@ -196,8 +194,6 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Referrer-Policy", "no-referrer")
         if status is HTTPStatus.METHOD_NOT_ALLOWED:
             self.send_header("Allow", "GET, HEAD")
-        if self.close_connection:
-            self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)

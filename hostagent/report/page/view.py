@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from hostagent.codec import rfc3339
 from hostagent.model import Outcome
-from hostagent.policy.words import ago, span_text
 from hostagent.report.cluster import Member, members, mixed_specs
-from hostagent.report.page import charts, drawing, jobs
+from hostagent.report.page import charts, drawing, jobs, work
 from hostagent.report.page.facts import AHEAD, DAY, Facts
-from hostagent.report.page.text import NOTHING, counted, moment, named, relative, shortened
-from hostagent.report.runs import state_of
+from hostagent.report.page.text import moment, named, relative
 from hostagent.report.timeline import Lane, by_job, due_between
 
 MARKS_EVERY_H = 3
@@ -40,32 +39,6 @@ class Figure:
     value: str
     what: str
     is_bad: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Going:
-    """A run that goes on."""
-
-    job: str
-    name: str
-    host: str
-    since: str
-    lasts: str
-    usual: str
-    state: str
-    because: str
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A missed run that the gate holds."""
-
-    job: str
-    name: str
-    due: str
-    covers: str
-    starts: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +67,7 @@ class Page:
 
     title: str
     at: str
+    made_at: str
     host: str
     version: str
     verdict: str
@@ -102,11 +76,12 @@ class Page:
     hosts: tuple[Member, ...]
     hosts_unknown: str
     orders: tuple[str, ...]
-    running: tuple[Going, ...]
-    held: tuple[Held, ...]
+    running: tuple[work.Going, ...]
+    held: tuple[work.Held, ...]
     gate: tuple[str, ...]
     no_agent: str
     axis: Axis
+    cut: str
     lines: tuple[Line, ...]
     charts: tuple[charts.Chart, ...]
     charts_axis: tuple[drawing.Mark, ...]
@@ -118,12 +93,13 @@ def page(facts: Facts) -> Page:
     found = members(facts.sessions)
     attention = tuple(_attention(facts, found))
     sections = tuple(jobs.sections(facts))
-    running, held = tuple(_running(facts)), tuple(_held(facts))
+    running, held = tuple(work.running(facts)), tuple(work.held(facts))
     hosts = [one for one in found if one.state != "over"]
     local = facts.now.astimezone()
     return Page(
         title=f"{len(hosts)} hosts" if len(hosts) > 1 else facts.host,
         at=f"{local:%A, %d %B %Y, %H:%M:%S %Z}",
+        made_at=rfc3339(facts.now),
         host=facts.host,
         version=facts.version,
         verdict=_verdict(len(attention)),
@@ -134,9 +110,10 @@ def page(facts: Facts) -> Page:
         orders=tuple(_orders(facts)),
         running=running,
         held=held,
-        gate=tuple(_gate(facts)),
+        gate=tuple(work.gate(facts)),
         no_agent=facts.no_agent,
         axis=_axis(facts.now),
+        cut=moment(facts.day_since, facts.now) if facts.day_since else "",
         lines=tuple(_lines(facts)),
         charts=tuple(charts.charts(facts.samples, facts.now)),
         charts_axis=charts.ago_axis(),
@@ -152,7 +129,7 @@ def _verdict(count: int) -> str:
 
 def _attention(facts: Facts, found: Sequence[Member]) -> Iterator[Attention]:
     if facts.no_agent:
-        yield Attention(f"{facts.no_agent}: nothing starts there", facts.agent_fix)
+        yield Attention(facts.no_agent, facts.agent_fix)
     if facts.away:
         yield Attention(f"the store that hosts share is not reached: {facts.away}")
     told = facts.status or {}
@@ -181,15 +158,21 @@ def _wrong_jobs(facts: Facts, alarms: Sequence[Mapping[str, Any]]) -> Iterator[A
 
 
 def _figures(facts: Facts, hosts: int, scheduled: int, running: int, held: int) -> Iterator[Figure]:
-    since = facts.now - DAY
-    ended = [run for run in facts.day if run.attempt and run.ended_at and run.ended_at >= since]
+    begin = facts.since
+    ended = [run for run in facts.day if run.attempt and run.ended_at and run.ended_at >= begin]
     failed = sum(run.outcome is Outcome.FAILED for run in ended)
     yield Figure(str(hosts), "host" if hosts == 1 else "hosts")
     yield Figure(str(scheduled), "job" if scheduled == 1 else "jobs")
     yield Figure(str(running), "running")
     yield Figure(str(held), "held")
-    yield Figure(f"{len(ended):,}".replace(",", "\N{NARROW NO-BREAK SPACE}"), "ran in 24 h")
+    yield Figure(
+        f"{len(ended):,}".replace(",", "\N{NARROW NO-BREAK SPACE}"), f"ran {_how_long(facts)}"
+    )
     yield Figure(str(failed), "failed", is_bad=failed > 0)
+
+
+def _how_long(facts: Facts) -> str:
+    return f"since {moment(facts.day_since, facts.now)}" if facts.day_since else "in 24 h"
 
 
 def _orders(facts: Facts) -> Iterator[str]:
@@ -200,63 +183,6 @@ def _orders(facts: Facts) -> Iterator[str]:
         end = f"until {moment(one.until, facts.now)}" if one.until else "until it is resumed"
         since = relative(one.since, facts.now)
         yield f"{what} is paused by {one.by}, since {since}, {end}: {one.reason}"
-
-
-def _running(facts: Facts) -> Iterator[Going]:
-    hung, usual = facts.hung or {}, facts.runs or {}
-    for run in facts.day:
-        if run.outcome is not None:
-            continue
-        begin = run.started_at or run.claimed_at or run.scheduled_for
-        mark, median = hung.get(run.run_id), jobs.usual(usual.get(run.job, ()))
-        yield Going(
-            job=run.job,
-            name=named(run.job, run.scope),
-            host=run.host,
-            since=moment(begin, facts.now),
-            lasts=ago(facts.now - begin),
-            usual=span_text(median) if median is not None else NOTHING,
-            state="hung?" if mark else state_of(run),
-            because=shortened(str(mark) if mark else run.reason),
-        )
-
-
-def _held(facts: Facts) -> Iterator[Held]:
-    for one in (facts.backlog or {}).get("held", ()):
-        due = _instant(one["due"])
-        yield Held(
-            job=one["name"].partition("@")[0],
-            name=one["name"],
-            due=relative(due, facts.now) if due else NOTHING,
-            covers=str(one["covers"]),
-            starts=_starts(one, facts.now),
-            reason=shortened(one["reason"].removeprefix("held: ")),
-        )
-
-
-def _starts(one: Mapping[str, Any], now: datetime) -> str:
-    at = _instant(one["expected"])
-    if at is None:
-        return NOTHING
-    bound = f" ({one['bound']})" if one["bound"] else ""
-    return f"{'not before' if bound else 'about'} {moment(at, now)}{bound}"
-
-
-def _gate(facts: Facts) -> Iterator[str]:
-    told = facts.backlog
-    if told is None:
-        return
-    if told["settles"]:
-        yield f"settles: {told['settles']}"
-    if told["pace"]:
-        yield f"released: {told['pace']}"
-    if told["catching_up"]:
-        yield f"{counted(len(told['catching_up']), 'run')} catching up: " + ", ".join(
-            told["catching_up"]
-        )
-    for one in told["backfills"]:
-        left = "an unknown number" if one["left"] is None else one["left"]
-        yield f"backfill of {one['name']}: {left} left, asked for by {one['by']}"
 
 
 def _axis(now: datetime) -> Axis:
@@ -278,15 +204,10 @@ def _axis(now: datetime) -> Axis:
 
 
 def _lines(facts: Facts) -> Iterator[Line]:
-    since = facts.now - DAY
     ahead = due_between(facts.specs, facts.now, facts.now + AHEAD)
-    lanes = {lane.name: lane for lane in by_job(facts.day, facts.specs, since, facts.now)}
+    lanes = {lane.name: lane for lane in by_job(facts.day, facts.specs, facts.since, facts.now)}
     coming = {named(job, scope): due for (job, scope), due in ahead.items()}
     for name in sorted({*lanes, *coming}):
         lane = lanes.get(name) or Lane(name, ())
-        bars = drawing.bars(lane, since, facts.now, coming.get(name, ()))
+        bars = drawing.bars(lane, facts.now - DAY, facts.now, coming.get(name, ()))
         yield Line(name.partition("@")[0], name, bars)
-
-
-def _instant(text: str) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import stat
@@ -21,7 +22,7 @@ from hostagent.cli import page
 from hostagent.errors import InputError, RefusedError, StoreError
 from hostagent.host.paths import Paths
 from hostagent.model import Form, Job, Kind, Outcome, Run, Schedule
-from hostagent.report.page import serving
+from hostagent.report.page import facts, serving
 from hostagent.report.page.serving import Server, address
 from tests import answers, deployed
 from tests.machine.agent import LONG
@@ -128,6 +129,16 @@ def test_what_the_agent_says_is_shown(here: Paths, tmp_path: Path) -> None:
     assert "CPU pressure is 41 %" in text
     assert "memory in use<b>55 %</b>" in text
     assert "memory pressure, full" not in text
+
+
+def test_a_busy_day_is_cut_where_it_says(
+    here: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest are drawn."""
+    monkeypatch.setattr(facts, "MOST_OF_DAY", 20 * 12)
+    asked(page.page, "--out", str(tmp_path))
+    cut = f"{(NOW - 12 * 5 * MINUTE).astimezone():%H:%M}"
+    assert re.search(rf"it begins at (\w+ )?{cut}\.", (tmp_path / "index.html").read_text())
 
 
 def test_before_an_apply_there_is_no_page(paths: Paths, tmp_path: Path) -> None:

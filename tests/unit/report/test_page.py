@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -34,6 +35,16 @@ MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 SINCE = NOW - DAY
 HOURLY = Schedule(Form.CALENDAR, "hourly", ("hourly",))
 EVIL = "<script>alert('&\"x')</script>"
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Local time is UTC."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 def spec(job: str = "backup") -> SpecRecord:
@@ -230,6 +241,15 @@ def test_marks_that_would_touch_are_fewer() -> None:
     """A job of each minute costs a bounded number of bytes."""
     every = tuple(SINCE + MINUTE * n for n in range(1440))
     assert drawing.bars(Lane("x", (), due=every), SINCE, NOW, ()).planned.count("m") == 360
+
+
+def test_a_timeline_that_is_cut_short_claims_nothing_before() -> None:
+    """What was due before is not called missing, and the summary says since when it counts."""
+    told = page(facts([run(60), run(60 * 4)], day_since=NOW - 4 * HOUR))
+    (line,) = told.lines
+    assert [x for x, *_ in strokes(line.bars.unmet)] == [60 * n for n in (21, 22, 24)]
+    assert "ran since 08:00" in {one.what for one in told.figures}
+    assert "it begins at 08:00" in html(told)
 
 
 def test_durations_stand_against_the_interval() -> None:
