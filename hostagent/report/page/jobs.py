@@ -1,6 +1,6 @@
 """A section of the page for each job: what it is, how long its runs took, what came of them. Pure.
 
-How many runs have a row, ``rows_each`` says: all of them are in the drawing.
+All of a job's runs that were read are in its drawing; the last of them have a row each.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from hostagent.report.runs import state_of
 from hostagent.schedule.occurrences import next_after, period
 from hostagent.store.port import SpecRecord, schedule_of
 
-STRIP = 20
+STRIP = 12
 """How many of the last runs the summary marks."""
 
-MOST_ROWS, MOST_ROWS_EACH, LEAST_ROWS = 1_000, 100, 10
+MOST_ROWS, MOST_ROWS_EACH, LEAST_ROWS = 500, 100, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def _section(
         since=moment(min(run.scheduled_for for run in runs), now) if runs else "",
         rows=tuple(_row(run, now) for run in runs[:rows]),
         has_scopes=any(run.scope and run.scope != run.host for run in runs),
-        shown=f"the last {rows} of {len(runs)} runs" if len(runs) > rows else "",
+        shown=f"The last {rows} of {len(runs)}" if len(runs) > rows else "",
         more=f"hostagent runs {name} -n {max(len(runs), 100)}",
     )
 

@@ -28,7 +28,8 @@ from tests import answers, deployed
 from tests.machine.agent import LONG
 from tests.unit.cli.conftest import asked
 
-NOW = datetime.now(UTC).replace(microsecond=0)
+NOW = datetime.now(UTC).replace(second=0, microsecond=0)
+NOW -= timedelta(minutes=NOW.minute % 5)
 MINUTE = timedelta(minutes=1)
 JOBS = [
     Job(f"job-{n:02}", ("/bin/true",), Schedule(Form.CALENDAR, "*:0/5", ("*:0/5",)), 4 * MINUTE)

@@ -299,7 +299,7 @@ def test_rows_are_few_and_dots_are_all() -> None:
     assert len(section.rows) == 100
     assert section.plot is not None
     assert len(strokes(section.plot.succeeded)) == 250
-    assert section.shown == "the last 100 of 250 runs"
+    assert section.shown == "The last 100 of 250"
     assert section.more == "hostagent runs backup -n 250"
 
 
