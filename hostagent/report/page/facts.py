@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -43,12 +43,12 @@ class Facts:
     jobs: Sequence[Job] = ()
     day: Sequence[Run] = ()
     day_since: datetime | None = None
-    runs: Mapping[str, Sequence[Run]] | None = None
+    runs: Mapping[str, Sequence[Run]] = field(default_factory=dict)
     sessions: Sequence[Presence] = ()
     pauses: Sequence[Pause] = ()
     quarantines: Sequence[Quarantine] = ()
     status: Mapping[str, Any] | None = None
-    hung: Mapping[str, Hung] | None = None
+    hung: Mapping[str, Hung] = field(default_factory=dict)
     backlog: Mapping[str, Any] | None = None
     samples: Sequence[Sample] = ()
     no_agent: str = ""

@@ -68,7 +68,7 @@ def sections(facts: Facts) -> list[Section]:
         if spec.valid_to is None:
             specs.setdefault(spec.job, []).append(spec)
     jobs = {job.name: job for job in facts.jobs}
-    runs = facts.runs or {}
+    runs = facts.runs
     names = sorted({*specs, *jobs, *(name for name, found in runs.items() if found)})
     rows = max(LEAST_ROWS, min(MOST_ROWS_EACH, MOST_ROWS // max(len(names), 1)))
     return [
@@ -108,7 +108,7 @@ def _section(
     share = slowest / interval if slowest is not None and interval else None
     last = runs[0] if runs else None
     state = state_of(last) if last else ""
-    is_hung = last is not None and state == "running" and last.run_id in (facts.hung or {})
+    is_hung = last is not None and state == "running" and last.run_id in facts.hung
     return Section(
         name=name,
         schedule=schedules[0].text if schedules else "no longer scheduled",

@@ -12,6 +12,7 @@ import os
 import socket
 import socketserver
 import stat
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -135,9 +136,10 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         finally:
             self._places.release()
 
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A reader that goes away is no error of ours."""
-        del request, client_address
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A reader that goes away is no error of ours; what else happens is a bug to be seen."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
     def server_close(self) -> None:
         """And leave no socket behind."""

@@ -142,7 +142,7 @@ def _attention(facts: Facts, found: Sequence[Member]) -> Iterator[Attention]:
     for sentence in mixed_specs(facts.sessions):
         yield Attention(sentence, "hostagent status --cluster")
     yield from _wrong_jobs(facts, told.get("alarms", ()))
-    for run, hung in (facts.hung or {}).items():
+    for run, hung in facts.hung.items():
         yield Attention(f"{run} may hang: it {hung}", f"hostagent logs {run}")
 
 

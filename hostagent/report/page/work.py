@@ -42,7 +42,7 @@ class Held:
 
 def running(facts: Facts) -> Iterator[Going]:
     """On whatever host, the oldest first."""
-    hung, ran = facts.hung or {}, facts.runs or {}
+    hung, ran = facts.hung, facts.runs
     for run in facts.day:
         if run.outcome is not None:
             continue
