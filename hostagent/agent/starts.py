@@ -155,7 +155,7 @@ class Starts:
         not_now = self._turns.not_now(entry, now)
         if not_now is None:
             await self._claims.stand(entry)  # others may have been faster
-            not_now = self._turns.not_now(entry, now)
+            not_now = self._turns.not_now(entry, now) or self._turns.steps_aside(entry, now)
         return not_now
 
     async def settle_overlapped(self, entry: Entry, ended_at: datetime) -> None:
@@ -241,7 +241,8 @@ class Starts:
             again = self._turns.pause_end(entry)
         still = None
         if entry.active is not None:
-            still = self._world.clock.now() + (STILL if entry.active.invocation_id else SOON)
+            is_quiet = entry.active.invocation_id and not entry.is_ending
+            still = self._world.clock.now() + (STILL if is_quiet else SOON)
         wakes = [at for at in (due, again, still) if at is not None]
         self._wakes.set(entry, min(wakes, default=None))
 
@@ -290,6 +291,7 @@ class Starts:
         )
         systemd = self._world.systemd
         await systemd.call(systemd.it.stop, [entry.unit.service], no_block=True)
+        self.rearm(entry)
 
     async def turned_away(self, entry: Entry, verdict: Verdict) -> None:
         """Keep the reason of a start that did not happen, for ``why`` and the journal.
