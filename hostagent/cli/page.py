@@ -12,7 +12,7 @@ from hostagent.cli.options import User, open_ledger, paths_of
 from hostagent.cli.out import now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from hostagent.host.paths import Paths
@@ -111,7 +111,7 @@ def _facts(paths: Paths, at: datetime) -> Facts:
             specs=specs,
             jobs=jobs,
             day=day,
-            day_since=day[-MOST_OF_DAY].scheduled_for if len(day) >= MOST_OF_DAY else None,
+            day_since=_cut(day, at - DAY, MOST_OF_DAY),
             runs=_runs(ledger, names),
             sessions=ledger.sessions() if ledger.away is None else (),
             pauses=list(_pauses(ledger)),
@@ -119,6 +119,14 @@ def _facts(paths: Paths, at: datetime) -> Facts:
             **agent,
             away=ledger.away.message if ledger.away else "",
         )
+
+
+def _cut(day: Sequence[Run], begin: datetime, most: int) -> datetime | None:
+    """Where the rows begin that were read, if they were too many to read them from ``begin`` on."""
+    if len(day) < most:
+        return None
+    first = day[-most].scheduled_for
+    return first if first > begin else None
 
 
 def _asked(paths: Paths) -> dict[str, Any]:

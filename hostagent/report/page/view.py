@@ -18,6 +18,7 @@ from hostagent.report.page import charts, drawing, jobs, work
 from hostagent.report.page.facts import AHEAD, DAY, Facts
 from hostagent.report.page.text import moment, named, relative
 from hostagent.report.timeline import Lane, by_job, due_between
+from hostagent.store.port import PauseTarget
 
 MARKS_EVERY_H = 3
 BESIDE_NOW = 75
@@ -93,6 +94,8 @@ def page(facts: Facts) -> Page:
     found = members(facts.sessions)
     attention = tuple(_attention(facts, found))
     sections = tuple(jobs.sections(facts))
+    scheduled = {job.name for job in facts.jobs}
+    scheduled |= {spec.job for spec in facts.specs if spec.valid_to is None}
     running, held = tuple(work.running(facts)), tuple(work.held(facts))
     hosts = [one for one in found if one.state != "over"]
     local = facts.now.astimezone()
@@ -103,7 +106,7 @@ def page(facts: Facts) -> Page:
         host=facts.host,
         version=facts.version,
         verdict=_verdict(len(attention)),
-        figures=tuple(_figures(facts, len(hosts), len(sections), len(running), len(held))),
+        figures=tuple(_figures(facts, len(hosts), len(scheduled), len(running), len(held))),
         attention=attention,
         hosts=tuple(found),
         hosts_unknown=facts.away and "The store is not reached, so nobody knows who is there.",
@@ -180,9 +183,10 @@ def _orders(facts: Facts) -> Iterator[str]:
         if one.until is not None and one.until <= facts.now:
             continue
         what = f"{one.target} {one.name}".strip()
-        end = f"until {moment(one.until, facts.now)}" if one.until else "until it is resumed"
+        end = f"until {moment(one.until, facts.now)}" if one.until else "until that is lifted"
         since = relative(one.since, facts.now)
-        yield f"{what} is paused by {one.by}, since {since}, {end}: {one.reason}"
+        verb = "held" if one.target is PauseTarget.BACKLOG else "paused"
+        yield f"{what} is {verb} by {one.by}, since {since}, {end}: {one.reason}"
 
 
 def _axis(now: datetime) -> Axis:

@@ -22,8 +22,10 @@ from hostagent.cli import page
 from hostagent.errors import InputError, RefusedError, StoreError
 from hostagent.host.paths import Paths
 from hostagent.model import Form, Job, Kind, Outcome, Run, Schedule
+from hostagent.report.ledgers import Ledgers
 from hostagent.report.page import facts, serving
 from hostagent.report.page.serving import Server, address
+from hostagent.store.sqlite.engine import SqliteStore
 from tests import answers, deployed
 from tests.machine.agent import LONG
 from tests.unit.cli.conftest import asked
@@ -140,6 +142,26 @@ def test_a_busy_day_is_cut_where_it_says(
     asked(page.page, "--out", str(tmp_path))
     cut = f"{(NOW - 12 * 5 * MINUTE).astimezone():%H:%M}"
     assert re.search(rf"it begins at (\w+ )?{cut}\.", (tmp_path / "index.html").read_text())
+
+
+def test_what_goes_on_since_long_does_not_cut_the_day(
+    here: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stands before the newest ones, and is no sign that there were more."""
+    at = NOW - timedelta(days=90)
+    old = Run(
+        *("job-00", "", Kind.SCHEDULED, at, 1, 10_000, "one", "due"),
+        started_at=at,
+        invocation_id="i",
+    )
+    deployed.record(here, [old])
+    with closing(SqliteStore(here.state / "state.db", read_only=True)) as store:
+        now = datetime.now(UTC)
+        found = Ledgers(store, "one").going_on(now - facts.DAY, now)
+    assert found[0] == old
+    monkeypatch.setattr(facts, "MOST_OF_DAY", len(found))
+    asked(page.page, "--out", str(tmp_path))
+    assert "it begins at" not in (tmp_path / "index.html").read_text()
 
 
 def test_before_an_apply_there_is_no_page(paths: Paths, tmp_path: Path) -> None:

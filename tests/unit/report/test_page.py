@@ -204,7 +204,9 @@ def test_pauses_that_lapsed_are_gone() -> None:
         Pause(PauseTarget.CLUSTER, "", "move", "uid 0", NOW - HOUR, NOW + HOUR),
         Pause(PauseTarget.JOB, "x", "old", "uid 0", NOW - HOUR, NOW - MINUTE),
     ]
-    (order,) = page(facts(pauses=pauses)).orders
+    pauses.append(Pause(PauseTarget.BACKLOG, "y", "wait", "uid 0", NOW - HOUR))
+    order, held = page(facts(pauses=pauses)).orders
+    assert held == "backlog y is held by uid 0, since 1h ago, until that is lifted: wait"
     assert order.startswith("cluster is paused by uid 0, since 1h ago, until ")
     assert order.endswith(": move")
 
