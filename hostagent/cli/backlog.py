@@ -30,6 +30,7 @@ def list_(
 ) -> None:
     """List what is held, in the order in which it will go, and why."""
     from hostagent.cli.client import call
+    from hostagent.report.top import starts
 
     told = call(paths_of(user=user), lambda proxy: proxy.Backlog())
     if storm_check:
@@ -57,7 +58,7 @@ def list_(
             str(one["covers"]),
             _ago(one["since"], at),
             _ago(one["lost"], at),
-            _expected(one["expected"], one["bound"], at),
+            starts(_instant(one["expected"]), one["bound"], at),
             one["reason"].removeprefix("held: "),
         )
         for one in told["held"]
@@ -233,14 +234,9 @@ def _what(name: str) -> str:
     return name or "all jobs"
 
 
-def _expected(at: str, bound: str, here: datetime) -> str:
-    """``about 14:03``; ``not before 14:03 (settles)``; a date where it is another day's."""
-    if not at:
-        return "-"
-    local, today = datetime.fromisoformat(at).astimezone(), here.astimezone().date()
-    text = f"{local:%H:%M}" if local.date() == today else f"{local:%a %Y-%m-%d %H:%M}"
-    return f"not before {text} ({bound})" if bound else f"about {text}"
-
-
 def _ago(at: str, here: datetime) -> str:
     return relative(datetime.fromisoformat(at), here) if at else "-"
+
+
+def _instant(at: str) -> datetime | None:
+    return datetime.fromisoformat(at) if at else None

@@ -19,6 +19,7 @@ from hostagent.cli import (
     runs,
     storing,
     timeline,
+    top,
     why,
     writing,
 )
@@ -39,6 +40,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     runs.audit,
     acting.audit_log,
     cluster.status,
+    top.top,
     doctor.doctor,
     metrics.metrics,
     running.run,
