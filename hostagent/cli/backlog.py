@@ -12,7 +12,9 @@ import typer
 from hostagent.cli.options import Json, User, paths_of
 from hostagent.cli.out import emit_json, now, parse_time, relative, table
 
-backlog = typer.Typer(help="Missed runs that wait to be caught up.", no_args_is_help=True)
+backlog = typer.Typer(
+    name="backlog", help="Missed runs that wait to be caught up.", no_args_is_help=True
+)
 
 Job = Annotated[str | None, typer.Argument(help="A job's name.", show_default=False)]
 All = Annotated[bool, typer.Option("--all", help="All jobs instead of one.")]
@@ -69,7 +71,7 @@ def list_(
 
 @backlog.command("plot")
 def plot(*, user: User = False, as_json: Json = False) -> None:
-    """Plot the last hour: pressure, memory, the level and what it was used for, what was released.
+    """Plot the last hour: pressure, memory, slots, releases.
 
     The agent looks only while something is held or several runs catch up: in between it is blank.
     """
@@ -166,10 +168,11 @@ def abandon(
     user: User = False,
     as_json: Json = False,
 ) -> None:
-    """Give up what is held: it gets the outcome abandoned, with the reason, and never runs.
+    """Give up what is held: it never runs.
 
-    A run that waits to be tried again stays failed, and its record has the reason, too. What was
-    not missed is not given up: exit 1 if there was nothing else.
+    It gets the outcome abandoned, with the reason. A run that waits to be tried again stays failed,
+    and its record has the reason, too. What was not missed is not given up: exit 1 if there was
+    nothing else.
     """
     from hostagent.cli.client import call
     from hostagent.errors import InputError

@@ -34,7 +34,7 @@ def top(
     user: User = False,
     as_json: Json = False,
 ) -> None:
-    """Watch this host: what runs and what it uses, what is held and why, pressure, slots.
+    """Watch this host: what runs, what is held and why, pressure.
 
     q or ctrl-c leaves. CPU use is that since the last picture, in the first one since each start.
     """
