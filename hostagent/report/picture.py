@@ -27,7 +27,6 @@ class Running:
     cpu_s: float | None
     memory: int | None
     lane: str
-    pool: str
     catches_up: bool
     hung: str
 
@@ -114,7 +113,6 @@ def picture_of(
                 run["cpu_s"],
                 run["memory"],
                 run["lane"],
-                run["pool"],
                 run["catches_up"],
                 hung.get(run["run_id"], ""),
             )

@@ -39,7 +39,7 @@ def draw(picture: Picture, before: Picture | None, width: int, height: int | Non
     counted.
     """
     head = list(_head(picture))
-    running, held = _running(picture, before), _held(picture, width)
+    running, held = _running(picture, before, width), _held(picture, width)
     if height is not None:
         room = max(0, height - len(head) - 2)
         running = _fitted(running, max(room - _size(held), room // 2))
@@ -110,27 +110,36 @@ def _next(picture: Picture) -> str:
     return f"{picture.next_job} at {local:%a %H:%M:%S} ({_off(picture.next_at, picture.at)})"
 
 
-def _running(picture: Picture, before: Picture | None) -> list[Block]:
+def _running(picture: Picture, before: Picture | None, width: int) -> list[Block]:
+    """Below a run that may hang stands why."""
     if not picture.running:
         return [[Line("Nothing runs here.")]]
-    headings = ("FOR", "CPU %", "CPU TIME", "MEMORY", "LANE", "POOL", "RUNNING")
-    rows = [headings, *(_row(run, picture, before) for run in picture.running)]
-    styles = ["bold", *("yellow" if run.hung else "" for run in picture.running)]
-    return [[Line(text, style)] for text, style in zip(aligned(rows), styles, strict=True)]
+    headings = ("FOR", "CPU %", "CPU TIME", "MEMORY", "LANE", "RUNNING")
+    heading, *lines = aligned([headings, *(_row(run, picture, before) for run in picture.running)])
+    return [
+        [Line(heading, "bold")],
+        *(
+            [Line(line), *_folded(f"hung? {run.hung}" if run.hung else "", width, "yellow")]
+            for run, line in zip(picture.running, lines, strict=True)
+        ),
+    ]
 
 
 def _row(run: Running, picture: Picture, before: Picture | None) -> tuple[str, ...]:
     cpu = picture.cpu_of(run, before)
-    mark = f" hung? {run.hung}" if run.hung else " catches up" if run.catches_up else ""
     return (
         ago(picture.at - run.started_at) if run.started_at else "starts",
         "-" if cpu is None else f"{cpu:5.1f}",
         "-" if run.cpu_s is None else f"{run.cpu_s:.1f} s",
         "-" if run.memory is None else size_text(run.memory),
-        run.lane,
-        run.pool or "-",
-        f"{run.run_id}{mark}",
+        f"{run.lane} catch-up" if run.catches_up else run.lane,
+        run.run_id,
     )
+
+
+def _folded(text: str, width: int, style: str) -> Block:
+    """Indented, in as many lines as it takes: no lines for no text."""
+    return [Line(f"  {part}", style) for part in textwrap.wrap(text, max(width - 2, 1))]
 
 
 def _held(picture: Picture, width: int) -> list[Block]:
@@ -142,11 +151,13 @@ def _held(picture: Picture, width: int) -> list[Block]:
         for one in picture.held
     ]
     heading, *lines = aligned([("DUE", "STARTS", "HELD"), *rows])
-    blocks = [[Line(heading, "bold")]]
-    for one, line in zip(picture.held, lines, strict=True):
-        why = textwrap.wrap(one.reason, max(width - 2, 1))
-        blocks.append([Line(line), *(Line(f"  {part}", "dim") for part in why)])
-    return blocks
+    return [
+        [Line(heading, "bold")],
+        *(
+            [Line(line), *_folded(one.reason, width, "dim")]
+            for one, line in zip(picture.held, lines, strict=True)
+        ),
+    ]
 
 
 def _due(one: Held, now: datetime) -> str:
