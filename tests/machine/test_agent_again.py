@@ -98,7 +98,7 @@ jitter = 0
     told = machine.succeed("hostagent quarantine show crash")
     assert all(attempt in told for attempt in out["attempts"])
     assert all(
-        f"attempt {number} on {out['host']}: killed by signal KILL" in told for number in (1, 2)
+        f"attempt {number} on {out['host']}: was killed by signal KILL" in told for number in (1, 2)
     )
     assert f"What the last one printed:\n  {out['evidence']}" in told
     assert 'Its report: {"rows": 7}' in told

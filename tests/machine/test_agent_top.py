@@ -32,6 +32,7 @@ import os, pty, sys
 
 pid, terminal = pty.fork()
 if not pid:
+    os.environ["TERM"] = "xterm"
     os.execvp("hostagent", ["hostagent", "top", "--interval", "1s"])
 shown = b""
 while not all(text.encode() in shown for text in sys.argv[1:]):
