@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 the answer is no, or changes are pending where that was as
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -46,6 +47,6 @@ def root(
 
 def run() -> None:
     """Run the command line."""
-    register(app)
+    register(app, *sys.argv[1:2])
     with errors_explained():
         app()
