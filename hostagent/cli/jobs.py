@@ -74,7 +74,7 @@ def next_(
     user: User = False,
     as_json: Json = False,
 ) -> None:
-    """Show when jobs are due next, or with --days which hours are crowded."""
+    """Show when jobs are due next; --days: which hours are crowded."""
     from hostagent.codec import rfc3339
     from hostagent.errors import InputError
     from hostagent.report.upcoming import upcoming

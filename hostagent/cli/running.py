@@ -11,8 +11,12 @@ import typer
 from hostagent.cli.options import Json, User, paths_of
 from hostagent.cli.out import emit_json, now, parse_time, relative
 
-agent = typer.Typer(help="The daemon of this host: run it, install it.", no_args_is_help=True)
-token = typer.Typer(help="For jobs: ask about the run that they are.", no_args_is_help=True)
+agent = typer.Typer(
+    name="agent", help="The daemon of this host: run it, install it.", no_args_is_help=True
+)
+token = typer.Typer(
+    name="token", help="For jobs: ask about the run that they are.", no_args_is_help=True
+)
 
 
 def run(
@@ -26,7 +30,10 @@ def run(
     user: User = False,
     as_json: Json = False,
 ) -> None:
-    """Run a job now. A manual run never uses up a scheduled occurrence."""
+    """Run a job now. A manual run never uses up a scheduled occurrence.
+
+    With --wait, exit 1 unless it succeeds.
+    """
     from hostagent.cli.client import call
 
     meant = parse_time(as_of).astimezone(UTC).isoformat() if as_of else None
@@ -92,7 +99,10 @@ def resume(
     ] = False,
     user: User = False,
 ) -> None:
-    """Lift a pause. Nothing starts because of it: the next occurrence runs as scheduled."""
+    """Lift a pause. Nothing starts because of it: the next occurrence runs as scheduled.
+
+    Exit 1: nothing was paused.
+    """
     from hostagent.cli.client import call
 
     target, name = _target(job, lane, host=host, every=every, user=user)
@@ -149,7 +159,10 @@ def agent_install(*, user: User = False) -> None:
 
 @agent.command("uninstall")
 def agent_uninstall(*, user: User = False) -> None:
-    """Stop the agent and remove its own units; jobs, ledger and configuration stay."""
+    """Stop the agent and remove its own units.
+
+    Jobs, ledger and configuration stay.
+    """
     from hostagent.cli.installing import uninstall
 
     uninstall(paths_of(user=user))
@@ -177,9 +190,9 @@ def _word(value: object) -> str:
 
 @token.command("check")
 def token_check() -> None:
-    """Ask, from within a job, whether its run still holds its claim: 0 = yes, 1 = no.
+    """Ask, from within a job, whether its run holds its claim.
 
-    Also 1, with a sentence, when the agent does not answer within 5 s.
+    Exit 0: yes; 1: no, or, with a sentence, the agent has not answered within 5 s.
     """
     from hostagent.token import main
 

@@ -123,7 +123,10 @@ def audit(
     user: User = False,
     as_json: Json = False,
 ) -> None:
-    """Prove that every occurrence that fell due has exactly one outcome, or list the difference."""
+    """Prove that all that fell due has exactly one outcome.
+
+    Else list the difference, and exit 1.
+    """
     from hostagent.report.audit import audit as compare
     from hostagent.report.audit import audit_json
     from hostagent.store.port import RunFilter

@@ -37,7 +37,7 @@ def timeline(
     user: User = False,
     as_json: Json = False,
 ) -> None:
-    """Draw when jobs were due, and when they ran, waited, failed or were skipped."""
+    """Draw when jobs were due, ran, waited, failed, were skipped."""
     from hostagent.errors import InputError
     from hostagent.report import timeline as report
     from hostagent.store.port import RunFilter
