@@ -1,0 +1,126 @@
+"""The tutorials, typed word for word in machines: each command shows what the page says.
+
+What differs from run to run (times, ids, sizes, durations) is masked on both sides; beside the
+lines that a page shows there may be more. Where the text before a command says to wait, it is
+typed again until it shows them.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from tests.machine import agent
+from tests.machine.fixtures import Boot, NewCluster
+from tests.machine.prompt import Prompt
+from tests.pages import CHECKOUT, Block, Typed, blocks, typed
+
+TUTORIAL = CHECKOUT / "docs/tutorial"
+NOT_HERE = re.compile(r"(apt|python3|ln|editor) |\./quickstart")
+"""What a machine of the tests has done already, or a person does."""
+
+PARTLY = {"hostagent agent install"}
+"""A machine of the tests has some of its files already."""
+
+EVERY_MINUTE, OFTEN = 'cron = "* * * * *"', 'calendar = "*:*:0/2"'
+PATIENCE_S = 90.0
+
+_MASKS = (
+    (r"\d{4}-\d\d-\d\d", "0"),
+    (r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b", ""),
+    (r"\d{8}T\d{6}Z", "0"),
+    (r"(?<![A-Za-z\d])(\d[\d.:]*(ms|min|s|h|d|Z)? ?)+", "0 "),
+    (r"\s+", " "),
+)
+
+
+def masked(line: str) -> str:
+    """A line without what another run would show in its place."""
+    for pattern, by in _MASKS:
+        line = re.sub(pattern, by, line)
+    return line.strip()
+
+
+def missing(shown: Sequence[str], printed: str) -> str | None:
+    """The first line of ``shown`` that was not printed, in this order; None: all were."""
+    lines = iter([masked(line) for line in printed.splitlines()])
+    return next((line for line in shown if masked(line) not in lines), None)
+
+
+def walk(
+    blocks: Iterator[Block], edit: Callable[[Block], None], type_in: Callable[[Typed], str]
+) -> int:
+    """Do a page from its first block to its last; returns how many commands were typed."""
+    count = 0
+    for block in blocks:
+        if block.language in {"toml", "text"}:
+            edit(block)
+        waits = "ait for" in block.before or "ait until" in block.before
+        for line in typed(block) if block.language == "console" else ():
+            if NOT_HERE.match(line.command):
+                continue
+            end, count = time.monotonic() + PATIENCE_S * waits, count + 1
+            while lost := missing(line.shown, printed := type_in(line)):
+                if time.monotonic() > end:
+                    pytest.fail(f"{block}: {line.command}: not shown: {lost}\n{printed}", False)
+                time.sleep(0.2)
+            waits = False
+    return count
+
+
+def test_what_differs_from_run_to_run_is_masked() -> None:
+    """And nothing else: another outcome, another order or a missing line is found."""
+    shown = ["data.20261121T084800Z  failed  Sat 2026-11-21 08:48:00 UTC (41s ago)  20ms  web1"]
+    other = "data.20270102T120000Z   failed  Sat 2027-01-02 12:00:00 UTC (1min 6s ago)  1.2s  web1"
+    assert missing(shown, f"RUN\n{other}\n") is None
+    assert missing(shown, other.replace("failed", "succeeded")) == shown[0]
+    assert missing(shown, other.replace("web1", "web2")) == shown[0]
+    assert missing(["b", "a"], "a\nb\n") == "a"
+
+
+def test_the_first_host(boot: Boot) -> None:
+    """docs/tutorial/first-host.md; unless all is wanted in full, its minute takes two seconds."""
+    machine = boot(name="web1")
+    machine.succeed("hostname web1")
+    tables: dict[str, str] = {}
+
+    def edit(block: Block) -> None:
+        named = re.match(r"\[(job\.[\w-]+)\]", block.text)
+        assert named
+        tables[named[1]] = block.text
+        write()
+
+    def write() -> None:
+        text = "\n".join(tables.values())
+        often = text if agent.LONG else text.replace(EVERY_MINUTE, OFTEN)
+        machine.write("/etc/hostagent/jobs.toml", often)
+
+    def type_in(line: Typed) -> str:
+        done = machine.run(line.command)
+        return "" if line.command in PARTLY else done.stdout + done.stderr
+
+    def page() -> Iterator[Block]:
+        for block in blocks(TUTORIAL / "first-host.md"):
+            if "## Clean up" in block.before:
+                del tables["job.data"]
+                write()
+            yield block
+
+    assert walk(page(), edit, type_in) > 15
+
+
+@pytest.mark.skipif(not agent.LONG, reason="takes three minutes: HOSTAGENT_LONG=1")
+def test_a_cluster_of_three(new_cluster: NewCluster, capfd: pytest.CaptureFixture[str]) -> None:
+    """docs/tutorial/cluster.md: its lines are those of ./quickstart cluster."""
+    prompt = Prompt(new_cluster(3, store="dir"))
+
+    def type_in(line: Typed) -> str:
+        capfd.readouterr()
+        assert prompt.do(line.command) == (line.command != "quit")
+        return "".join(capfd.readouterr())
+
+    page = (block for block in blocks(TUTORIAL / "cluster.md"))
+    assert walk(page, lambda block: None, type_in) > 15
