@@ -93,6 +93,13 @@ def test_a_toml_in_the_docs_loads(block: Block, tmp_path: Path) -> None:
     assert load(path, check_host=False).spec.jobs
 
 
+def test_the_jobs_of_the_clusters_tutorial_are_those_in_its_file() -> None:
+    """What the page shows is what it has the reader copy."""
+    page = CHECKOUT / "docs/tutorial/cluster.md"
+    shown = [block.text for block in blocks(page) if block.language == "toml"]
+    assert shown == [page.with_suffix(".toml").read_text()]
+
+
 @pytest.mark.parametrize("block", of_language("json"))
 def test_a_json_in_the_docs_loads(block: Block) -> None:
     """Likewise."""
