@@ -11,6 +11,7 @@ import re
 import pytest
 
 from tests.machine import agent
+from tests.machine.fixtures import NewCluster
 from tests.machine.guest import Guest
 from tests.pages import CHECKOUT, PAGES, Typed, blocks, typed
 
@@ -53,3 +54,39 @@ def test_what_the_how_tos_type_is_understood(machine: Guest) -> None:
         if is_bad or "Traceback" in done.stderr:
             wrong.append(f"{line.command}: {done.returncode}\n{done.stdout}{done.stderr}")
     assert not wrong, "\n".join(wrong)
+
+
+TICK = """
+[defaults]
+jitter = 0
+[job.one]
+command = "/bin/true"
+calendar = "*:*:0/2"
+[job.each]
+command = "/bin/true"
+calendar = "*:*:0/2"
+run_on = "each"
+"""
+
+
+@pytest.mark.skipif(not agent.LONG, reason="boots a database: HOSTAGENT_LONG=1")
+def test_a_ledger_moves_to_postgresql(new_cluster: NewCluster) -> None:
+    """docs/how-to/move-to-postgresql.md: its commands, and every run is on record, once."""
+    machine = new_cluster(1)["host1"]
+    agent.with_agent(machine, TICK)
+    before = agent.wait_for_runs(machine, "", agent.ended(4))
+    page = CHECKOUT / "docs/how-to/move-to-postgresql.md"
+    url = "postgresql://hostagent@store/hostagent?passfile=/etc/hostagent/pgpass"
+    for block in blocks(page):
+        if block.language == "toml":
+            text = re.sub('".*"', f'"{url}"', block.text)
+            machine.write("/etc/hostagent/agent.toml", text + agent.SETTLE_NOT)
+        for line in typed(block) if block.language == "console" else ():
+            if not line.command.startswith("URL="):
+                machine.succeed(f"URL='{url}'; {line.command}")
+    after = agent.wait_for_runs(machine, "", agent.ended(len(before) + 4))
+    names = [row["run_id"] for row in after]
+    assert len(set(names)) == len(names)
+    assert {row["run_id"] for row in before} <= set(names)
+    machine.succeed(agent.PAUSED)
+    agent.audit(machine)
