@@ -15,7 +15,7 @@ import pytest
 
 from tests.machine import agent
 from tests.machine.fixtures import Boot, NewCluster
-from tests.machine.prompt import Prompt
+from tests.machine.prompt import HELP, Prompt
 from tests.pages import CHECKOUT, Block, Typed, blocks, typed
 
 TUTORIAL = CHECKOUT / "docs/tutorial"
@@ -107,6 +107,27 @@ def test_the_first_host(boot: Boot) -> None:
             yield block
 
     assert walk(page(), edit, type_in) > 15
+
+
+def test_a_line_says_where_and_what(
+    new_cluster: NewCluster, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What is typed at the cluster's prompt runs there; what is not understood gets help."""
+    prompt = Prompt(new_cluster(2, store=None))
+
+    def says(line: str) -> str:
+        capfd.readouterr()
+        assert prompt.do(line)
+        return "".join(capfd.readouterr())
+
+    assert says("all hostname") == "host1:\nhost1\nhost2:\nhost2\n"
+    assert "has no power any more" in says("kill host2")
+    assert "type: boot host2" in says("host2 true")
+    assert says("all hostname") == "host1:\nhost1\n"
+    assert "is up after" in says("boot host2")
+    assert "No such file" in says("copy nowhere.toml")
+    assert says("host3 true") == says("boot") == f"{HELP}\n"
+    assert not prompt.do("quit")
 
 
 @pytest.mark.skipif(not agent.LONG, reason="takes three minutes: HOSTAGENT_LONG=1")

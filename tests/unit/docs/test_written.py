@@ -20,7 +20,7 @@ from tests.pages import CHECKOUT, FENCE, PAGES, Block, blocks, name_of, typed
 
 LANGUAGES = {"console", "ini", "json", "python", "sh", "text", "toml", "yaml"}
 _SPAN = re.compile(r"`(hostagent [^`\n]+)`")
-_LINK = re.compile(r"\[[^]]+\]\(([^)#:]+)(?:#[^)]*)?\)")
+_LINK = re.compile(r"\[[^]]+\]\(([^)#:]*)(?:#([^)]*))?\)")
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 
@@ -145,17 +145,24 @@ def test_a_command_that_does_not_exist_would_be_found(line: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_a_link_leads_to_a_file(page: Path) -> None:
-    """Links between pages do not dangle."""
-    text = FENCE.sub("", page.read_text())
-    for target in _LINK.findall(text):
-        assert (page.parent / target).exists(), target
+    """Links between pages do not dangle, and the heading that one names is there."""
+    for target, heading in _LINK.findall(FENCE.sub("", page.read_text())):
+        path = page.parent / target if target else page
+        assert path.exists(), target
+        assert not heading or heading in headings(path), f"{target}#{heading}"
+
+
+def headings(page: Path) -> set[str]:
+    """The headings of a page as links name them."""
+    found = re.findall(r"(?m)^#+ (.*)$", FENCE.sub("", page.read_text()))
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in found}
 
 
 def test_every_page_is_reached_from_the_index() -> None:
     """A page that nothing links to is not read. Decisions are reached by their directory."""
 
     def targets(page: Path) -> Iterator[Path]:
-        for target in _LINK.findall(page.read_text()):
+        for target, _ in _LINK.findall(page.read_text()):
             yield (page.parent / target).resolve()
 
     linked = {CHECKOUT / "README.md", *(target for page in PAGES for target in targets(page))}
