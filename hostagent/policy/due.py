@@ -278,7 +278,8 @@ def _beside(
     """Rule 4: what an active run means for what is owed."""
     held = f"run {active.run_id} is still running"
     if active.started_at is not None:
-        held += f" since {when(active.started_at)} ({ago(facts.now - active.started_at)})"
+        since = when(active.started_at.replace(microsecond=0))
+        held += f" since {since} ({ago(facts.now - active.started_at)})"
     is_backfill = active.kind is Kind.BACKFILL  # which never costs an occurrence
     is_queued = is_backfill or facts.job.overlap is Overlap.QUEUE
     if is_queued or _is_chained(facts, active, eligible[0][0]):
@@ -341,8 +342,8 @@ def _latest(
     able = [number for number, (_, why) in enumerate(fates) if why is None]
     opens, closes = able[0], able[-1]
     if facts.job.missed is Missed.SKIP:
-        missed = f'missed: no agent was up in time and missed = "skip" ({when(facts.now)})'
-        passed = f"it waited for its start until the occurrence of {when(last)} fell due"
+        missed = f'missed: no agent was up in time, and missed = "skip" (seen {when(facts.now)})'
+        passed = f"it waited until the occurrence of {when(last)} fell due, which starts instead"
         if late:
             yield from _settle((times, why or missed) for times, why in fates)
             return

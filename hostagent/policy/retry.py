@@ -119,7 +119,7 @@ def decide(facts: Facts) -> Retry | Final:
     used = facts.attempt - 1 - _forgiven(facts)
     failed = f"attempt {used + 1} of {job.retries + 1} failed ({how})"
     if used >= job.retries:
-        return Final(f"{failed}; no retry: {used} of {job.retries} used")
+        return Final(f"{failed}; no retry is left: retries = {job.retries}")
     pool = facts.pool
     if pool is not None and pool.retries >= pool.allowed:
         return Final(

@@ -131,7 +131,9 @@ def test_a_wake_settles_once_and_drains_without_a_storm(
             await asyncio.sleep(1)
 
         # One wake, told from its first second to its last.
-        told = [re.findall(r"settle = 1min after a wake \((.*)\), ", one) for one, *_ in looks]
+        told = [
+            re.findall(r"settle = 1min after a wake \((.*)\): nothing", one) for one, *_ in looks
+        ]
         begin = told.index([why])
         end = begin + told.count([why])
         assert begin < BEAT_S

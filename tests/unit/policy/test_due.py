@@ -239,7 +239,7 @@ def test_who_waits_for_its_start_when_the_next_falls_due_is_passed_by_it() -> No
     settle, start = decide(waits)
     assert isinstance(settle, Settle)
     assert settle.reason == (
-        "it waited for its start until the occurrence of 2026-11-21 03:00:00Z fell due"
+        "it waited until the occurrence of 2026-11-21 03:00:00Z fell due, which starts instead"
     )
     assert isinstance(start, Start)
     (start,) = decide(replace(waits, job=with_missed(Missed.LATEST)))

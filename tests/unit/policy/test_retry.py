@@ -52,9 +52,9 @@ def test_retries_are_so_many_more_attempts() -> None:
     """retries = 3: the fourth attempt is the last."""
     assert isinstance(decide(replace(FAILED, attempt=3)), Retry)
     last = decide(replace(FAILED, attempt=4))
-    assert last == Final("attempt 4 of 4 failed (exit 3); no retry: 3 of 3 used")
+    assert last == Final("attempt 4 of 4 failed (exit 3); no retry is left: retries = 3")
     none = decide(replace(FAILED, job=replace(JOB, retries=0)))
-    assert none == Final("attempt 1 of 1 failed (exit 3); no retry: 0 of 0 used")
+    assert none == Final("attempt 1 of 1 failed (exit 3); no retry is left: retries = 0")
 
 
 @pytest.mark.parametrize("outcome", [o for o in Outcome if o is not Outcome.FAILED])
