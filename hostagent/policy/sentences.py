@@ -113,7 +113,7 @@ def larger_than_host(facts: Facts, job: Waiting) -> str:
     memory, others = facts.signals.memory, len(facts.caught_up)
     assert memory is not None
     return (
-        f"{job.name} is expected to need {job.peak}, this host has {size_text(memory.total)}: "
+        f"it is expected to need {job.peak}, this host has {size_text(memory.total)}: "
         f"it runs alone, when what catches up now ({others} run{'s' * (others > 1)}) has ended"
     )
 
@@ -130,7 +130,7 @@ def no_room(facts: Facts, job: Waiting, kept: Waiting | None, room: int) -> str:
         terms.append(f"less {size_text(sum(growing))} that {runs} may still take")
     if kept is not None and kept.peak is not None:
         terms.append(f"less {size_text(kept.peak.size)}{_kept(facts, kept)}")
-    needed = f"{job.name} is expected to need {job.peak}"
+    needed = f"it is expected to need {job.peak}"
     return f"{needed}, and there is {_room(room)}: {', '.join(terms)}"
 
 

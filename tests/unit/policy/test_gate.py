@@ -88,7 +88,7 @@ def held(answer: Admit | Hold) -> str:
 def test_a_run_that_does_not_fit_is_held_with_every_figure() -> None:
     """MemAvailable, the reserve, what is left, and what is needed and how that is known."""
     assert held(decide(facts(signals=CALM), waiting())) == (
-        "held: backup is expected to need 400 MiB (memory_max), and there is room for 212 MiB: "
+        "held: it is expected to need 400 MiB (memory_max), and there is room for 212 MiB: "
         "MemAvailable 312 MiB less 10 % of RAM (100 MiB)"
     )
 
@@ -112,7 +112,7 @@ def test_a_run_larger_than_the_host_goes_alone() -> None:
     assert held(
         decide(facts(signals=CALM, runs=(going(weight=0.1),)), replace(big, weight=0.1))
     ) == (
-        "held: backup is expected to need 2 GiB (memory_max), this host has 1000 MiB: it runs "
+        "held: it is expected to need 2 GiB (memory_max), this host has 1000 MiB: it runs "
         "alone, when what catches up now (1 run) has ended"
     )
     assert "; alone, for" in decide(facts(signals=CALM), big).reason
@@ -480,7 +480,7 @@ def test_a_small_run_may_pass_a_big_one_for_ten_minutes() -> None:
     kept = replace(passing, state=replace(state, head_s=NOW - 600))
     assert first(kept) is None
     assert held(decide(kept, small)).startswith(
-        "held: small is expected to need 10 MiB (memory_max), and there is no room: MemAvailable "
+        "held: it is expected to need 10 MiB (memory_max), and there is no room: MemAvailable "
         "312 MiB less 10 % of RAM (100 MiB), less 400 MiB, kept for big, which others passed for "
         "10min"
     )
