@@ -161,12 +161,11 @@ async def _serve(daemon: Daemon) -> None:
     # PID 1 may start jobs from here on: those of our own first look already depend on it, and
     # callers wait in the socket's queue until we serve it.
     daemon.world.keep_wake(daemon.world.wake)
-    await daemon.start()
-    daemon.on_change = lambda: notifier.notify(f"STATUS={_status(daemon)}")
-    server.start()
-    notifier.notify(f"READY=1\nSTATUS={_status(daemon)}")
-    _record(f"agent ready: {_status(daemon)}", {"MESSAGE_ID": READY, "PRIORITY": "6"})
     watchdog = _keep_watchdog(loop, notifier)
+    daemon.on_change = lambda: notifier.notify(f"STATUS={_status(daemon)}")
+    await daemon.start(lambda: notifier.notify(f"READY=1\nSTATUS={_status(daemon)}"))
+    server.start()
+    _record(f"agent ready: {_status(daemon)}", {"MESSAGE_ID": READY, "PRIORITY": "6"})
     await stopping.wait()
     notifier.notify("STOPPING=1\nSTATUS=stopping; runs go on without an agent")
     if watchdog is not None:
