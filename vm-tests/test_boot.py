@@ -1,4 +1,4 @@
-"""A boot after days off, with a hundred timers that each want to make up for it at once."""
+"""A boot after days off, with a hundred jobs that each have something to make up for."""
 
 from __future__ import annotations
 
@@ -95,9 +95,7 @@ def test_days_of_missed_runs_wait_for_the_agent_and_then_go_few_at_a_time(vm: VM
     assert forks, "PID 1 does not say what it starts"
     assert min(forks) >= ready_at - 0.001
     early = {entry["UNIT"] for entry in ours if told_at(entry) < ready_at}
-    assert len(early) == JOBS - SKIP, (
-        "not all that are Persistent= have elapsed before the agent was up"
-    )
+    assert early == set(), "timers elapsed for what the agent answers for"
     rows = agent.runs(vm)
     assert {row["outcome"] for row in rows} == {"succeeded", "skipped"}
     skipped = {row["job"] for row in rows if row["outcome"] == "skipped"}
