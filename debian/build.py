@@ -29,8 +29,8 @@ MAINTAINER = "hostagent maintainers <maintainers@hostagent.invalid>"
 
 BUILD_PACKAGES = (
     *images.BUILD_PACKAGES,
+    "build-essential",
     "debhelper",
-    "dpkg-dev",
     "lintian",
     "pandoc",  # the man pages
     "python3",
