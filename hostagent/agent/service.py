@@ -82,7 +82,7 @@ class AgentService:
                 if not verdict.admitted:
                     await self._daemon.starts.turned_away(entry, verdict)
                 self._daemon.ask_gate_again(entry)
-                self._daemon.hung.watch(entry)
+                self._daemon.watch(entry)
         except HostagentError as error:
             self._daemon.look_later(entry)
             return Admission(admitted=False, reason=f"{error.message}; tried again soon")

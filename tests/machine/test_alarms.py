@@ -170,6 +170,41 @@ def test_mail_and_a_command_of_the_jobs_own(machine: Machine) -> None:
     assert "\nbroken fails: the last 3 runs failed" in letter
 
 
+CREEPING = """
+[job.creeping]
+command = "/usr/local/bin/creep"
+calendar = "*:*:0/2"
+jitter = 0
+grace = "10min"
+on_failure = "ops"
+"""
+CREEP = """#!/bin/sh
+count=$(cat /root/count 2>/dev/null || echo 0)
+echo $((count + 1)) >/root/count
+sleep $(awk "BEGIN { print 0.7 + 0.15 * $count }")
+"""
+"""Takes longer each time: 1.6 s the seventh, and more than its 2 s the tenth."""
+
+
+def test_a_creeping_run_is_told_before_it_overlaps(machine: Machine) -> None:
+    """What grew day by day until it met the next run is told of while there is time."""
+    machine.write("/usr/local/bin/creep", CREEP, 0o755)
+    with_teller(machine, CREEPING)
+    wait_told(machine, "near_interval")
+    rows = agent.runs(machine, "creeping")
+    assert {row["outcome"] for row in rows} <= {"succeeded", None}
+    (message,) = told(machine)
+    assert "of the 2s until the next" in message["reason"]
+    assert "creeping comes near its interval" in machine.succeed("hostagent status")
+    agent.wait_for_runs(
+        machine,
+        "creeping",
+        lambda found: any(row["outcome"] == "skipped" for row in found),
+        timeout=30,
+    )
+    assert [one["alarm"] for one in told(machine)] == ["near_interval"]
+
+
 CLUSTER_JOBS = f"""{NOTIFY}
 [job.ours]
 command = "/usr/bin/false"
