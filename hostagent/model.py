@@ -206,6 +206,7 @@ class Job:
     on_failure: tuple[str, ...] = ()
     alarm_after: int = 1
     grace: timedelta | None = None
+    mute: tuple[str, ...] = ()
     on_success: tuple[str, ...] = ()
     ping_url: str | None = None
     renamed_from: str | None = None

@@ -150,6 +150,7 @@ def _limits() -> dict[str, st.SearchStrategy[Any]]:
         "quarantine_after": st.integers(1, 9),
         "alarm_after": st.integers(1, 9),
         "grace": st.sampled_from(["90s", "2h"]),
+        "mute": _one_or_many(st.sampled_from(["hung", "late"])),
         "overlap": st.sampled_from(["skip", "queue", "replace"]),
         "missed": st.sampled_from(["skip", "latest", "all"]),
         "catch_up_window": spans,

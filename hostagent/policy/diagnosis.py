@@ -44,7 +44,8 @@ def decide(facts: Facts) -> Verdict:
     serious = [out and Trouble(Wrong.QUARANTINED, out), _failed(facts), silent]
     overruns_at, overran = early.overran(facts)
     warnings = [early.hung(facts), overran, early.too_short(facts), early.late(facts)]
-    found = [one for one in (*serious, *warnings, early.near(facts), early.kept(facts)) if one]
+    warnings += [early.near(facts), early.kept(facts)]
+    found = [one for one in (*serious, *warnings) if one and one.wrong not in facts.job.mute]
     return Verdict(
         max(found, key=lambda one: RANKED.index(one.wrong), default=None),
         _relief(facts),

@@ -10,7 +10,7 @@ import re
 import signal
 from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WithJsonSchema
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -326,6 +326,23 @@ Texts = Annotated[
 ]
 Names = Annotated[
     list[Name], BeforeValidator(_one_or_many), AfterValidator(_distinct), WithJsonSchema(_MANY)
+]
+Alarms = Annotated[
+    list[
+        Literal[
+            "near_interval",
+            "late",
+            "too_short",
+            "overran",
+            "hung",
+            "silent",
+            "failed",
+            "quarantined",
+        ]
+    ],
+    BeforeValidator(_one_or_many),
+    AfterValidator(_distinct),
+    WithJsonSchema(_MANY),
 ]
 Hosts = Annotated[
     list[Annotated[str, _matching(_HOST, "a host's name or glob", 'write for example "db*"')]],

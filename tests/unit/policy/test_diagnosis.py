@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import pytest
 
 from hostagent.model import Form, Job, Kind, Outcome, Run, Schedule
 from hostagent.policy import diagnosis
 from hostagent.policy.trouble import Facts, Trouble, Verdict, Wrong
+from hostagent.spec.keytypes import Alarms
 
 T0 = datetime(2026, 3, 2, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -187,3 +189,18 @@ def test_the_worst_is_told() -> None:
     failing = facts(at(9), run(3, Outcome.FAILED), run(2))
     assert wrong(failing) is Wrong.FAILED
     assert wrong(replace(failing, quarantined="it crashed twice")) is Wrong.QUARANTINED
+
+
+def test_what_is_muted_is_no_alarm_and_lesser_ones_are() -> None:
+    """Of which a person said that it is nothing."""
+    failing = facts(at(9), run(3, Outcome.FAILED), run(2))
+    muted = replace(failing, job=replace(JOB, mute=("failed",)))
+    assert wrong(failing) is Wrong.FAILED
+    assert wrong(muted) is Wrong.SILENT
+    assert wrong(replace(muted, job=replace(JOB, mute=("failed", "silent")))) is None
+
+
+def test_jobs_toml_knows_the_alarms() -> None:
+    """The spec names them itself."""
+    (names,) = [one for one in get_args(get_args(Alarms)[0]) if get_args(one)]
+    assert get_args(names) == tuple(Wrong)
