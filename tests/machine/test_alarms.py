@@ -205,6 +205,38 @@ def test_a_creeping_run_is_told_before_it_overlaps(machine: Machine) -> None:
     assert [one["alarm"] for one in told(machine)] == ["near_interval"]
 
 
+OVERRUNNING = """
+[job.slow]
+command = "/usr/local/bin/slow"
+calendar = "*:*:0/2"
+jitter = 0
+overlap = "queue"
+grace = "10min"
+on_failure = "ops"
+"""
+SLOW = """#!/bin/sh
+count=$(cat /root/count 2>/dev/null || echo 0)
+echo $((count + 1)) >/root/count
+test $count -ne 11 || until test -e /root/end; do sleep 0.2; done
+"""
+"""Quick, but the twelfth time."""
+
+
+@pytest.mark.skipif(not agent.LONG, reason="it takes a minute: HOSTAGENT_LONG=1")
+def test_a_run_that_overruns_is_told_while_it_goes_on(machine: Machine) -> None:
+    """A minute after what is usual, while it goes on; over with the next run that is usual."""
+    machine.write("/usr/local/bin/slow", SLOW, 0o755)
+    with_teller(machine, OVERRUNNING)
+    wait_told(machine, "overran", timeout=120)
+    running = [row for row in agent.runs(machine, "slow") if row["outcome"] is None]
+    (message,) = told(machine)
+    assert message["reason"].startswith(f"{running[0]['run_id']} on ")
+    assert "goes on for more than 1min" in message["reason"]
+    machine.succeed("touch /root/end")
+    wait_told(machine, "recovered")
+    assert [one["alarm"] for one in told(machine)] == ["overran", "recovered"]
+
+
 CLUSTER_JOBS = f"""{NOTIFY}
 [job.ours]
 command = "/usr/bin/false"
