@@ -278,8 +278,10 @@ def specs(draw: Callable[[Any], Any], min_jobs: int = 1, max_jobs: int = 4) -> T
 
 
 def _notify() -> st.SearchStrategy[Table]:
-    return st.one_of(
+    where = st.one_of(
         st.builds(lambda c: {"command": c}, _commands()),
         st.just({"webhook": "https://chat.example.org/hook"}),
         st.just({"mail": "root@localhost"}),
     )
+    quiet = st.sampled_from([{}, {"quiet": "22:00..07:00", "timezone": "Europe/Berlin"}])
+    return st.builds(lambda one, hours: one | hours, where, quiet)

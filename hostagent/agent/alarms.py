@@ -277,7 +277,8 @@ class Alarms:
     async def _tell_all(self, alarm: Alarm) -> None:
         """And note how far people know it. While it takes, nobody else tells it."""
         store, name = self._store, (alarm.job, alarm.scope)
-        work = asyncio.ensure_future(self._telling.tell(alarm, self._book().manifest))
+        manifest = self._book().manifest
+        work = asyncio.ensure_future(self._telling.tell(alarm, manifest, self._now()))
         try:
             while not (await asyncio.wait({work}, timeout=policy.HOLD.total_seconds() / 3))[0]:
                 with contextlib.suppress(StoreUnavailable):
@@ -285,7 +286,8 @@ class Alarms:
                     if await store.call(store.it.change_alarm, alarm, held):
                         alarm = held
                         self._keep(name, held)
-            after = policy.tried(alarm, work.result(), self._now())
+            told = work.result()
+            after = policy.tried(alarm, told.reached, self._now(), told.quiet)
         finally:
             work.cancel()
         if await store.call(store.it.change_alarm, alarm, after):

@@ -8,12 +8,16 @@ told as an alarm of its own. Who could not be reached by its end is told of that
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
-from hostagent.model import Alarm
+from hostagent.model import Alarm, Notify
 from hostagent.policy.trouble import RANKED, Verdict, Wrong, is_serious
 from hostagent.policy.words import ago, when
+from hostagent.schedule.blackout import covering, stretches
+from hostagent.schedule.zones import MICROSECOND
 
 RECOVERED = "recovered"
 """What is told when an alarm is over."""
@@ -23,6 +27,10 @@ HOLD = timedelta(seconds=90)
 
 WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 20, 60))
 """Before each further try to tell those who could not be reached; then it is given up."""
+
+_NOBODY: Mapping[str, datetime] = MappingProxyType({})
+_LONGEST = timedelta(days=8)
+"""Who has longer quiet hours is looked at again then."""
 
 
 def step(
@@ -71,18 +79,36 @@ def is_last_try(alarm: Alarm) -> bool:
     return alarm.tries > len(WAITS)
 
 
-def tried(alarm: Alarm, reached: tuple[str, ...], now: datetime) -> Alarm | None:
-    """After a try: who was not ``reached`` is tried again, a few times. None: it is over."""
-    left = tuple(name for name in alarm.untold if name not in reached)
-    gives_up = not left or is_last_try(alarm)
-    if alarm.over_at is not None and gives_up:
+def quiet_until(notify: Notify, now: datetime) -> datetime | None:
+    """The end of the quiet hours that it is now; None: whoever it is may be told."""
+    if not notify.quiet or covering(notify.quiet, notify.zone, now) is None:
         return None
+    ends, until = now, now + _LONGEST - MICROSECOND
+    for last, text in stretches(notify.quiet, notify.zone, now, until):
+        if text is None:
+            break
+        ends = last + MICROSECOND
+    return ends
+
+
+def tried(
+    alarm: Alarm, reached: tuple[str, ...], now: datetime, quiet: Mapping[str, datetime] = _NOBODY
+) -> Alarm | None:
+    """After a try: who was not ``reached`` is tried again, a few times. None: it is over.
+
+    Who has ``quiet`` hours was not tried, and is when they end.
+    """
+    left = tuple(name for name in alarm.untold if name not in reached)
     told = alarm.told
     if alarm.over_at is None:
         told += tuple(name for name in alarm.untold if name in reached and name not in told)
-    if gives_up:
-        return replace(alarm, told=told, untold=(), tries=0, due_at=None)
-    return replace(alarm, told=told, untold=left, due_at=now + WAITS[alarm.tries - 1])
+    if any(name not in quiet for name in left) and not is_last_try(alarm):
+        return replace(alarm, told=told, untold=left, due_at=now + WAITS[alarm.tries - 1])
+    wait = tuple(name for name in left if name in quiet)
+    if not wait and alarm.over_at is not None:
+        return None
+    due_at = min((quiet[name] for name in wait), default=None)
+    return replace(alarm, told=told, untold=wait, tries=0, due_at=due_at)
 
 
 def sentence(alarm: Alarm) -> str:
@@ -126,7 +152,8 @@ def message(alarm: Alarm) -> dict[str, str]:
 def _over(standing: Alarm, relief: str, now: datetime) -> Alarm | None:
     if standing.over_at is not None:
         return standing
-    know = dict.fromkeys((*standing.told, *standing.untold))
+    may_know = standing.untold if standing.tries else ()  # who has quiet hours was not tried
+    know = dict.fromkeys((*standing.told, *may_know))
     if not know:
         return None
     return _telling(replace(standing, over_at=now, reason=relief, told=(), untold=tuple(know)), now)

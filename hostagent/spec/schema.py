@@ -223,6 +223,10 @@ class NotifyTable(Table):
     """Gets the alarm as JSON by POST."""
     mail: t.Mail | None = None
     """An address, for sendmail."""
+    quiet: t.Ranges | None = None
+    """When nothing is told, written as a blackout; what is still so is told after them."""
+    timezone: t.Zone | None = None
+    """The zone of quiet (UTC)."""
 
 
 class File(Table):

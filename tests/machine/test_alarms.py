@@ -128,18 +128,21 @@ def test_a_job_that_does_not_run_is_silent(machine: Machine) -> None:
 
 
 def test_a_notifier_that_fails_harms_nobody(machine: Machine) -> None:
-    """One answers nothing, one fails, one never ends: the job runs on, others are told, the journal
-    says who was not.
+    """One answers nothing, one fails, one never ends, one has quiet hours: the job runs on, others
+    are told, the journal says who was not.
     """
-    more = """
+    more = f"""
 [notify.gone]
 webhook = "http://127.0.0.1:9/secret"
 [notify.bad]
 command = "/bin/sh -c 'echo no paper >&2; exit 3'"
 [notify.stuck]
 command = "/bin/sleep 600"
+[notify.asleep]
+command = "{TELL}"
+quiet = "Mon..Sun"
 """
-    jobs = BROKEN.replace('"ops"', '["gone", "bad", "stuck", "ops"]')
+    jobs = BROKEN.replace('"ops"', '["gone", "bad", "stuck", "asleep", "ops"]')
     with_teller(machine, more + jobs)
     wait_told(machine, "failed")
     more_runs(machine, "broken")

@@ -416,6 +416,39 @@ def test_one_who_hangs_keeps_nobody_else_waiting(url: str) -> None:
     asyncio.run(story())
 
 
+def test_quiet_hours_hold_back_what_is_told(hosts: Callable[..., list[Host]]) -> None:
+    """In the ledger, for whoever is alive when they end; what is over by then is never told."""
+
+    async def story() -> None:
+        one, two = hosts("one", "two")
+        quiet = (replace(NOTIFY[0], quiet=("00:00..03:00",)),)
+        for host in (one, two):
+            host.manifest = replace(host.manifest, notify=quiet)
+            host.read()
+        run = ran(one, 1, Outcome.FAILED)
+        begins, ends = T0 + 1.1 * HOUR, T0 + 3 * HOUR
+        assert await one.look(begins) == HOUR
+        assert (one.heard, one.store.alarms()[0].due_at) == ([], ends)
+        await two.look(ends - MINUTE)
+        assert heard([one, two]) == []
+        await two.look(ends)
+        assert heard([one, two]) == ["failed"]
+        for host in (one, two):
+            host.manifest = replace(
+                host.manifest, notify=(replace(NOTIFY[0], quiet=("03:00..05:00",)),)
+            )
+            host.read()
+        ran(one, 4, Outcome.SUCCEEDED)
+        await one.look(T0 + 4.1 * HOUR)
+        await two.look(T0 + 4.2 * HOUR)
+        assert heard([one, two]) == ["failed"]
+        assert run.run_id in one.said[0]
+        await two.look(T0 + 5 * HOUR)
+        assert heard([one, two]) == ["failed", "recovered"]
+
+    asyncio.run(story())
+
+
 # Warnings
 
 

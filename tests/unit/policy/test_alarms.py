@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostagent.model import Alarm
+from hostagent.model import Alarm, Notify
 from hostagent.policy import alarms
 from hostagent.policy.alarms import HOLD, WAITS
 from hostagent.policy.trouble import Trouble, Verdict, Wrong
@@ -142,6 +143,86 @@ def test_who_may_have_heard_of_it_hears_that_it_is_over() -> None:
     assert over.untold == ("ops", "pager")
 
 
+NIGHT = Notify("pager", ("/bin/page",), quiet=("22:00..07:00", "Sat,Sun"))
+
+
+@pytest.mark.parametrize(
+    ("day", "hour", "ends"),
+    [
+        (3, 21.99, None),
+        (3, 22, at(4, 7)),
+        (4, 6.5, at(4, 7)),
+        (4, 7, None),
+        (6, 23, at(9, 7)),  # Friday night, the weekend, and the night after it
+    ],
+)
+def test_quiet_hours_end(day: int, hour: float, ends: datetime | None) -> None:
+    """Ranges that follow each other are one; the end is outside."""
+    assert alarms.quiet_until(NIGHT, at(day, hour)) == ends
+    assert alarms.quiet_until(replace(NIGHT, quiet=()), at(day, hour)) is None
+
+
+def test_quiet_hours_are_those_of_their_zone() -> None:
+    """07:00 in Berlin, in winter."""
+    berlin = replace(NIGHT, zone="Europe/Berlin")
+    assert alarms.quiet_until(berlin, at(3, 21)) == at(4, 6)
+    always = replace(NIGHT, quiet=("Mon..Sun",))
+    assert alarms.quiet_until(always, at(3)) == at(3) + timedelta(days=8)
+
+
+def test_who_has_quiet_hours_is_told_after_them() -> None:
+    """Others at once; and whoever was not tried has not failed to be reached."""
+    morning = at(3, 7)
+    alarm = alarms.tried(begun(to=("ops", "pager")), ("ops",), at(3, 3), {"pager": morning})
+    assert alarm is not None
+    assert (alarm.told, alarm.untold, alarm.tries, alarm.due_at) == (
+        ("ops",),
+        ("pager",),
+        0,
+        morning,
+    )
+    again = alarms.tried(alarms.taken(alarm, morning), ("pager",), morning)
+    assert again is not None
+    assert (again.told, again.untold, again.due_at) == (("ops", "pager"), (), None)
+
+
+def test_what_is_over_by_then_is_never_told() -> None:
+    """To whom it was not told that it began."""
+    quiet = {"pager": at(3, 7)}
+    alarm = alarms.tried(begun(to=("ops", "pager")), ("ops",), at(3, 3), quiet)
+    over = alarms.step(alarm, NAME, FINE, ("ops", "pager"), at(3, 4))
+    assert over is not None
+    assert over.untold == ("ops",)
+    alone = alarms.tried(begun(to=("pager",)), (), at(3, 3), quiet)
+    assert alarms.step(alone, NAME, FINE, ("pager",), at(3, 4)) is None
+
+
+def test_a_recovery_waits_for_the_end_of_quiet_hours_too() -> None:
+    """Who heard of the alarm hears of its end in the morning."""
+    over = alarms.step(told(begun()), NAME, FINE, ("ops",), at(3, 23))
+    assert over is not None
+    waits = alarms.tried(over, (), at(3, 23), {"ops": at(4, 7)})
+    assert waits is not None
+    assert (waits.untold, waits.due_at, waits.over_at) == (("ops",), at(4, 7), at(3, 23))
+    assert alarms.tried(alarms.taken(waits, at(4, 7)), ("ops",), at(4, 7)) is None
+
+
+def test_quiet_hours_hold_nobody_else_up() -> None:
+    """Who could not be reached is tried again as ever; given up, the other waits on."""
+    alarm: Alarm | None = begun(to=("ops", "pager"))
+    quiet = {"pager": at(4, 7)}
+    for wait in WAITS:
+        assert alarm is not None
+        alarm = alarms.tried(alarm, (), at(3, 3), quiet)
+        assert alarm is not None
+        assert alarm.due_at == at(3, 3) + wait
+        alarm = alarms.taken(alarm, at(3, 3))
+    assert alarm is not None
+    left = alarms.tried(alarm, (), at(3, 3), quiet)
+    assert left is not None
+    assert (left.untold, left.tries, left.due_at) == (("pager",), 0, at(4, 7))
+
+
 def test_what_is_said() -> None:
     """One sentence for people, the same and its parts for programs."""
     alarm = told(begun())
@@ -164,25 +245,25 @@ def test_what_is_said() -> None:
 TROUBLES = st.sampled_from([None, *Wrong])
 
 
-@given(st.lists(st.tuples(TROUBLES, st.booleans()), max_size=30))
-def test_a_recovery_follows_news(story: list[tuple[Wrong | None, bool]]) -> None:
-    """Whatever happens in which order, with all reached or none: who is told that it is over was
-    told, or was to be told, that it began; and in the end nothing is left.
+@given(st.lists(st.tuples(TROUBLES, st.sampled_from(["heard", "missed", "quiet"])), max_size=30))
+def test_a_recovery_follows_news(story: list[tuple[Wrong | None, str]]) -> None:
+    """Whatever happens in which order, reached or not, in quiet hours or not: who is told that it
+    is over was told, or was to be told, that it began; and in the end nothing is left.
     """
     alarm: Alarm | None = None
     heard: list[str] = []
     now = T0
-    for trouble, reaches in story:
+    for trouble, how in story:
         now += HOUR
         verdict = Verdict(Trouble(trouble, "why") if trouble else None, "", None)
         after = alarms.step(alarm, NAME, verdict, ("ops",), now)
         if after is not None and after != alarm and after.untold:
-            heard.append(alarms.message(after)["alarm"])
-            after = alarms.tried(after, ("ops",) if reaches else (), now)
+            heard += [] if how == "quiet" else [alarms.message(after)["alarm"]]
+            quiet = {"ops": now + HOUR / 2} if how == "quiet" else {}
+            after = alarms.tried(after, ("ops",) if how == "heard" else (), now, quiet)
         alarm = after
     pairs = zip(["recovered", *heard], heard, strict=False)
     assert all((a, b) != ("recovered", "recovered") for a, b in pairs)
-    assert heard[:1] == [str(one) for one, _ in story if one][:1]
     end = alarms.step(alarm, NAME, FINE, ("ops",), now)
     if end is not None:
         assert alarms.tried(end, ("ops",), now) is None
