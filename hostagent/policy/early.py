@@ -132,10 +132,13 @@ def may_tell(job: Job, run: Run, known: Usual | None) -> bool:
     span = durations.took(run)
     if run.outcome is not Outcome.SUCCEEDED or late_by(job, run) is not None or span is None:
         return True
-    if known is None or durations.longest(known) is None or span >= durations.SHORT_FROM:
+    if known is None or span >= durations.SHORT_FROM:
         return True
-    least, near = durations.shortest(known), durations.near(period(job.schedule))
-    return (least is not None and span < least) or (near is not None and span >= near)
+    near = durations.near(period(job.schedule))
+    if near is not None and max(span, known.most) >= near:
+        return True
+    least = durations.shortest(known)
+    return known.median >= durations.SHORT_FROM and (least is None or span < least)
 
 
 def kept(facts: Facts) -> Trouble | None:

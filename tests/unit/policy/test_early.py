@@ -296,7 +296,8 @@ USUAL = Usual(20, 5 * SECOND, 6 * SECOND)
         (timedelta(0), USUAL, False),
         (10 * SECOND, USUAL, True),
         (5 * SECOND, None, True),
-        (5 * SECOND, replace(USUAL, count=9), True),
+        (5 * SECOND, replace(USUAL, count=1), False),
+        (5 * SECOND, replace(USUAL, count=9, median=11 * SECOND), True),
         (1 * SECOND, replace(USUAL, median=11 * SECOND), True),
         (2 * SECOND, replace(USUAL, median=11 * SECOND), False),
     ],
@@ -312,23 +313,32 @@ def test_what_may_be_told_is_worth_a_look() -> None:
     assert early.may_tell(JOB, run(100, SECOND, behind=HOUR), USUAL)
     often = replace(JOB, schedule=Schedule(Form.EVERY, "5s", every=5 * SECOND, anchor=T0))
     assert early.may_tell(often, run(100, 4 * SECOND), USUAL)
-    assert not early.may_tell(often, run(100, 3 * SECOND), USUAL)
+    assert not early.may_tell(often, run(100, 3 * SECOND), replace(USUAL, most=3 * SECOND))
+    assert early.may_tell(often, run(100, 3 * SECOND), USUAL)
+
+
+SPANS = st.one_of(st.integers(0, 13), st.integers(0, 300), st.just(11), st.just(4))
 
 
 @given(
-    st.lists(st.integers(0, 4000), min_size=1, max_size=25),
+    st.lists(st.tuples(SPANS, st.integers(1, 15)), max_size=12),
     st.sampled_from([timedelta(seconds=5), MINUTE, HOUR]),
 )
-def test_no_look_is_missed(seconds: list[int], every: timedelta) -> None:
-    """Whoever looks only where it may tell something has told by then whatever a look would find,
-    as long as what was usual stays so.
+def test_no_warning_is_missed(story: list[tuple[int, int]], every: timedelta) -> None:
+    """Whoever looks only where it may tell something, and so knows only what was usual then, sees
+    each warning of an ended run begin.
     """
     job = replace(JOB, schedule=Schedule(Form.EVERY, "x", every=every, anchor=T0))
-    spans = [timedelta(seconds=one) for one in seconds]
-    runs = diagnosis.final(tuple(run(100 - at, span) for at, span in enumerate(spans)), None)
-    known = durations.usual(runs[1:])
-    if not early.may_tell(job, runs[0], known):
-        now, before = facts(*runs[:21], job=job), facts(*runs[1:22], job=job)
-        assert early.overran(now)[1] is None
-        assert early.too_short(now) is None
-        assert early.near(now) is None or early.near(before) is not None
+    known: Usual | None = None
+    runs: tuple[Run, ...] = ()
+    before: set[Wrong] = set()
+    for hour, seconds in enumerate(span for span, times in story for _ in range(times)):
+        runs = (run(hour, timedelta(seconds=seconds)), *runs[: durations.HISTORY])
+        some = facts(*runs, job=job)
+        found = [early.overran(some)[1], early.too_short(some), early.near(some)]
+        now = {one.wrong for one in found if one}
+        if early.may_tell(job, runs[0], known):
+            known = durations.usual(runs)
+        else:
+            assert now <= before
+        before = now
