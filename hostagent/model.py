@@ -235,7 +235,8 @@ class Pool:
 class Notify:
     """``[notify.NAME]``: where messages go; exactly one of command, webhook, mail is set.
 
-    In the ranges ``quiet`` of times in ``zone`` nothing is told. A command that a job names itself
+    In the ranges ``quiet`` of times in ``zone`` nothing is told. ``of_hosts``: alarms of hosts are
+    told there, too. A command that a job names itself
     is one, too: its text is the name.
     """
 
@@ -245,6 +246,7 @@ class Notify:
     mail: str | None = None
     quiet: tuple[str, ...] = ()
     zone: str = "UTC"
+    of_hosts: bool = False
 
 
 @dataclass(frozen=True, slots=True)

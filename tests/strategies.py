@@ -283,5 +283,7 @@ def _notify() -> st.SearchStrategy[Table]:
         st.just({"webhook": "https://chat.example.org/hook"}),
         st.just({"mail": "root@localhost"}),
     )
-    quiet = st.sampled_from([{}, {"quiet": "22:00..07:00", "timezone": "Europe/Berlin"}])
+    quiet = st.sampled_from(
+        [{}, {"quiet": "22:00..07:00", "timezone": "Europe/Berlin"}, {"of_hosts": True}]
+    )
     return st.builds(lambda one, hours: one | hours, where, quiet)

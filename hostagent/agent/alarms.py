@@ -18,15 +18,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from hostagent.agent.book import Book
+from hostagent.agent.backlog import Backlog
+from hostagent.agent.book import Book, spec_of
 from hostagent.agent.going import GoingRuns
 from hostagent.agent.hung import Hung
 from hostagent.agent.messages import ALARM, alarm_fields
 from hostagent.agent.offload import Offloaded
 from hostagent.agent.telling import Telling
-from hostagent.agent.verdicts import Name, Question, Watched, verdicts_of
+from hostagent.agent.this_host import ThisHost
+from hostagent.agent.verdicts import Name, Question, Watched, verdicts_of, watched_of
 from hostagent.agent.world import World
-from hostagent.codec import content_hash
 from hostagent.errors import HostagentError, StoreUnavailable
 from hostagent.model import Alarm, Run, RunOn
 from hostagent.policy import alarms as policy
@@ -65,11 +66,13 @@ class Alarms:
         book: Callable[[], Book],
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         hung: Hung,
+        backlog: Backlog,
     ) -> None:
         self._world = world
         self._book = book
         self._spawn = spawn
         self.going = GoingRuns(book, hung, self.look)
+        self._host = ThisHost(world, book, backlog)
         self._seen = Seen()
         self._usual: dict[Name, Usual | None] = {}
         self._asked: set[Name] = set()
@@ -102,6 +105,12 @@ class Alarms:
         """A beat: whose turn it is follows from who is there."""
         if self._peers() != self._hosts:
             self.look_at_all()
+        self.look_at_host()
+
+    def look_at_host(self) -> None:
+        """What waits here, its clock, or what others have deployed may be another."""
+        if self._host.is_news(self._seen.alarms.get(self._host.name)):
+            self.look(self._host.name)
 
     async def run(self) -> None:
         """Look whenever it is time, until cancelled."""
@@ -169,6 +178,8 @@ class Alarms:
         for first in range(0, len(found), AT_ONCE):
             some = found[first : first + AT_ONCE]
             await self._judge({n: self._question(n, going.get(n), n in thorough) for n in some})
+        if is_all or self._host.name in asked:
+            await self._judge_host()
         await self._try_again()
 
     def _question(self, name: Name, going: Going | None, is_thorough: bool) -> Question:
@@ -182,20 +193,15 @@ class Alarms:
 
     async def _watch(self) -> None:
         """Know every (job, scope) whose job this host knows, too, and since when it is due."""
-        manifest = self._book().manifest
-        jobs = {job.name: job for job in manifest.jobs} if manifest else {}
         specs = await self._store.call(self._store.it.specs)
-        self._seen.watched = {
-            (spec.job, scope): Watched(jobs[spec.job], spec.valid_from)
-            for spec in specs
-            if spec.valid_to is None and spec.job in jobs
-            for scope in spec.scopes
-            if spec.hash == jobs[spec.job].schedule.hash
-        }
+        self._seen.watched = watched_of(specs, self._book().manifest)
 
     async def _forget(self) -> None:
         """Alarms of what is no longer due anywhere are over, and nobody waits for that."""
-        gone = self._seen.alarms.keys() - self._seen.watched.keys()
+        alarms = self._seen.alarms.keys()
+        for name in [name for name in alarms if not name[0] and name[1] not in self._host.live()]:
+            await self._change(name, None, "the host is gone")
+        gone = {name for name in alarms - self._seen.watched.keys() if name[0]}
         if not gone:
             return
         specs = await self._store.call(self._store.it.specs)
@@ -217,6 +223,14 @@ class Alarms:
             after = policy.step(before, name, verdict, one.job.on_failure, now)
             if after != before:
                 await self._change(name, after, verdict.relief)
+
+    async def _judge_host(self) -> None:
+        """Begin, change or end the alarm of this host."""
+        before = self._seen.alarms.get(self._host.name)
+        verdict = self._host.verdict(before)
+        after = policy.step(before, self._host.name, verdict, self._host.told(), self._now())
+        if after != before:
+            await self._change(self._host.name, after, verdict.relief)
 
     async def _change(self, name: Name, after: Alarm | None, relief: str) -> None:
         """If nobody else has: say it, and tell those who are to be told."""
@@ -298,9 +312,3 @@ class Alarms:
 def is_due(at: datetime | None, now: datetime) -> bool:
     """Whether its time has come."""
     return at is not None and at <= now
-
-
-def spec_of(book: Book) -> str:
-    """The digest of what is deployed; the same on hosts with the same jobs.toml."""
-    manifest = book.manifest
-    return content_hash([digest for _, digest in manifest.sources]) if manifest else ""

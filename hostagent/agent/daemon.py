@@ -82,7 +82,7 @@ class Daemon:
         self._releasing = asyncio.Lock()
         self._is_asking = False
         self.hung = Hung(world, lambda: self.book, lambda: self.spawn(self._look_at_runs()))
-        self.alarms = Alarms(world, lambda: self.book, self.spawn, self.hung)
+        self.alarms = Alarms(world, lambda: self.book, self.spawn, self.hung, self.backlog)
         self.on_change: Callable[[], None] = lambda: None
         self.on_step: Callable[[], Awaitable[None]] | None = None
 
@@ -285,9 +285,11 @@ class Daemon:
                 await self._make_room()
                 if not self._releasing.locked():
                     self.spawn(self.release())
+                self.alarms.look_at_host()
                 self.on_change()
         finally:
             self._is_asking = False
+            self.alarms.look_at_host()
 
     async def _make_room(self) -> None:
         """When memory runs out, one run of those that catch up gives way."""

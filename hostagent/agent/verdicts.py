@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from hostagent.model import Alarm, Job, Outcome, Run
+from hostagent.model import Alarm, Job, Manifest, Outcome, Run
 from hostagent.policy import diagnosis
 from hostagent.policy.durations import HISTORY
 from hostagent.policy.trouble import Facts, Going, Verdict
-from hostagent.store.port import Cursor, RunFilter, Store
+from hostagent.store.port import Cursor, RunFilter, SpecRecord, Store
 
 Name = tuple[str, str]
 
@@ -40,6 +40,18 @@ class Question:
     going: Going | None = None
     is_others: bool = False
     is_thorough: bool = False
+
+
+def watched_of(specs: Iterable[SpecRecord], manifest: Manifest | None) -> dict[Name, Watched]:
+    """What is due by the store and by what is deployed here, and since when."""
+    jobs = {job.name: job for job in manifest.jobs} if manifest else {}
+    return {
+        (spec.job, scope): Watched(jobs[spec.job], spec.valid_from)
+        for spec in specs
+        if spec.valid_to is None and spec.job in jobs
+        for scope in spec.scopes
+        if spec.hash == jobs[spec.job].schedule.hash
+    }
 
 
 def verdicts_of(store: Store, asked: Mapping[Name, Question], now: datetime) -> dict[Name, Verdict]:

@@ -111,9 +111,16 @@ def tried(
     return replace(alarm, told=told, untold=wait, tries=0, due_at=due_at)
 
 
+def whose(job: str, scope: str) -> str:
+    """Whose alarm it is, for people. A host's has no job."""
+    if not job:
+        return f"host {scope}"
+    return f"{job}@{scope}" if scope else job
+
+
 def sentence(alarm: Alarm) -> str:
     """What people read, whole: which job, what of it, and why."""
-    name = f"{alarm.job}@{alarm.scope}" if alarm.scope else alarm.job
+    name = whose(alarm.job, alarm.scope)
     if alarm.over_at is not None:
         lasted = ago(alarm.over_at - alarm.since)
         return f"{name} has recovered ({alarm.kind} for {lasted}): {alarm.reason}"
@@ -121,6 +128,9 @@ def sentence(alarm: Alarm) -> str:
 
 
 _IS: dict[str, str] = {
+    Wrong.MIXED_SPECS: "has another jobs.toml than most",
+    Wrong.BACKLOG: "holds a backlog",
+    Wrong.SKEW: "has a wrong clock",
     Wrong.NEAR_INTERVAL: "comes near its interval",
     Wrong.LATE: "was late",
     Wrong.TOO_SHORT: "was too short",

@@ -33,8 +33,11 @@ from hostagent.policy.durations import Usual
 
 
 class Wrong(StrEnum):
-    """What can be wrong, the worst last."""
+    """What can be wrong with a job, or with a host (``policy.hosts``), the worst last."""
 
+    MIXED_SPECS = "mixed_specs"
+    BACKLOG = "backlog"
+    SKEW = "skew"
     NEAR_INTERVAL = "near_interval"
     LATE = "late"
     TOO_SHORT = "too_short"
@@ -46,6 +49,8 @@ class Wrong(StrEnum):
 
 
 RANKED = list(Wrong)
+
+OF_A_HOST = {Wrong.MIXED_SPECS, Wrong.BACKLOG, Wrong.SKEW}
 
 OF_A_RUN = {Wrong.LATE, Wrong.OVERRAN, Wrong.HUNG}
 """What may be known of a run while it goes on."""

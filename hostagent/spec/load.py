@@ -148,4 +148,5 @@ def _notify(name: str, table: Table) -> Notify:
         table.mail,
         tuple(table.quiet or ()),
         table.timezone or "UTC",
+        of_hosts=bool(table.of_hosts),
     )

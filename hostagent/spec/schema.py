@@ -227,6 +227,8 @@ class NotifyTable(Table):
     """When nothing is told, written as a blackout; what is still so is told after them."""
     timezone: t.Zone | None = None
     """The zone of quiet (UTC)."""
+    of_hosts: bool | None = None
+    """Whether alarms of hosts (skew, backlog, mixed_specs) are told there, too (false)."""
 
 
 class File(Table):

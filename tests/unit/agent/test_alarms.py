@@ -15,6 +15,7 @@ from typing import Any, cast
 import pytest
 
 from hostagent.agent.alarms import Alarms
+from hostagent.agent.backlog import Backlog
 from hostagent.agent.book import Book, View
 from hostagent.agent.cluster import Cluster
 from hostagent.agent.going import AFTER_S, GoingRuns
@@ -28,6 +29,7 @@ from hostagent.model import (
     Form,
     Job,
     Kind,
+    Lane,
     Manifest,
     Notify,
     Outcome,
@@ -35,7 +37,9 @@ from hostagent.model import (
     Schedule,
     Unit,
 )
+from hostagent.policy import skew
 from hostagent.policy.alarms import HOLD, WAITS
+from hostagent.policy.backlog import Waiting
 from hostagent.policy.place import watcher
 from hostagent.store.open import open_store
 from hostagent.store.port import (
@@ -74,18 +78,24 @@ class Host:
         self.manifest = Manifest(1, T0, 252, name, (job,), notify=NOTIFY, units=units)
         self.read()
         self._tasks: list[asyncio.Task[None]] = []
-        world = SimpleNamespace(
+        fake = SimpleNamespace(
             host=name,
             own=self.offloaded,
             shared=None,
-            clock=SimpleNamespace(now=lambda: self.now),
+            clock=SimpleNamespace(now=lambda: self.now, boottime_s=self._boottime_s),
+            wake=None,
             cluster=self.cluster,
             record=lambda text, _: self.said.append(text),
             beside=self._deliver,
             paths=paths.system(),
         )
-        self.hung = Hung(cast("World", world), lambda: self.book, lambda: None)
-        self.alarms = Alarms(cast("World", world), lambda: self.book, self._spawn, self.hung)
+        world = cast("World", fake)
+        self.backlog = Backlog(world)
+        self.hung = Hung(world, lambda: self.book, lambda: None)
+        self.alarms = Alarms(world, lambda: self.book, self._spawn, self.hung, self.backlog)
+
+    def _boottime_s(self) -> float:
+        return (self.now - T0).total_seconds()
 
     def read(self) -> None:
         """Know where all stand."""
@@ -445,6 +455,103 @@ def test_quiet_hours_hold_back_what_is_told(hosts: Callable[..., list[Host]]) ->
         assert run.run_id in one.said[0]
         await two.look(T0 + 5 * HOUR)
         assert heard([one, two]) == ["failed", "recovered"]
+
+    asyncio.run(story())
+
+
+# Hosts
+
+
+def of_hosts(some: Sequence[Host]) -> None:
+    """There is somebody who is told of them."""
+    for host in some:
+        host.manifest = replace(host.manifest, notify=(replace(NOTIFY[0], of_hosts=True),))
+        host.read()
+
+
+def test_a_host_tells_of_itself_once(hosts: Callable[..., list[Host]]) -> None:
+    """At the beat that finds it; others leave its alarm alone, and it is over when it is so."""
+
+    async def story() -> None:
+        one, two = hosts("one", "two")
+        of_hosts([one, two])
+        at = T0 + MINUTE
+        for host in (one, two):
+            await host.look(at)
+        one.cluster.skew = skew.decide(timedelta(seconds=-3), timedelta(0))
+        for _ in range(3):
+            for host in (one, two):
+                host.alarms.look_at_hosts()
+                await host.wake(at)
+        assert heard([one, two]) == ["skew"]
+        assert one.said[0].startswith("host one has a wrong clock: this host's clock is 3s ahead")
+        await two.look(at)
+        (alarm,) = two.store.alarms()
+        assert (alarm.job, alarm.scope, alarm.told) == ("", "one", ("ops",))
+        one.cluster.skew = skew.decide(timedelta(0), timedelta(0))
+        one.alarms.look_at_hosts()
+        await one.wake(at + MINUTE)
+        assert heard([one, two]) == ["recovered", "skew"]
+        assert one.said[-1].endswith("has recovered (skew for 1min): its clock is near the store's")
+
+    asyncio.run(story())
+
+
+def test_the_alarm_of_a_host_that_is_gone_goes(hosts: Callable[..., list[Host]]) -> None:
+    """Its jobs fall silent; nobody mends its clock."""
+
+    async def story() -> None:
+        one, two = hosts("one", "two")
+        one.cluster.skew = skew.decide(timedelta(seconds=-3), timedelta(0))
+        await one.look(T0)
+        await two.look(T0)
+        assert [alarm.scope for alarm in two.store.alarms()] == ["one"]
+        two.cluster.others = (presence("one", has_expired=True),)
+        await two.look(T0)
+        assert two.store.alarms() == []
+        assert "the host is gone" in two.said[-1]
+
+    asyncio.run(story())
+
+
+def test_the_odd_jobs_toml_is_told_after_a_while(hosts: Callable[..., list[Host]]) -> None:
+    """Seen at each beat, from the profiles of the live hosts."""
+
+    async def story() -> None:
+        (one,) = hosts("one")
+        of_hosts([one])
+        others = [presence("two"), presence("three")]
+        other = replace(others[0].profile, spec="another")
+        one.cluster.others = tuple(replace(each, profile=other) for each in others)
+        for minutes in (0, 14, 15, 16):
+            one.now = T0 + minutes * MINUTE
+            one.alarms.look_at_hosts()
+            await one.wake(one.now)
+            assert one.heard == ["mixed_specs"] * (minutes >= 15)
+
+    asyncio.run(story())
+
+
+def test_a_backlog_is_told_with_its_size(hosts: Callable[..., list[Host]]) -> None:
+    """What waits fresh for a place of its pool is none."""
+
+    async def story() -> None:
+        (one,) = hosts("one")
+        of_hosts([one])
+        await one.look(T0)
+        some = Waiting("a", Lane.NORMAL, None, 1, T0 + HOUR, 0.0)
+        fresh = {("b", str(number)): replace(some, is_fresh=True) for number in range(200)}
+        one.backlog.held = {**fresh, ("a", ""): some}
+        for at in (T0 + HOUR, T0 + 1.01 * HOUR, T0 + 1.02 * HOUR):
+            one.now = at
+            one.alarms.look_at_host()
+            await one.wake(at)
+        assert one.heard == ["backlog"]
+        assert "host one holds a backlog: a missed run waits, for 1h" in one.said[0]
+        one.backlog.held = fresh
+        one.alarms.look_at_host()
+        await one.wake(one.now)
+        assert one.heard == ["backlog", "recovered"]
 
     asyncio.run(story())
 
