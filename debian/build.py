@@ -39,10 +39,11 @@ BUILD_PACKAGES = (
 # Runs inside: the sources are at /src, read-only; what is built goes to /out.
 BUILD = """
 set -eu
+exec 2>&1
 cp -r /src /build
 cd /build
 dpkg-buildpackage --build=binary --no-sign --unsigned-changes
-lintian --fail-on=error,warning --tag-display-limit=0 ../hostagent_*.changes
+lintian --allow-root --fail-on=error,warning --tag-display-limit=0 ../hostagent_*.changes
 cp ../hostagent_*.deb /out/
 """
 

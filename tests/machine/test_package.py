@@ -1,11 +1,14 @@
 """The .deb on clean machines: installed, upgraded while a job runs, removed, purged.
 
-Building it takes minutes, so this is for when there is time (``HOSTAGENT_LONG``).
+Building it takes minutes, so this is for when there is time (``HOSTAGENT_LONG``). What a purge
+takes is tested on an image, too: tests/unit/deploy/test_purge.py.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,10 +43,25 @@ LEFT = ["/etc/hostagent", "/etc/hostagent/jobs.toml"]
 def packages(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, Path, Path]:
-    """A release, and the packages of two versions for it."""
+    """A release, its package, and one of the next version."""
     place = tmp_path_factory.mktemp("packages")
-    old, new = (build.build(request.param, version, place) for version in ("0.1.0", "0.1.1"))
-    return request.param, old, new
+    package = build.build(request.param, "0.1.0", place)
+    return request.param, package, next_version(package, place / "next.deb")
+
+
+def next_version(package: Path, new: Path) -> Path:
+    """The same as 0.1.1: for dpkg, and as hostagent says."""
+    tree = new.with_suffix("")
+    subprocess.run(["dpkg-deb", "--raw-extract", package, tree], check=True)
+    control = tree / "DEBIAN/control"
+    control.write_text(control.read_text().replace("Version: 0.1.0", "Version: 0.1.1"))
+    (code,) = tree.glob("usr/lib/hostagent/venv/lib/python3.*/site-packages/hostagent")
+    (code / "__init__.py").write_text('__version__ = "0.1.1"\n')
+    for compiled in code.glob("__pycache__/__init__.*.pyc"):
+        compiled.unlink()
+    subprocess.run(["dpkg-deb", "--build", "-Znone", tree, new], check=True)
+    shutil.rmtree(tree)
+    return new
 
 
 @pytest.fixture
@@ -135,7 +153,8 @@ def test_from_install_to_purge(host: Machine) -> None:
     assert show(host, "hostagent-long.service", "InvocationID") == before["hostagent-long.service"]
     assert host.succeed("systemctl list-timers --all --no-legend 'hostagent*'") == ""
     host.succeed("systemctl stop hostagent-long.service")
-    assert host.succeed("systemctl list-units --all --no-legend 'hostagent*.*'") == ""
+    units = "'hostagent*.service' 'hostagent*.socket' 'hostagent*.timer'"
+    assert host.succeed(f"systemctl list-units --all --no-legend {units}") == ""
     assert traces(host) == LEFT
     host.succeed("getent group hostagent")
 
