@@ -344,7 +344,7 @@ class Backlog:
             age=age,
             memory=current,
             may_stop=job.interruptible and run is not None and run.invocation_id is not None,
-            is_ending=entry.gave_way is not None or entry.stopped is not None,
+            is_ending=entry.is_ending,
         )
 
     def _peak(self, entry: Entry) -> Peak | None:

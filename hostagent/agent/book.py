@@ -67,6 +67,11 @@ class Entry:
         """The scope this entry answers for."""
         return self.unit.scope
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether its active run was told to end: by its overlap, a person or the gate."""
+        return self.stopped is not None or self.gave_way is not None
+
     def deploy(self, job: Job, unit: Unit, *, is_leased: bool) -> None:
         """Take over what the manifest says."""
         self.job, self.unit, self.schedule_hash = job, unit, job.schedule.hash
@@ -245,6 +250,11 @@ class Book:
                 if pause.until is None or pause.until > now:
                     return pause
         return None
+
+    def host_pause(self, now: datetime) -> Pause | None:
+        """The pause of this whole host, if there is one."""
+        whole = (pause for pause in self.pauses(now) if pause.target is PauseTarget.HOST)
+        return next(whole, None)
 
     def backfill_of(self, entry: Entry) -> Backfill | None:
         """What a person wants to be run of its past, on this host."""

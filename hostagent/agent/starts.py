@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from hostagent.agent import handover
+from hostagent.agent import handover, wants
 from hostagent.agent.backfills import Backfills
 from hostagent.agent.backlog import Backlog
 from hostagent.agent.book import Book, Entry, order_of
@@ -155,7 +155,7 @@ class Starts:
         not_now = self._turns.not_now(entry, now)
         if not_now is None:
             await self._claims.stand(entry)  # others may have been faster
-            not_now = self._turns.not_now(entry, now)
+            not_now = self._turns.not_now(entry, now) or self._turns.steps_aside(entry, now)
         return not_now
 
     async def settle_overlapped(self, entry: Entry, ended_at: datetime) -> None:
@@ -172,34 +172,13 @@ class Starts:
     ) -> Verdict | Run:
         """Claim a manual run and have it started (unless PID 1 is at it already)."""
         now = self._world.clock.now()
-        want = Want(
-            entry.job.name,
-            entry.scope,
-            entry.schedule_hash,
-            Kind.MANUAL,
-            as_of or now.replace(microsecond=0),
-            reason,
-            now,
-            invocation_id=invocation,
-        )
-        return await self._by_hand(entry, want, invocation)
+        want = wants.manual(entry, as_of, reason, now)
+        return await self._by_hand(entry, replace(want, invocation_id=invocation), invocation)
 
     async def retry(self, entry: Entry, last: Run, reason: str) -> Verdict | Run:
         """Claim another attempt of a run that has ended, and have it started."""
-        want = Want(
-            entry.job.name,
-            entry.scope,
-            entry.schedule_hash,
-            last.kind,
-            last.scheduled_for,
-            reason,
-            self._world.clock.now(),
-            attempt=last.attempt + 1,
-            covers_from=last.covers_from,
-            covers=last.covers,
-            by_hand=True,
-        )
-        answer = await self._by_hand(entry, want, None)
+        want = wants.next_attempt(entry, last, reason, self._world.clock.now())
+        answer = await self._by_hand(entry, replace(want, by_hand=True), None)
         if isinstance(answer, Run) and entry.retry and entry.retry.run_id == answer.run_id:
             entry.retry = entry.retry_at = None  # that would have been this one
         return answer
@@ -241,7 +220,8 @@ class Starts:
             again = self._turns.pause_end(entry)
         still = None
         if entry.active is not None:
-            still = self._world.clock.now() + (STILL if entry.active.invocation_id else SOON)
+            is_quiet = entry.active.invocation_id and not entry.is_ending
+            still = self._world.clock.now() + (STILL if is_quiet else SOON)
         wakes = [at for at in (due, again, still) if at is not None]
         self._wakes.set(entry, min(wakes, default=None))
 
@@ -290,6 +270,7 @@ class Starts:
         )
         systemd = self._world.systemd
         await systemd.call(systemd.it.stop, [entry.unit.service], no_block=True)
+        self.rearm(entry)
 
     async def turned_away(self, entry: Entry, verdict: Verdict) -> None:
         """Keep the reason of a start that did not happen, for ``why`` and the journal.
@@ -378,20 +359,8 @@ class Starts:
         let_go = await self._let_go(entry, action.at, action.covers, is_fresh=is_fresh)
         if isinstance(let_go, Verdict):
             return let_go
-        missed = action.covers > 1 or action.missed
-        want = Want(
-            entry.job.name,
-            entry.scope,
-            entry.schedule_hash,
-            Kind.SCHEDULED,
-            action.at,
-            f"{action.reason}{let_go}",
-            now,
-            covers_from=action.covers_from if missed else None,
-            covers=action.covers,
-            invocation_id=invocation,
-        )
-        claim = await self._claims.ask_for(entry, want)
+        want = wants.scheduled(entry, action, f"{action.reason}{let_go}", now)
+        claim = await self._claims.ask_for(entry, replace(want, invocation_id=invocation))
         if isinstance(claim, Refused):
             again = self._claims.again(entry, claim.refusal, action.at)
             return Verdict(False, self._claims.told(claim), again)
@@ -413,20 +382,9 @@ class Starts:
         )
         if isinstance(let_go, Verdict):
             return let_go
-        want = Want(
-            entry.job.name,
-            entry.scope,
-            entry.schedule_hash,
-            last.kind,
-            last.scheduled_for,
-            f"attempt {number}, after: {last.end_reason}{let_go}",
-            now,
-            attempt=number,
-            covers_from=last.covers_from,
-            covers=last.covers,
-            invocation_id=invocation,
-        )
-        claim = await self._claims.ask_for(entry, want)
+        reason = f"attempt {number}, after: {last.end_reason}{let_go}"
+        want = wants.next_attempt(entry, last, reason, now)
+        claim = await self._claims.ask_for(entry, replace(want, invocation_id=invocation))
         if isinstance(claim, Refused):
             return Verdict(False, self._claims.told(claim), AGAIN.get(claim.refusal))
         entry.retry, entry.retry_at, entry.catching_up = None, None, is_missed
@@ -447,16 +405,7 @@ class Starts:
         let_go = await self._let_go(entry, left[0], 1, is_fresh=False, is_backfill=True)
         if isinstance(let_go, Verdict):
             return let_go
-        want = Want(
-            entry.job.name,
-            entry.scope,
-            entry.schedule_hash,
-            Kind.BACKFILL,
-            left[0],
-            f"backfill by {order.by}, {len(left)} left of {when(order.first)} to "
-            f"{when(order.last)}{let_go}",
-            now,
-        )
+        want = wants.of_backfill(entry, order, len(left), left[0], let_go, now)
         claim = await self._claims.ask_for(entry, want)
         if isinstance(claim, Refused):
             return Verdict(False, self._claims.told(claim), AGAIN.get(claim.refusal, SOON))

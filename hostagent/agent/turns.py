@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from hostagent.agent import owed
-from hostagent.agent.book import Book, Entry
+from hostagent.agent.book import Book, Entry, order_of
 from hostagent.agent.shared import UNREACHED
 from hostagent.agent.world import World
 from hostagent.policy import place
@@ -73,6 +73,21 @@ class Turns:
             return None
         before = f", after {', '.join(order[:rank][:3])}" if rank else ""
         return NotNow(f"due {when(due)}; this host asks at {when(ask_at)}{before}", ask_at)
+
+    def steps_aside(self, entry: Entry, now: datetime) -> NotNow | None:
+        """What is owed is left to others who may run it: they do not obey a pause of this host.
+
+        What nobody else may run is skipped, as on a host alone. None: it is for us to decide.
+        """
+        pause = self._book.host_pause(now)
+        if pause is None or self._due(entry, now) is None:
+            return None
+        alive = {
+            other.session.host for other in self._world.cluster.others if not other.has_expired
+        }
+        if alive.isdisjoint(self._order(entry)):
+            return None
+        return NotNow(f"left to other hosts: {order_of(pause)}", now + SOON)
 
     def no_lease(self) -> str | None:
         """Why this host may start nothing of the cluster's, or None."""

@@ -39,6 +39,9 @@ NO_JITTER = timedelta(0)
 LATEST, EACH, SKIP = 0, 1, 3
 """Numbers of jobs with ``missed`` so."""
 
+REPLACES = 2
+"""The number of a job with ``overlap = "replace"``."""
+
 
 def job(number: int = LATEST) -> Job:
     """Every ten minutes, to the second."""
@@ -177,6 +180,66 @@ def test_a_run_ends_though_nobody_signals_it() -> None:
         assert [row.outcome for row in rows] == [Outcome.SUCCEEDED] * len(rows)
 
     play(story, lasting(5))
+
+
+def test_what_is_replaced_ends_soon_though_nobody_signals_it() -> None:
+    """Its end was asked for, so it is not waited for as for any other."""
+
+    async def story(one: Simulation) -> None:
+        await at(19.9)
+        (before,) = one.history.live()
+        for host in one.hosts:
+            for connection in host.pid1.connections:
+                connection.loses = 1.0
+        await at(20.2)
+        (after,) = one.history.live()
+        assert after.run_id != before.run_id
+
+    play(story, lasting(700, REPLACES))
+
+
+def test_a_paused_host_leaves_the_clusters_jobs_to_others() -> None:
+    """Also where it would have been the first to ask; it skips nothing for all."""
+
+    async def story(one: Simulation) -> None:
+        await at(10.1)
+        first = holder(one)
+        assert first.agent is not None
+        assert first.agent.service is not None
+        service = first.agent.service
+        await service.pause(US, "host", first.name, None, "a story")
+        await at(20.1)
+        assert holder(one) is not first
+        await at(21)
+        await service.resume(US, "host", first.name)
+        await at(21.5)
+        assert not one.history.live()
+
+    result = play(story, lasting(30))
+    assert set(result.report.outcomes) == {"succeeded"}
+
+
+def test_what_only_a_paused_host_may_run_is_skipped() -> None:
+    """As on a host alone: to resume starts nothing."""
+
+    async def story(one: Simulation) -> None:
+        await at(9)
+        last, *others = one.hosts
+        for host in others:
+            host.power_cut()
+        assert last.agent is not None
+        assert last.agent.service is not None
+        await at(10 - 1 / 60)
+        await last.agent.service.pause(US, "host", last.name, None, "a story")
+        await at(10.5)
+        await last.agent.service.resume(US, "host", last.name)
+        await at(11)
+        assert not one.history.live()
+        for host in others:
+            host.boot()
+
+    result = play(story, lasting(30))
+    assert result.report.outcomes["skipped"] == 1
 
 
 def test_a_reload_that_the_store_refused_comes_later() -> None:

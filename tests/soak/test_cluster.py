@@ -1,4 +1,8 @@
-"""Five hosts, sixty jobs, a fault every ten seconds, for a quarter of an hour."""
+"""Five hosts, sixty jobs, a fault every ten seconds, for a quarter of an hour.
+
+``./test soak`` runs these, ``./test`` does not: it has short ones in tests/machine/test_ordeal.py.
+HOSTAGENT_SEEDS=20 runs either with so many seeds, HOSTAGENT_SEED=n begins with this one.
+"""
 
 from __future__ import annotations
 
