@@ -83,10 +83,11 @@ def backfill(
     scope: Annotated[str, typer.Argument(help="One of its scopes; else all of this host.")] = "",
     *,
     start: Annotated[
-        str, typer.Option("--from", help="What fell due from this time on, or a span ago.")
+        str,
+        typer.Option("--from", help="What fell due from then on: a time, or how long ago (2h)."),
     ],
     to: Annotated[
-        str | None, typer.Option("--to", help="And up to this time [default: now].")
+        str | None, typer.Option("--to", help="And up to then, told likewise [default: now].")
     ] = None,
     only: Annotated[
         str | None,
@@ -143,7 +144,7 @@ def audit_log(
     job: Job = None,
     *,
     since: Annotated[
-        str | None, typer.Option("--since", help="Since this time, or a span ago such as 2h.")
+        str | None, typer.Option("--since", help="From then on: a time, or how long ago (2h).")
     ] = None,
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many at most.")] = 20,
     user: User = False,

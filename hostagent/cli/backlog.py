@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from hostagent.policy.samples import Sample
 
 backlog = typer.Typer(
-    name="backlog", help="Missed runs that wait to be caught up.", no_args_is_help=True
+    name="backlog",
+    help="See what was missed and waits; hold it, let it go, give it up.",
+    no_args_is_help=True,
 )
 
 Job = Annotated[str | None, typer.Argument(help="A job's name.", show_default=False)]
@@ -112,7 +114,7 @@ def hold(
     *,
     every: All = False,
     until: Annotated[
-        str | None, typer.Option("--until", help="Lift it then: a time, or a span such as 2h.")
+        str | None, typer.Option("--until", help="Lift it then: a time, or in how long (2h).")
     ] = None,
     reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the ledger.")] = "",
     user: User = False,
@@ -173,7 +175,7 @@ def abandon(
     reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the ledger.")],
     every: All = False,
     older_than: Annotated[
-        str | None, typer.Option("--older-than", help="Only what was due so long ago, such as 2h.")
+        str | None, typer.Option("--older-than", help="Only what was due so long ago (2h).")
     ] = None,
     user: User = False,
     as_json: Json = False,

@@ -13,7 +13,9 @@ from hostagent.cli.options import Json, User, open_ledger, paths_of
 from hostagent.cli.out import emit_json, moment, named, now, table
 
 quarantine = typer.Typer(
-    name="quarantine", help="Jobs that were taken out because they crash.", no_args_is_help=True
+    name="quarantine",
+    help="See which jobs were taken out, and why; put them back.",
+    no_args_is_help=True,
 )
 
 JobName = Annotated[str, typer.Argument(help="A job's name.")]

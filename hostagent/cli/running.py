@@ -12,12 +12,12 @@ from hostagent.cli.options import Json, User, paths_of
 from hostagent.cli.out import emit_json, now, parse_time, relative
 
 agent = typer.Typer(
-    name="agent", help="The daemon of this host: run it, install it.", no_args_is_help=True
+    name="agent", help="Install the daemon of this host, remove it, ask it.", no_args_is_help=True
 )
 FromPackage = Annotated[bool, typer.Option("--from-package", hidden=True)]
 """For a package's scripts: its units are there, and its package manager enables and starts them."""
 token = typer.Typer(
-    name="token", help="For jobs: ask about the run that they are.", no_args_is_help=True
+    name="token", help="Ask, from within a job, about the run that it is.", no_args_is_help=True
 )
 
 
@@ -66,7 +66,7 @@ def pause(
         bool, typer.Option("--all", help="All jobs, on every host that shares the store.")
     ] = False,
     until: Annotated[
-        str | None, typer.Option("--until", help="Lift it then: a time, or a span such as 2h.")
+        str | None, typer.Option("--until", help="Lift it then: a time, or in how long (2h).")
     ] = None,
     reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the ledger.")] = "",
     user: User = False,
@@ -172,7 +172,7 @@ def agent_uninstall(*, user: User = False, from_package: FromPackage = False) ->
 
 @agent.command("status")
 def agent_status(*, user: User = False, as_json: Json = False) -> None:
-    """Ask the agent what it sees."""
+    """Print all that the agent says, a line for each field."""
     from hostagent.cli.client import call
 
     status = call(paths_of(user=user), lambda proxy: proxy.Status())

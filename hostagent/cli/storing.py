@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from hostagent.store.sql.engine import SqlStore
 
 store = typer.Typer(
-    name="store", help="The store: set it up, look at it, move it.", no_args_is_help=True
+    name="store",
+    help="Set the store up, bring it up to date, look at it, move it.",
+    no_args_is_help=True,
 )
 
 Url = Annotated[

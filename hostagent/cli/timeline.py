@@ -26,7 +26,7 @@ def timeline(
     job: Job = None,
     *,
     since: Annotated[
-        str, typer.Option("--since", help="From then on: a time, or how long ago.")
+        str, typer.Option("--since", help="From then on: a time, or how long ago (2h).")
     ] = "24h",
     until: Annotated[
         str | None, typer.Option("--until", help="Up to then, told likewise [default: now].")

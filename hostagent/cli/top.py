@@ -70,24 +70,30 @@ def _interval(text: str) -> timedelta:
     return every
 
 
+async def _answers(proxy: Proxy) -> tuple[Any, Any, Any]:
+    """What the agent says, if it does so in time."""
+    import asyncio
+
+    from hostagent.cli.client import PATIENCE_S
+
+    async with asyncio.timeout(PATIENCE_S):
+        return await proxy.Status(), await proxy.Going(), await proxy.Backlog()
+
+
 async def _look(proxy: Proxy) -> Picture:
     """Ask the agent and the kernel."""
     from hostagent.host.pressure import Pressure
     from hostagent.report.picture import picture_of
 
-    status, going, backlog = await proxy.Status(), await proxy.Going(), await proxy.Backlog()
+    answers = await _answers(proxy)
     kernel = Pressure(time.monotonic).averages()
-    return picture_of(now(), status, going, backlog, kernel, os.cpu_count() or 1)
+    return picture_of(now(), *answers, kernel, os.cpu_count() or 1)
 
 
 def _print_json(paths: Paths) -> None:
     from hostagent.cli.client import call
     from hostagent.host.pressure import Pressure
 
-    async def answers(proxy: Proxy) -> dict[str, Any]:
-        backlog = await proxy.Backlog()
-        gate = {name: backlog[name] for name in ("level", "most", "used", "held")}
-        return await proxy.Going() | gate
-
-    told = call(paths, answers)
-    emit_json(told | {"kernel": asdict(Pressure(time.monotonic).averages())})
+    _, going, backlog = call(paths, _answers)
+    gate = {name: backlog[name] for name in ("level", "most", "used", "held")}
+    emit_json(going | gate | {"kernel": asdict(Pressure(time.monotonic).averages())})

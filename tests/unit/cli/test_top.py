@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
 import os
@@ -19,8 +20,9 @@ from typing import Any
 import pytest
 
 from hostagent.agent.interface import Backlog, Going, Status
+from hostagent.cli import client
 from hostagent.cli.top import top
-from hostagent.errors import InputError
+from hostagent.errors import InputError, RefusedError
 from hostagent.host.paths import Paths
 from tests import answers
 from tests.unit.cli.conftest import asked
@@ -146,6 +148,24 @@ def test_where_it_is_piped_it_is_one_picture(agent: None) -> None:
     assert told["runs"][0]["run_id"] == "import.20261121T020000Z"
     assert told["held"][0]["reason"] == "held: level 1 is used up"
     assert told["kernel"].keys() == {"cpu", "memory", "io", "load", "in_memory"}
+
+
+def test_an_agent_that_does_not_answer_is_told(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may wait for its store, or stand still."""
+
+    class Silent(Agent):
+        async def going(self) -> Going:
+            await asyncio.sleep(3600)
+            return await super().going()
+
+    paths.socket.parent.mkdir(parents=True)
+    monkeypatch.setattr(client, "PATIENCE_S", 0.1)
+    with answers.served(paths, Silent()):
+        refused = asked(top).exception
+    assert isinstance(refused, RefusedError)
+    assert refused.hint == "systemctl --user status hostagent"
 
 
 @pytest.mark.parametrize("wrong", ["soon", "0.5s", "-1"])
