@@ -37,9 +37,10 @@ def page(
     ],
     user: User = False,
 ) -> None:
-    """Write one web page that shows everything: cluster, timeline, backlog, each job's runs.
+    """Write one web page that shows everything.
 
-    It is complete in itself, and asks no other server for anything.
+    The cluster, the timeline, the backlog, and the runs of each job. It is complete in itself, and
+    asks no other server for anything.
     """
     from hostagent.errors import RefusedError
     from hostagent.host.files import write_atomically

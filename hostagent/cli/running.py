@@ -153,7 +153,10 @@ def agent_run(*, user: User = False) -> None:
 
 @agent.command("install")
 def agent_install(*, user: User = False, from_package: FromPackage = False) -> None:
-    """Install the agent's own units and start it; beside a package, only let it reach its store."""
+    """Install the agent's own units and start it.
+
+    Beside a package, which has them, only let the agent reach its store.
+    """
     from hostagent.cli.installing import install
 
     install(paths_of(user=user), from_package=from_package)
