@@ -67,9 +67,9 @@ def serve(
     ] = LISTEN,
     user: User = False,
 ) -> None:
-    """Serve that page, read-only, as it is when it is asked for; until stopped.
+    """Serve that page, read-only, until stopped.
 
-    Whoever reaches the address reads all of it, so by default that is this host alone. A Unix
+    Each request has it made anew. Whoever reaches the address reads all of it, so by default that is this host alone. A Unix
     socket is for its owner and group.
     """
     from hostagent.report.page import serving
