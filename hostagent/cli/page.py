@@ -37,9 +37,10 @@ def page(
     ],
     user: User = False,
 ) -> None:
-    """Write one web page that shows everything: cluster, timeline, backlog, each job's runs.
+    """Write one web page that shows everything.
 
-    It is complete in itself, and asks no other server for anything.
+    The cluster, the timeline, the backlog, and the runs of each job. It is complete in itself, and
+    asks no other server for anything.
     """
     from hostagent.errors import RefusedError
     from hostagent.host.files import write_atomically
@@ -66,9 +67,9 @@ def serve(
     ] = LISTEN,
     user: User = False,
 ) -> None:
-    """Serve that page, read-only, as it is when it is asked for; until stopped.
+    """Serve that page, read-only, until stopped.
 
-    Whoever reaches the address reads all of it, so by default that is this host alone. A Unix
+    Each request has it made anew. Whoever reaches the address reads all of it, so by default that is this host alone. A Unix
     socket is for its owner and group.
     """
     from hostagent.report.page import serving

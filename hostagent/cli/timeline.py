@@ -26,7 +26,7 @@ def timeline(
     job: Job = None,
     *,
     since: Annotated[
-        str, typer.Option("--since", help="From then on: a time, or how long ago.")
+        str, typer.Option("--since", help="From then on: a time, or how long ago (2h).")
     ] = "24h",
     until: Annotated[
         str | None, typer.Option("--until", help="Up to then, told likewise [default: now].")
@@ -35,7 +35,7 @@ def timeline(
     user: User = False,
     as_json: Json = False,
 ) -> None:
-    """Draw when jobs were due, and when they ran, waited, failed or were skipped."""
+    """Draw when jobs were due, ran, waited, failed, were skipped."""
     from hostagent.errors import InputError
     from hostagent.report import timeline as report
 
