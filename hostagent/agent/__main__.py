@@ -2,9 +2,13 @@
 
 import sys
 
-from hostagent.agent.wiring import run_agent
-from hostagent.errors import HostagentError
-from hostagent.host import paths
+# OpenSSL would be an eighth of all the memory that the agent takes, for TLS that it never speaks
+# (libpq brings its own, and another process delivers messages) and hashes that Python has itself.
+sys.modules["ssl"] = sys.modules["_hashlib"] = None  # type: ignore[assignment]
+
+from hostagent.agent.wiring import run_agent  # noqa: E402
+from hostagent.errors import HostagentError  # noqa: E402
+from hostagent.host import paths  # noqa: E402
 
 
 def main() -> int:
