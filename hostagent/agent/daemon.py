@@ -97,13 +97,17 @@ class Daemon:
             self._weights,
         )
 
-    async def start(self) -> None:
-        """Take up the manifest and whatever ran, or fell due, while no agent was up."""
+    async def start(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Take up the manifest and whatever ran, or fell due, while no agent was up.
+
+        ``ready`` is called once all is read and before anything is decided: the host's boot
+        waits for the agent, but not for what days off have left owed (decision 0410).
+        """
         loop = asyncio.get_running_loop()
         self._hints = self._signals.watch("hostagent-", self._unit_changed)
         loop.add_reader(self._hints, self._signals.dispatch)
         loop.add_reader(self._timer.fileno(), self._timer_fired)
-        await self.reload()
+        await self.reload(ready)
         self.spawn(self.alarms.run())
 
     async def stop(self) -> None:
@@ -118,13 +122,13 @@ class Daemon:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def reload(self) -> None:
-        """Rebuild the book from manifest and ledgers, then look at every entry.
+    async def reload(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Rebuild the book from manifest and ledgers, say ``ready``, then look at every entry.
 
         What refuses now is raised, and tried again in some seconds: nobody else would.
         """
         try:
-            await self._reload()
+            await self._reload(ready)
         except HostagentError:
             self.spawn(self._reload_later())
             raise
@@ -133,13 +137,14 @@ class Daemon:
         await asyncio.sleep(AGAIN.total_seconds())
         await self.reload()
 
-    async def _reload(self) -> None:
+    async def _reload(self, ready: Callable[[], None]) -> None:
         async with self._reloading:
             manifest = await asyncio.to_thread(self._read_manifest)
             if manifest is not None:
                 self.world.cluster.labels = manifest.labels
                 await self._register_unknown(manifest)
             await self._rebuild(manifest)
+            ready()
             await self._weights.read(self.book)
             await self.look_all(self.book)
         self.alarms.look_at_all()

@@ -83,7 +83,7 @@ def apply(
 
 
 def drift(*, user: User = False, as_json: Json = False) -> None:
-    """List how this host's units differ from what was applied; exit 1 when they do."""
+    """List how units differ from what was applied; exit 1: they do."""
     from hostagent.cli import applying
     from hostagent.deploy.drift import drift as find
 
