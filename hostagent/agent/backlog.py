@@ -17,7 +17,7 @@ from hostagent.agent.past import Past
 from hostagent.agent.world import World
 from hostagent.errors import HostagentError
 from hostagent.model import End, Kind, Lane, Outcome, Run
-from hostagent.policy import gate, peak, storm
+from hostagent.policy import gate, peak, slots, storm
 from hostagent.policy.backlog import NEVER, Facts, Going, Signals, State, Waiting, Wake
 from hostagent.policy.due import FRESH_FOR
 from hostagent.policy.forecast import LOOKED_AHEAD, Expected, forecast
@@ -26,6 +26,7 @@ from hostagent.policy.outcome import GATE_STOPPED
 from hostagent.policy.pace import Pace
 from hostagent.policy.peak import Peak
 from hostagent.policy.samples import Sample, kept
+from hostagent.policy.slots import Slots
 from hostagent.policy.words import when
 
 POLL_S = 1.0
@@ -194,6 +195,11 @@ class Backlog:
         """The gate's level, the most that it can be, and what of it is used."""
         facts = self._facts(book)
         return facts.level, facts.most, facts.used
+
+    def slots(self, book: Book) -> tuple[list[Slots], list[Slots]]:
+        """Who takes how much of the host: by lane, and by pool."""
+        facts = self._facts(book)
+        return slots.of_lanes(facts), slots.of_pools(facts)
 
     def entries(self, book: Book, job: str) -> list[Entry]:
         """The entries of a job (empty: of all) that were missed and are held, as in the book."""

@@ -344,9 +344,8 @@ class Starts:
             self._world.host,
             now,
         )
-        (answer,) = await store.call(store.it.settle, [settlement])
+        answer = await self._claims.settle(entry, settlement)
         if isinstance(answer, Refused):
-            await self._claims.stand(entry)
             return answer.refusal
         entry.high_water = action.last
         name = run_id(entry.job.name, entry.scope, Kind.SCHEDULED, action.last)

@@ -130,8 +130,10 @@ def test_a_host_whose_clock_differs_claims_nothing_and_says_so(
         told = cluster[host].succeed("hostagent status")
         assert f"{side} the store's" in told, told
         assert "no job of the cluster starts here" in told, told
+        assert f"host {host} has a wrong clock: " in told, told
     cluster.step_clock(cluster.primary.machine.name, 0)
     returned(cluster, time.time())
+    cluster["host1"].wait_until("! hostagent status | grep 'has a wrong clock'", 20)
 
 
 def test_a_promoted_replica_goes_on_with_all_claims(cluster: Cluster) -> None:
