@@ -179,6 +179,7 @@ CREEPING = """
 command = "/usr/local/bin/creep"
 calendar = "*:*:0/2"
 jitter = 0
+timeout = "10s"
 grace = "10min"
 on_failure = "ops"
 """
@@ -218,6 +219,7 @@ command = "/usr/local/bin/slow"
 calendar = "*:*:0/2"
 jitter = 0
 overlap = "queue"
+timeout = "10min"
 grace = "10min"
 on_failure = "ops"
 """
@@ -244,6 +246,7 @@ def test_a_run_that_overruns_is_told_while_it_goes_on(machine: Machine) -> None:
     assert [one["alarm"] for one in told(machine)] == ["overran", "recovered"]
 
 
+@pytest.mark.skipif(not agent.LONG, reason="it takes 40 s: HOSTAGENT_LONG=1")
 def test_a_large_backlog_is_told_once_and_its_end_once(machine: Machine) -> None:
     """More than a hundred runs wait after an absence: the host says so to who is told of hosts."""
     machine.write(TELL, SCRIPT, 0o755)
