@@ -69,7 +69,8 @@ def for_man() -> str:
 
 def every(group: Any = None, words: str = "hostagent") -> Iterator[Command]:
     """All commands, in the order of ``--help``."""
-    for name, command in (group or tree()).commands.items():
+    group = group or tree()
+    for name, command in ((name, group.commands[name]) for name in group.list_commands(None)):
         if hasattr(command, "commands"):
             yield from every(command, f"{words} {name}")
         elif not command.hidden:
@@ -79,6 +80,8 @@ def every(group: Any = None, words: str = "hostagent") -> Iterator[Command]:
 def _command(words: str, command: Any) -> Command:
     usage, parameters = [words], []
     for parameter in command.params:
+        if getattr(parameter, "hidden", False):
+            continue
         way = _way(parameter)
         parameters.append((way, _meaning(parameter)))
         often = "…" * (parameter.multiple or parameter.nargs < 0)

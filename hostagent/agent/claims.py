@@ -21,9 +21,9 @@ REFUSALS = {
     Refusal.ACTIVE: "another run of this job is active",
     Refusal.PASSED: "this occurrence has its outcome already",
     Refusal.EARLY: "the store's clock says that it is not due yet",
-    Refusal.SESSION: "this agent's session is over",
-    Refusal.SKEW: "this host's clock and the store's differ by more than a second",
-    Refusal.ATTEMPT: "this attempt does not follow the last one",
+    Refusal.SESSION: "this agent's session in the store is over; it opens another one",
+    Refusal.SKEW: "this host's clock and the store's are over a second apart; see: timedatectl",
+    Refusal.ATTEMPT: "another attempt was made, or a person gave this one up",
 }
 
 AGAIN = {

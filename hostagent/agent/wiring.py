@@ -18,8 +18,8 @@ from sdnotify import SystemdNotifier
 
 from hostagent import __version__
 from hostagent.agent import config, stamps
-from hostagent.agent.alarms import spec_of
 from hostagent.agent.beats import Beats
+from hostagent.agent.book import spec_of
 from hostagent.agent.cluster import Cluster
 from hostagent.agent.config import AgentConfig
 from hostagent.agent.daemon import Daemon
