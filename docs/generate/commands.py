@@ -80,6 +80,8 @@ def every(group: Any = None, words: str = "hostagent") -> Iterator[Command]:
 def _command(words: str, command: Any) -> Command:
     usage, parameters = [words], []
     for parameter in command.params:
+        if getattr(parameter, "hidden", False):
+            continue
         way = _way(parameter)
         parameters.append((way, _meaning(parameter)))
         often = "…" * (parameter.multiple or parameter.nargs < 0)

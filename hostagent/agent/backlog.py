@@ -307,7 +307,11 @@ class Backlog:
         is_paced = self._released.get((job, scope))
         if pause is None and is_paced is None:
             return waiting
-        hold = f"{pause.by} holds it since {when(pause.since)}: {pause.reason}" if pause else None
+        hold = None
+        if pause is not None:
+            since = when(pause.since.replace(microsecond=0))
+            let_go = f"let it go: hostagent backlog release {job}"
+            hold = f"{pause.by} holds it since {since}: {pause.reason}; {let_go}"
         return replace(
             waiting, hold=hold, is_released=is_paced is not None, is_paced=bool(is_paced)
         )

@@ -1,72 +1,69 @@
-"""What goes on on this host, for people who watch it: its runs, what they use, who takes slots."""
+"""What this host knows of its runs while they go on, for alarms to be told of meanwhile.
+
+A run is looked at once when it may have gone on for a minute: most are over by then, and cost
+nothing. When it will have overrun follows from that look, and that it hangs is said by ``Hung``.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterable
-from dataclasses import asdict
-from typing import cast
+from collections.abc import Callable
 
-from hostagent.agent.backlog import Backlog
 from hostagent.agent.book import Book, Entry
-from hostagent.agent.interface import Going, Slots, Using
-from hostagent.agent.world import World
-from hostagent.codec import rfc3339
-from hostagent.errors import SystemdError
-from hostagent.model import Run, Usage
-from hostagent.policy import slots
+from hostagent.agent.hung import Hung
+from hostagent.agent.verdicts import Name
+from hostagent.policy.durations import LONG_BY
+from hostagent.policy.trouble import Going
 
-FRESH_S = 0.5
-"""How long a reading is as good as new: anyone may ask, and PID 1 has better to do."""
+AFTER_S = LONG_BY.total_seconds()
+"""No run has overrun sooner."""
 
 
-class Glance:
-    """Looks when asked, and not before. ``book`` gives the book of now."""
+class GoingRuns:
+    """One agent's. ``look`` is called with what is to be looked at."""
 
-    def __init__(self, world: World, book: Callable[[], Book], backlog: Backlog) -> None:
-        self._world, self._book, self._backlog = world, book, backlog
-        self._reading = asyncio.Lock()
-        self._last: Going | None = None
-        self._read_s = float("-inf")
+    def __init__(self, book: Callable[[], Book], hung: Hung, look: Callable[[Name], None]) -> None:
+        self._book, self._hung, self._look = book, hung, look
+        self._timer: asyncio.TimerHandle | None = None
+        self._followed: dict[Name, int] = {}
 
-    async def now(self) -> Going:
-        """The runs of this host, the oldest first, and the slots that they take."""
-        async with self._reading:
-            now_s = self._world.clock.boottime_s()
-            if self._last is None or now_s - self._read_s > FRESH_S:
-                self._last, self._read_s = await self._read(), now_s
-            return self._last
+    def watch(self, entry: Entry) -> None:
+        """Something was decided about ``entry``: look at its run, if it has one, before long."""
+        if self._timer is None and self._is_new(entry):
+            self._timer = asyncio.get_running_loop().call_later(AFTER_S, self._due)
 
-    async def _read(self) -> Going:
-        book = self._book()
-        active = [(entry, entry.active) for entry in book if entry.active is not None]
-        active.sort(key=lambda one: one[1].started_at or one[1].scheduled_for)
-        lanes, pools = self._backlog.slots(book)
-        return Going(
-            runs=[await self._using(entry, run) for entry, run in active],
-            read_at=rfc3339(self._world.clock.now()),
-            lanes=_told(lanes),
-            pools=_told(pools),
-        )
+    def rest(self) -> None:
+        """A run has ended: if none is left to look at, nobody has to wake up."""
+        if self._timer is not None and not any(map(self._is_new, self._book())):
+            self.stop()
 
-    async def _using(self, entry: Entry, run: Run) -> Using:
-        """What PID 1 does not tell now is taken for unknown."""
-        systemd, usage, memory = self._world.systemd, Usage(), None
-        with contextlib.suppress(SystemdError):
-            usage = await systemd.call(systemd.it.usage, entry.unit.service)
-            memory = await systemd.call(systemd.it.memory, entry.unit.service)
-        return Using(
-            run_id=run.run_id,
-            unit=entry.unit.service,
-            started=rfc3339(run.started_at) if run.started_at else "",
-            cpu_s=usage.cpu_s,
-            memory=memory,
-            lane=str(entry.job.lane),
-            pool=entry.job.pool or "",
-            catches_up=entry.catching_up,
-        )
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def now(self) -> dict[Name, Going]:
+        """The runs that go on."""
+        found = {}
+        for entry in self._book():
+            if entry.active is not None and entry.active.started_at is not None:
+                mark, moves = self._hung.sign(entry)
+                still = mark.reason if mark else None
+                found[_name(entry)] = Going(entry.active, still, moves=moves)
+        return found
+
+    def _is_new(self, entry: Entry) -> bool:
+        run = entry.active
+        return run is not None and self._followed.get(_name(entry)) != run.token
+
+    def _due(self) -> None:
+        self._timer = None
+        for entry in self._book():
+            if entry.active is not None and self._is_new(entry):
+                self._followed[_name(entry)] = entry.active.token
+                self._look(_name(entry))
 
 
-def _told(found: Iterable[slots.Slots]) -> list[Slots]:
-    return [cast("Slots", asdict(one)) for one in found]
+def _name(entry: Entry) -> Name:
+    return entry.job.name, entry.scope

@@ -12,7 +12,7 @@ from hostagent import __version__
 from hostagent.agent.again import REINSTATE, reinstated
 from hostagent.agent.book import Entry, order_of
 from hostagent.agent.daemon import Daemon
-from hostagent.agent.going import Glance
+from hostagent.agent.glance import Glance
 from hostagent.agent.interface import (
     Abandoned,
     Abandonment,
@@ -85,7 +85,7 @@ class AgentService:
                 if not verdict.admitted:
                     await self._daemon.starts.turned_away(entry, verdict)
                 self._daemon.ask_gate_again(entry)
-                self._daemon.hung.watch(entry)
+                self._daemon.watch(entry)
         except HostagentError as error:
             self._daemon.look_later(entry)
             return Admission(admitted=False, reason=f"{error.message}; tried again soon")

@@ -5,12 +5,17 @@ from __future__ import annotations
 import sys
 from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hostagent.cli.options import Json, User, paths_of
 from hostagent.cli.out import emit_json, now, parse_time, relative, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from hostagent.policy.samples import Sample
 
 backlog = typer.Typer(
     name="backlog",
@@ -78,7 +83,6 @@ def plot(*, user: User = False, as_json: Json = False) -> None:
     The agent looks only while something is held or several runs catch up: in between it is blank.
     """
     from hostagent.cli.client import call
-    from hostagent.policy.samples import Sample
     from hostagent.report import plot as plots
 
     told = call(paths_of(user=user), lambda proxy: proxy.Samples())["samples"]
@@ -88,14 +92,20 @@ def plot(*, user: User = False, as_json: Json = False) -> None:
     if not told:
         print("Nothing was held in the last hour, or the agent was restarted since.")
         return
+    marks = plots.BLOCKS if sys.stdout.isatty() else plots.PLAIN
+    for line in plots.plot(samples_of(told), now(), marks):
+        print(line)
+
+
+def samples_of(told: Iterable[Mapping[str, Any]]) -> list[Sample]:
+    """The agent's ``Samples``."""
+    from hostagent.policy.samples import Sample
+
     known = [field.name for field in fields(Sample)]
-    samples = [
+    return [
         Sample(**{name: one[name] for name in known} | {"at": datetime.fromisoformat(one["at"])})
         for one in told
     ]
-    marks = plots.BLOCKS if sys.stdout.isatty() else plots.PLAIN
-    for line in plots.plot(samples, now(), marks):
-        print(line)
 
 
 @backlog.command("hold")

@@ -17,6 +17,7 @@ from hostagent.cli import (
     importing,
     jobs,
     metrics,
+    page,
     running,
     runs,
     storing,
@@ -51,6 +52,8 @@ TASKS: dict[str, tuple[Command, ...]] = {
         runs.audit,
         acting.audit_log,
         metrics.metrics,
+        page.page,
+        page.serve,
     ),
     "Act": (
         running.run,

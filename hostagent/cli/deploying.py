@@ -35,6 +35,7 @@ def plan(
     paths = paths_of(user=user, root=root)
     with applying.site(paths) as site:
         wanted, notes = applying.wanted(site, file, systemd)
+        notes += applying.near_intervals(site, wanted.manifest.jobs)
         coming = preview(site, wanted, notes)
     if as_json:
         emit_json(coming.to_json())

@@ -14,6 +14,8 @@ from hostagent.cli.out import emit_json, now, parse_time, relative
 agent = typer.Typer(
     name="agent", help="Install the daemon of this host, remove it, ask it.", no_args_is_help=True
 )
+FromPackage = Annotated[bool, typer.Option("--from-package", hidden=True)]
+"""For a package's scripts: its units are there, and its package manager enables and starts them."""
 token = typer.Typer(
     name="token", help="Ask, from within a job, about the run that it is.", no_args_is_help=True
 )
@@ -150,22 +152,25 @@ def agent_run(*, user: User = False) -> None:
 
 
 @agent.command("install")
-def agent_install(*, user: User = False) -> None:
-    """Install the agent's own units and start it. Not needed after installing a package."""
+def agent_install(*, user: User = False, from_package: FromPackage = False) -> None:
+    """Install the agent's own units and start it.
+
+    Beside a package, which has them, only let the agent reach its store.
+    """
     from hostagent.cli.installing import install
 
-    install(paths_of(user=user))
+    install(paths_of(user=user), from_package=from_package)
 
 
 @agent.command("uninstall")
-def agent_uninstall(*, user: User = False) -> None:
+def agent_uninstall(*, user: User = False, from_package: FromPackage = False) -> None:
     """Stop the agent and remove its own units.
 
     Jobs, ledger and configuration stay.
     """
     from hostagent.cli.installing import uninstall
 
-    uninstall(paths_of(user=user))
+    uninstall(paths_of(user=user), from_package=from_package)
 
 
 @agent.command("status")

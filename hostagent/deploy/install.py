@@ -1,8 +1,9 @@
 """The agent's own units on this machine: written, enabled, started, removed again.
 
-For what pip installed; a distribution's package ships the same files in its own places and does
-not need this. Jobs' units are ``apply``'s and are never touched here, nor is anything that a
-person wrote: configuration, ledger, generations.
+For what pip installed. A distribution's package carries the same files in its own places
+(``ship``); beside it, only what this host's store asks for is written, and what would hide the
+package's units is removed. Jobs' units are ``apply``'s and are never touched here, nor is
+anything that a person wrote: configuration, ledger, generations.
 """
 
 from __future__ import annotations
@@ -26,8 +27,22 @@ FENCE = ("hostagentd-once.target", "hostagentd-fence.target", "hostagentd-fence@
 FENCE_TIMERS = "hostagentd-fence@*.timer"
 """One of them stands while the host holds runs of the cluster."""
 
-_EXEC_START = "ExecStart=/usr/bin/hostagent "
-"""How the shipped units call the command; the rest of the line are its arguments."""
+_CONF = "hostagent.conf"
+"""How the files for sysusers.d and tmpfiles.d are called."""
+
+_COMMAND = "/usr/bin/hostagent"
+"""What the shipped units call."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """The directories of an installation's files."""
+
+    units: Path
+    libexec: Path
+    sysusers: Path
+    tmpfiles: Path
+    catalog: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +52,23 @@ class _File:
     mode: int = 0o644
 
 
+def is_packaged(paths: Paths) -> bool:
+    """Whether a distribution's package brought the agent's units."""
+    return not paths.user and (_vendor(paths.root).units / SERVICE).exists()
+
+
+def ship(root: str) -> None:
+    """Write below ``root`` the files that a distribution's package carries."""
+    for file in _files(_vendor(Path(root)), _COMMAND):
+        _write(file)
+
+
 def install(paths: Paths, *, exec_path: str, store: str = "") -> list[Path]:
     """Write and enable the agent's units; returns what was changed, in order. Idempotent.
 
     ``exec_path`` is the hostagent command as the units shall call it; ``store`` is the URL that
     the agent must reach. Each file is replaced whole. Nothing is started: ``start`` does that, on
-    the machine itself.
+    the machine itself. Beside a package, its units are left to be the only ones.
 
     Raises:
         InputError: ``exec_path`` cannot stand in a unit.
@@ -50,16 +76,12 @@ def install(paths: Paths, *, exec_path: str, store: str = "") -> list[Path]:
     """
     if not exec_path.startswith("/") or set(exec_path) & set(" \t\n\"'\\%$;"):
         raise InputError(f"{exec_path!r} cannot be called from a unit", "install it elsewhere")
-    changed = []
-    for file in _files(paths, exec_path):
-        if _stands(file):
-            continue
-        file.path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file.path, file.text.encode(), file.mode)
-        changed.append(file.path)
+    if is_packaged(paths):
+        return _remove_own(paths) + _let_reach(paths, store)
+    changed = [file.path for file in _own(paths, exec_path) if _write(file)]
     changed += _let_reach(paths, store)
     for link, unit in _links(paths).items():
-        if link.is_symlink() and link.readlink() == Path("..") / unit:
+        if _is_own(link, unit):
             continue
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
@@ -70,16 +92,32 @@ def install(paths: Paths, *, exec_path: str, store: str = "") -> list[Path]:
 
 def uninstall(paths: Paths) -> list[Path]:
     """Remove what ``install`` wrote; returns what was there. Idempotent."""
-    removed = []
-    files = [file.path for file in _files(paths, "/")]
-    for path in (*_links(paths), *files, _drop_in(paths)):
-        if path.is_symlink() or path.exists():
-            path.unlink()
-            removed.append(path)
+    removed = _remove_own(paths)
+    if _drop_in(paths).exists():
+        _drop_in(paths).unlink()
+        removed.append(_drop_in(paths))
     for place in (paths.libexec, _drop_in(paths).parent):
         with contextlib.suppress(OSError):
             place.rmdir()  # stays when something else lies in it
     return removed
+
+
+def _remove_own(paths: Paths) -> list[Path]:
+    """Remove the files and links of an installation without a package; returns what was there."""
+    files = [file.path for file in _own(paths, _COMMAND)]
+    packaged = is_packaged(paths)
+    if packaged:  # it has these in the same place
+        files = [path for path in files if path.parent != paths.libexec]
+    links = [link for link, unit in _links(paths).items() if not packaged or _is_own(link, unit)]
+    removed = [path for path in (*links, *files) if path.is_symlink() or path.exists()]
+    for path in removed:
+        path.unlink()
+    return removed
+
+
+def _is_own(link: Path, unit: str) -> bool:
+    """Whether ``install`` made the link; a package's leads to where its units are."""
+    return link.is_symlink() and link.readlink() == Path("..") / unit
 
 
 def _drop_in(paths: Paths) -> Path:
@@ -94,12 +132,7 @@ def _let_reach(paths: Paths, store: str) -> list[Path]:
             return []
         path.unlink()
         return [path]
-    file = _File(path, text)
-    if _stands(file):
-        return []
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, text.encode(), file.mode)
-    return [path]
+    return [path] if _write(_File(path, text)) else []
 
 
 def start(paths: Paths) -> None:
@@ -111,8 +144,8 @@ def start(paths: Paths) -> None:
         SystemdError: a step failed; the message is what it printed.
     """
     if not paths.user:
-        _run("systemd-sysusers", str(_sysusers(paths)))
-        _run("systemd-tmpfiles", "--create", str(_tmpfiles(paths)))
+        _run("systemd-sysusers", _CONF)
+        _run("systemd-tmpfiles", "--create", _CONF)
         _run("journalctl", "--update-catalog")
     _systemctl(paths, "daemon-reload")
     _systemctl(paths, "start", SOCKET)
@@ -134,7 +167,7 @@ def stop(paths: Paths) -> None:
             "wait for them: hostagent drain --wait",
         )
     for unit in (SERVICE, SOCKET):
-        if (paths.units / unit).exists():
+        if is_packaged(paths) or (paths.units / unit).exists():
             _systemctl(paths, "stop", unit)
 
 
@@ -149,25 +182,49 @@ def forget(paths: Paths) -> None:
         _run("journalctl", "--update-catalog")
 
 
-def _files(paths: Paths, exec_path: str) -> list[_File]:
-    """Everything that belongs to an installation, but for the links that enable it."""
+def _own(paths: Paths, exec_path: str) -> list[_File]:
+    """What an installation without a package has, but for the links that enable it."""
+    places = _Places(
+        units=paths.units,
+        libexec=paths.libexec,
+        sysusers=paths.root / "etc/sysusers.d",
+        tmpfiles=paths.root / "etc/tmpfiles.d",
+        # The one directory that journalctl reads besides the packages' own.
+        catalog=paths.root / "usr/local/lib/systemd/catalog",
+    )
+    return _files(places, exec_path, user=paths.user)
+
+
+def _vendor(root: Path) -> _Places:
+    """Where a distribution's package has its files."""
+    lib = root / "usr/lib"
+    return _Places(
+        units=lib / "systemd/system",
+        libexec=lib / "hostagent",
+        sysusers=lib / "sysusers.d",
+        tmpfiles=lib / "tmpfiles.d",
+        catalog=lib / "systemd/catalog",
+    )
+
+
+def _files(places: _Places, exec_path: str, *, user: bool = False) -> list[_File]:
     shipped = _shipped()
-    units = shipped / "user" if paths.user else shipped
+    units = shipped / "user" if user else shipped
     service = (units / SERVICE).read_text(encoding="utf-8")
+    started = service.replace(f"ExecStart={_COMMAND} ", f"ExecStart={exec_path} ")
     files = [
-        _File(paths.units / SERVICE, service.replace(_EXEC_START, f"ExecStart={exec_path} ")),
-        _File(paths.units / SOCKET, (units / SOCKET).read_text(encoding="utf-8")),
-        _File(paths.libexec / "admit", _admission_client(), 0o755),
+        _File(places.units / SERVICE, started),
+        _File(places.units / SOCKET, (units / SOCKET).read_text(encoding="utf-8")),
+        _File(places.libexec / "admit", _admission_client(), 0o755),
     ]
-    if not paths.user:
+    if not user:
         fence = (shipped / "hostagentd-fence.sh").read_text(encoding="utf-8")
-        files.append(_File(paths.libexec / "fence", fence, 0o755))
+        files.append(_File(places.libexec / "fence", fence, 0o755))
         for source, place in {
-            **{unit: paths.units / unit for unit in FENCE},
-            "hostagent.sysusers": _sysusers(paths),
-            "hostagent.tmpfiles": _tmpfiles(paths),
-            # The one directory that journalctl reads besides the packages' own.
-            "hostagent.catalog": paths.root / "usr/local/lib/systemd/catalog/hostagent.catalog",
+            **{unit: places.units / unit for unit in FENCE},
+            "hostagent.sysusers": places.sysusers / _CONF,
+            "hostagent.tmpfiles": places.tmpfiles / _CONF,
+            "hostagent.catalog": places.catalog / "hostagent.catalog",
         }.items():
             files.append(_File(place, (shipped / source).read_text(encoding="utf-8")))
     return files
@@ -182,12 +239,13 @@ def _links(paths: Paths) -> dict[Path, str]:
     }
 
 
-def _sysusers(paths: Paths) -> Path:
-    return paths.root / "etc/sysusers.d/hostagent.conf"
-
-
-def _tmpfiles(paths: Paths) -> Path:
-    return paths.root / "etc/tmpfiles.d/hostagent.conf"
+def _write(file: _File) -> bool:
+    """Replace the file, unless it stands as it should; whether it was replaced."""
+    if _stands(file):
+        return False
+    file.path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file.path, file.text.encode(), file.mode)
+    return True
 
 
 def _stands(file: _File) -> bool:

@@ -124,7 +124,7 @@ def mmdebstrap(release: str, target: Path, packages: Iterable[str], *options: st
     command += [f"--aptopt={line}" for line in _apt_settings()]
     if release == "sid":
         command += ['--aptopt=Acquire::Check-Valid-Until "false"']  # mirrors and caches lag
-    _run("mmdebstrap", [*command, *options, release, str(target), _mirror()])
+    run("mmdebstrap", [*command, *options, release, str(target), _mirror()])
 
 
 def _dependencies() -> list[str]:
@@ -143,7 +143,7 @@ def _build(name: str, packages: tuple[str, ...], dependencies: list[str], new: P
     say(f"building a Debian root in {CACHE} (once, a minute or two)")
     mmdebstrap(name.partition("+")[0], new, packages + BUILD_PACKAGES)
     say("installing the project's dependencies")
-    _run("pip", _inside(new, ["/bin/sh", "-c", INSTALL, "install", *dependencies]))
+    run("pip", inside(new, ["/bin/sh", "-c", INSTALL, "install", *dependencies]))
     _remove_mount_points(new)
     for path, text in FILES.items():
         (new / path).parent.mkdir(parents=True, exist_ok=True)
@@ -173,10 +173,13 @@ def _mirror() -> str:
     return "http://deb.debian.org/debian"
 
 
-def _inside(target: Path, command: list[str]) -> list[str]:
-    """``command`` run inside ``target`` with the host's network, pip settings and certificates."""
+def inside(target: Path, command: list[str], *more: str) -> list[str]:
+    """``command`` run inside ``target`` with the host's network, pip settings and certificates.
+
+    ``more`` are further options for systemd-nspawn.
+    """
     options = ["--quiet", "--register=no", "--keep-unit", "--pipe", "--as-pid2", "--timezone=off"]
-    options += ["--resolv-conf=replace-host", f"--directory={target}"]
+    options += ["--resolv-conf=replace-host", f"--directory={target}", *more]
     settings = _passed()
     options += [f"--setenv={name}={value}" for name, value in settings.items()]
     options += ["--setenv=LC_ALL=C.UTF-8", "--setenv=DEBIAN_FRONTEND=noninteractive"]
@@ -239,7 +242,8 @@ def _remove_mount_points(root: Path) -> None:
             point.rmdir()
 
 
-def _run(step: str, command: list[str]) -> None:
+def run(step: str, command: list[str]) -> None:
+    """Run a command that says nothing unless it fails. Raises BuildError."""
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )

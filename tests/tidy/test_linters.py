@@ -11,7 +11,10 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-SCRIPTS = ["test", "quickstart", ".ci/run", ".ci/setup.sh", "units/hostagentd-fence.sh"]
+SCRIPTS = [
+    *("test", "quickstart", "package", ".ci/run", ".ci/setup.sh", "units/hostagentd-fence.sh"),
+    *(f"debian/hostagent.{name}" for name in ("postinst", "prerm", "postrm")),
+]
 
 
 def clean(*command: str | Path) -> None:

@@ -83,7 +83,7 @@ def held(read: Read, session_id: str) -> list[Run]:
 
 def runs(read: Read, where: RunFilter) -> list[Run]:
     """The rows that a filter names, newest first."""
-    # Not host=?: SQLite would take it for rare, read all, and sort it.
+    # Not host=?, nor job IN: SQLite would take it for rare, read all, and sort it.
     terms: list[tuple[str, Any]] = [
         ("job=?", where.job),
         ("scope=?", where.scope),
@@ -102,6 +102,11 @@ def runs(read: Read, where: RunFilter) -> list[Run]:
     if where.outcomes:
         sql.append(f"outcome IN ({', '.join('?' * len(where.outcomes))})")
         values += [str(outcome) for outcome in where.outcomes]
+    if where.jobs:
+        sql.append(f"coalesce(job, '') IN ({', '.join('?' * len(where.jobs))})")
+        values += sorted(where.jobs)
+    if where.attempts_only:
+        sql.append("attempt>0")
     if where.open_only:
         sql.append("outcome IS NULL")
     condition = f" WHERE {' AND '.join(sql)}" if sql else ""
