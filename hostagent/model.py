@@ -206,6 +206,7 @@ class Job:
     on_failure: tuple[str, ...] = ()
     alarm_after: int = 1
     grace: timedelta | None = None
+    mute: tuple[str, ...] = ()
     on_success: tuple[str, ...] = ()
     ping_url: str | None = None
     renamed_from: str | None = None
@@ -234,13 +235,18 @@ class Pool:
 class Notify:
     """``[notify.NAME]``: where messages go; exactly one of command, webhook, mail is set.
 
-    A command that a job names itself is one, too: its text is the name.
+    In the ranges ``quiet`` of times in ``zone`` nothing is told. ``of_hosts``: alarms of hosts are
+    told there, too. A command that a job names itself
+    is one, too: its text is the name.
     """
 
     name: str
     command: tuple[str, ...] = ()
     webhook: str | None = None
     mail: str | None = None
+    quiet: tuple[str, ...] = ()
+    zone: str = "UTC"
+    of_hosts: bool = False
 
 
 @dataclass(frozen=True, slots=True)

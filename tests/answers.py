@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from hostagent.agent import server
-from hostagent.agent.interface import Backlog, Service, Status
+from hostagent.agent.interface import Backlog, Going, Held, Service, Slots, Status, Using
 from hostagent.host.paths import Paths
 
 
@@ -79,6 +79,47 @@ def backlog(**changes: Any) -> Backlog:
         storm=[],
     )
     changed: Backlog = _changed(idle, changes)
+    return changed
+
+
+def going(**changes: Any) -> Going:
+    """Of what runs."""
+    changed: Going = _changed(
+        Going(read_at="2026-11-21T02:00:00Z", runs=[], lanes=[], pools=[]), changes
+    )
+    return changed
+
+
+def using(**changes: Any) -> Using:
+    """Of a run."""
+    one = Using(
+        run_id="a.20261121T020000Z",
+        unit="hostagent-a.service",
+        started="2026-11-21T02:00:00Z",
+        cpu_s=0.0,
+        memory=0,
+        lane="normal",
+        pool="",
+        catches_up=False,
+    )
+    changed: Using = _changed(one, changes)
+    return changed
+
+
+def slots(name: str, running: int, **changes: Any) -> Slots:
+    """Of a lane, or a pool."""
+    one = Slots(name=name, running=running, used=running, most=None, held=0)
+    changed: Slots = _changed(one, changes)
+    return changed
+
+
+def held(name: str, **changes: Any) -> Held:
+    """Of what waits."""
+    at = "2026-11-21T02:00:00Z"
+    one = Held(
+        name=name, due=at, covers=1, since=at, lost=at, expected="", bound="", reason="held: level"
+    )
+    changed: Held = _changed(one, changes)
     return changed
 
 

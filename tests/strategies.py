@@ -150,6 +150,7 @@ def _limits() -> dict[str, st.SearchStrategy[Any]]:
         "quarantine_after": st.integers(1, 9),
         "alarm_after": st.integers(1, 9),
         "grace": st.sampled_from(["90s", "2h"]),
+        "mute": _one_or_many(st.sampled_from(["hung", "late"])),
         "overlap": st.sampled_from(["skip", "queue", "replace"]),
         "missed": st.sampled_from(["skip", "latest", "all"]),
         "catch_up_window": spans,
@@ -277,8 +278,12 @@ def specs(draw: Callable[[Any], Any], min_jobs: int = 1, max_jobs: int = 4) -> T
 
 
 def _notify() -> st.SearchStrategy[Table]:
-    return st.one_of(
+    where = st.one_of(
         st.builds(lambda c: {"command": c}, _commands()),
         st.just({"webhook": "https://chat.example.org/hook"}),
         st.just({"mail": "root@localhost"}),
     )
+    quiet = st.sampled_from(
+        [{}, {"quiet": "22:00..07:00", "timezone": "Europe/Berlin"}, {"of_hosts": True}]
+    )
+    return st.builds(lambda one, hours: one | hours, where, quiet)

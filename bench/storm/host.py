@@ -358,14 +358,17 @@ def fair(wants: Sequence[tuple[float, float]], capacity: float) -> list[float]:
 
 
 def best_s(scenario: Scenario, backlog: Sequence[Task], fresh: Sequence[Task]) -> float:
-    """No policy drains faster: by CPU, by disk, by the longest run, by memory and time."""
+    """No policy that loses nothing drains faster: by CPU, by disk, by the longest run, by memory.
+
+    What a downstream needs that is broken cannot begin before that is mended.
+    """
     if not backlog:
         return 1.0
     of_fresh = sum(task.work_s * task.cpu for task in fresh) / 3600
     busy = sum(map(scenario.busy_cpus, range(3600))) / 3600
     cpus = scenario.cores - busy - of_fresh
     mean = [task.peak * (task.first + (1 - task.first) * (1 - task.grows / 2)) for task in backlog]
-    return max(
+    return scenario.fails_until_s + max(
         sum(task.work_s * task.cpu * task.width for task in backlog) / cpus,
         sum(task.work_s * task.disk for task in backlog) / scenario.disk,
         *(task.work_s for task in backlog),

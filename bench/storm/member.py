@@ -141,6 +141,8 @@ class Member:
             active=entry.active,
             freed_at=entry.freed_at,
             freed_from=entry.freed_from,
+            retry=entry.retry,
+            retry_at=entry.retry_at,
         )
         is_held, actions = False, due.decide(facts)
         self.tally.asked += 1
@@ -152,7 +154,8 @@ class Member:
                 if is_held:
                     break
         last, retry_at = entry.retry, entry.retry_at
-        is_free = not actions and entry.active is None
+        is_next = not actions or isinstance(actions[-1], due.Again)
+        is_free = is_next and entry.active is None
         if is_free and last is not None and retry_at is not None and retry_at <= now:
             is_held = not self._start_again(line, last)
         if not is_held:

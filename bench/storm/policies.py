@@ -110,7 +110,7 @@ class Gate:
         return Waiting(
             task.name,
             Lane.NORMAL,
-            None,
+            _pool(host),
             1.0,
             deadline,
             host.now_s,
@@ -124,7 +124,7 @@ class Gate:
         return Going(
             task.name,
             Lane.NORMAL,
-            None,
+            _pool(host),
             1.0,
             is_catch_up=True,
             growth=peak.growth(self._peak(task), current, age),
@@ -219,3 +219,8 @@ ABLATED: Mapping[str, Callable[[], Policy]] = {
 def _drawn(name: str, seed: int) -> float:
     """The same for the same: 0 to 1."""
     return int.from_bytes(sha256(f"{seed} {name}".encode()).digest()[:8]) / 2**64
+
+
+def _pool(host: Host) -> str | None:
+    """Who asks the same downstream says so."""
+    return "downstream" if host.scenario.fails_until_s else None

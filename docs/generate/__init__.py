@@ -9,6 +9,7 @@ fails while a page is not current. Blocks:
     table NAME          the keys of another table of jobs.toml
     commands            every command with its options
     warnings            every warning of ``hostagent check``, with an example of it
+    gate EXAMPLE        what the catch-up gate says of an example
     refused             the directives that are not passed through to systemd
     section-list FILE TITLE  a section of another page below docs/, its tables made lists
 """
@@ -19,7 +20,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from docs.generate import commands, keys, lint
+from docs.generate import commands, gate, keys, lint
 from docs.generate.text import wrapped
 
 DOCS = Path(__file__).parents[1]
@@ -89,6 +90,7 @@ BLOCKS: dict[str, Callable[[str], str]] = {
     "key-list": keys.for_man,
     "table": keys.table_for_page,
     "table-list": keys.table_for_man,
+    "gate": gate.for_page,
     "refused": lambda _: keys.refused(),
     "commands": lambda _: commands.for_page(),
     "command-list": lambda _: commands.for_man(),

@@ -69,7 +69,8 @@ def for_man() -> str:
 
 def every(group: Any = None, words: str = "hostagent") -> Iterator[Command]:
     """All commands, in the order of ``--help``."""
-    for name, command in (group or tree()).commands.items():
+    group = group or tree()
+    for name, command in ((name, group.commands[name]) for name in group.list_commands(None)):
         if hasattr(command, "commands"):
             yield from every(command, f"{words} {name}")
         elif not command.hidden:

@@ -67,10 +67,15 @@ class Again:
         name = entry.job.pool
         if name is None or not entry.job.retries:
             return None
-        since, store = self._world.clock.now() - HOUR, self._world.store_of(entry)
-        rows = await store.call(store.it.runs, RunFilter(since=since))
-        mine = [row for row in rows if row.job in entry.pool_mates and row.attempt]
-        return retry.PoolHour(name, len(mine), sum(row.attempt > 1 for row in mine))
+        store = self._world.store_of(entry)
+        where = RunFilter(
+            jobs=entry.pool_mates,
+            since=self._world.clock.now() - HOUR,
+            attempts_only=True,
+            limit=retry.LOOKED_AT,
+        )
+        starts = await store.call(store.it.runs, where)
+        return retry.PoolHour(name, len(starts), sum(run.attempt > 1 for run in starts))
 
     async def _is_quarantined(self, entry: Entry, run: Run, end: End) -> bool:
         """After a crash: whether the job is taken out now, with what is to be known of it."""

@@ -1,6 +1,7 @@
 """Being told: what is wrong with any job of the store, seen by any live agent, told once.
 
-``policy.alarms`` decides, by the ledger alone. Looked at is what has just ended, here, at once;
+``policy.diagnosis`` decides, by the ledger and what goes on here. Looked at is what has just ended,
+here, at once, where its duration or its outcome may be news; what may have overrun, or hangs;
 everything when this agent starts, when the store says that something changed, and when hosts come
 or go; and, by the host whose turn it is (``place.watcher``), what may have become silent: at that
 very instant, for which the agent wakes. Who changes an alarm in the store, by compare-and-set,
@@ -12,22 +13,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from hostagent.agent.book import Book
+from hostagent.agent.backlog import Backlog
+from hostagent.agent.book import Book, spec_of
+from hostagent.agent.going import GoingRuns
+from hostagent.agent.hung import Hung
 from hostagent.agent.messages import ALARM, alarm_fields
 from hostagent.agent.offload import Offloaded
 from hostagent.agent.telling import Telling
-from hostagent.agent.verdicts import Name, Watched, verdicts_of
+from hostagent.agent.this_host import ThisHost
+from hostagent.agent.verdicts import Name, Question, Watched, verdicts_of, watched_of
 from hostagent.agent.world import World
-from hostagent.codec import content_hash
 from hostagent.errors import HostagentError, StoreUnavailable
-from hostagent.model import Alarm, Outcome
+from hostagent.model import Alarm, Run, RunOn
 from hostagent.policy import alarms as policy
+from hostagent.policy import early
+from hostagent.policy.durations import Usual
 from hostagent.policy.place import watcher
+from hostagent.policy.trouble import Going
 from hostagent.store.port import Store
 
 AT_ONCE = 5
@@ -58,13 +65,18 @@ class Alarms:
         world: World,
         book: Callable[[], Book],
         spawn: Callable[[Coroutine[Any, Any, None]], None],
+        hung: Hung,
+        backlog: Backlog,
     ) -> None:
         self._world = world
         self._book = book
         self._spawn = spawn
+        self.going = GoingRuns(book, hung, self.look)
+        self._host = ThisHost(world, book, backlog)
         self._seen = Seen()
+        self._usual: dict[Name, Usual | None] = {}
         self._asked: set[Name] = set()
-        self._succeeded: set[Name] = set()
+        self._plain: set[Name] = set()
         self._is_all = True
         self._hosts: frozenset[str] = frozenset()
         self._call = asyncio.Event()
@@ -72,14 +84,16 @@ class Alarms:
 
     # When to look
 
-    def ended(self, name: Name, outcome: Outcome | None) -> None:
-        """A run ended; the store knows it. A success is news where an alarm stands."""
-        (self._succeeded if outcome is Outcome.SUCCEEDED else self._asked).add(name)
-        self._call.set()
+    def ended(self, run: Run) -> None:
+        """A run ended; the store knows it. A usual success is news where an alarm stands."""
+        name = run.job, run.scope
+        one = self._seen.watched.get(name)
+        is_news = one is None or early.may_tell(one.job, run, self._usual.get(name))
+        self.look(name, is_plain=not is_news)
 
-    def look(self, name: Name) -> None:
-        """See how it stands now."""
-        self._asked.add(name)
+    def look(self, name: Name, *, is_plain: bool = False) -> None:
+        """See how it stands now; what ``is_plain`` is news only where an alarm stands."""
+        (self._plain if is_plain else self._asked).add(name)
         self._call.set()
 
     def look_at_all(self) -> None:
@@ -91,6 +105,12 @@ class Alarms:
         """A beat: whose turn it is follows from who is there."""
         if self._peers() != self._hosts:
             self.look_at_all()
+        self.look_at_host()
+
+    def look_at_host(self) -> None:
+        """What waits here, its clock, or what others have deployed may be another."""
+        if self._host.is_news(self._seen.alarms.get(self._host.name)):
+            self.look(self._host.name)
 
     async def run(self) -> None:
         """Look whenever it is time, until cancelled."""
@@ -130,7 +150,7 @@ class Alarms:
         """One look; how long until the next."""
         now, is_all = self._now(), self._is_all
         asked, self._asked = self._asked, set()
-        succeeded, self._succeeded = self._succeeded, set()
+        plain, self._plain = self._plain, set()
         try:
             if is_all:
                 self._is_all, self._hosts = False, self._peers()
@@ -138,24 +158,34 @@ class Alarms:
             watched = self._seen.watched
             asked |= {name for name, one in watched.items() if is_due(one.again_at, now)}
             known = self._seen.alarms.values()
-            if is_all or asked or succeeded or any(is_due(one.due_at, now) for one in known):
-                await self._look(asked, succeeded, is_all=is_all)
+            if is_all or asked or plain or any(is_due(one.due_at, now) for one in known):
+                await self._look(asked, plain, is_all=is_all)
         except HostagentError:
-            self._asked |= asked | succeeded
+            self._asked |= asked | plain
             raise
         return self._pause()
 
-    async def _look(self, asked: set[Name], succeeded: set[Name], *, is_all: bool) -> None:
+    async def _look(self, asked: set[Name], plain: set[Name], *, is_all: bool) -> None:
         self._seen.alarms = {(one.job, one.scope): one for one in await self._read()}
         await self._forget()
         watched, alarms = self._seen.watched, self._seen.alarms
-        names = asked | (succeeded & alarms.keys())
+        going = self.going.now()
+        names = asked | (plain & alarms.keys())
         if is_all:
-            names |= alarms.keys() | {name for name in watched if self._is_mine(name)}
+            names |= alarms.keys() | going.keys() | set(filter(self._is_mine, watched))
+        thorough = asked | alarms.keys() | going.keys()
         found = sorted(names & watched.keys())
         for first in range(0, len(found), AT_ONCE):
-            await self._judge(found[first : first + AT_ONCE])
+            some = found[first : first + AT_ONCE]
+            await self._judge({n: self._question(n, going.get(n), n in thorough) for n in some})
+        if is_all or self._host.name in asked:
+            await self._judge_host()
         await self._try_again()
+
+    def _question(self, name: Name, going: Going | None, is_thorough: bool) -> Question:
+        one, standing = self._seen.watched[name], self._seen.alarms.get(name)
+        is_others = one.job.run_on is RunOn.EACH and self._book().exactly(*name) is None
+        return Question(one.job, one.since, standing, going, is_others, is_thorough)
 
     def _is_mine(self, name: Name) -> bool:
         """Whether it is this host's turn to see that it is silent."""
@@ -163,20 +193,15 @@ class Alarms:
 
     async def _watch(self) -> None:
         """Know every (job, scope) whose job this host knows, too, and since when it is due."""
-        manifest = self._book().manifest
-        jobs = {job.name: job for job in manifest.jobs} if manifest else {}
         specs = await self._store.call(self._store.it.specs)
-        self._seen.watched = {
-            (spec.job, scope): Watched(jobs[spec.job], spec.valid_from)
-            for spec in specs
-            if spec.valid_to is None and spec.job in jobs
-            for scope in spec.scopes
-            if spec.hash == jobs[spec.job].schedule.hash
-        }
+        self._seen.watched = watched_of(specs, self._book().manifest)
 
     async def _forget(self) -> None:
         """Alarms of what is no longer due anywhere are over, and nobody waits for that."""
-        gone = self._seen.alarms.keys() - self._seen.watched.keys()
+        alarms = self._seen.alarms.keys()
+        for name in [name for name in alarms if not name[0] and name[1] not in self._host.live()]:
+            await self._change(name, None, "the host is gone")
+        gone = {name for name in alarms - self._seen.watched.keys() if name[0]}
         if not gone:
             return
         specs = await self._store.call(self._store.it.specs)
@@ -184,18 +209,28 @@ class Alarms:
         for name in gone - due:
             await self._change(name, None, "it is no longer due")
 
-    async def _judge(self, names: Collection[Name]) -> None:
+    async def _judge(self, asked: Mapping[Name, Question]) -> None:
         """Begin, change or end the alarms of these."""
         now, store = self._now(), self._store
-        watched = {name: self._seen.watched[name] for name in names}
-        verdicts = await store.call(verdicts_of, store.it, watched, now)
+        verdicts = await store.call(verdicts_of, store.it, asked, now)
         for name, verdict in verdicts.items():
             one = self._seen.watched[name]
-            one.again_at = verdict.again_at if self._is_mine(name) else None
+            silent_at = verdict.again_at if self._is_mine(name) else None
+            one.again_at = min(filter(None, (silent_at, verdict.overruns_at)), default=None)
+            if asked[name].is_thorough:
+                self._usual[name] = verdict.usual
             before = self._seen.alarms.get(name)
             after = policy.step(before, name, verdict, one.job.on_failure, now)
             if after != before:
                 await self._change(name, after, verdict.relief)
+
+    async def _judge_host(self) -> None:
+        """Begin, change or end the alarm of this host."""
+        before = self._seen.alarms.get(self._host.name)
+        verdict = self._host.verdict(before)
+        after = policy.step(before, self._host.name, verdict, self._host.told(), self._now())
+        if after != before:
+            await self._change(self._host.name, after, verdict.relief)
 
     async def _change(self, name: Name, after: Alarm | None, relief: str) -> None:
         """If nobody else has: say it, and tell those who are to be told."""
@@ -256,7 +291,8 @@ class Alarms:
     async def _tell_all(self, alarm: Alarm) -> None:
         """And note how far people know it. While it takes, nobody else tells it."""
         store, name = self._store, (alarm.job, alarm.scope)
-        work = asyncio.ensure_future(self._telling.tell(alarm, self._book().manifest))
+        manifest = self._book().manifest
+        work = asyncio.ensure_future(self._telling.tell(alarm, manifest, self._now()))
         try:
             while not (await asyncio.wait({work}, timeout=policy.HOLD.total_seconds() / 3))[0]:
                 with contextlib.suppress(StoreUnavailable):
@@ -264,7 +300,8 @@ class Alarms:
                     if await store.call(store.it.change_alarm, alarm, held):
                         alarm = held
                         self._keep(name, held)
-            after = policy.tried(alarm, work.result(), self._now())
+            told = work.result()
+            after = policy.tried(alarm, told.reached, self._now(), told.quiet)
         finally:
             work.cancel()
         if await store.call(store.it.change_alarm, alarm, after):
@@ -275,9 +312,3 @@ class Alarms:
 def is_due(at: datetime | None, now: datetime) -> bool:
     """Whether its time has come."""
     return at is not None and at <= now
-
-
-def spec_of(book: Book) -> str:
-    """The digest of what is deployed; the same on hosts with the same jobs.toml."""
-    manifest = book.manifest
-    return content_hash([digest for _, digest in manifest.sources]) if manifest else ""

@@ -17,7 +17,7 @@ from hostagent.agent.past import Past
 from hostagent.agent.world import World
 from hostagent.errors import HostagentError
 from hostagent.model import End, Kind, Lane, Outcome, Run
-from hostagent.policy import gate, peak, storm
+from hostagent.policy import gate, peak, slots, storm
 from hostagent.policy.backlog import NEVER, Facts, Going, Signals, State, Waiting, Wake
 from hostagent.policy.due import FRESH_FOR
 from hostagent.policy.forecast import LOOKED_AHEAD, Expected, forecast
@@ -26,6 +26,7 @@ from hostagent.policy.outcome import GATE_STOPPED
 from hostagent.policy.pace import Pace
 from hostagent.policy.peak import Peak
 from hostagent.policy.samples import Sample, kept
+from hostagent.policy.slots import Slots
 from hostagent.policy.words import when
 
 POLL_S = 1.0
@@ -195,6 +196,11 @@ class Backlog:
         facts = self._facts(book)
         return facts.level, facts.most, facts.used
 
+    def slots(self, book: Book) -> tuple[list[Slots], list[Slots]]:
+        """Who takes how much of the host: by lane, and by pool."""
+        facts = self._facts(book)
+        return slots.of_lanes(facts), slots.of_pools(facts)
+
     def entries(self, book: Book, job: str) -> list[Entry]:
         """The entries of a job (empty: of all) that were missed and are held, as in the book."""
         return [one for one in self._waiting_of(book, job) if not self.held[_name(one)].is_fresh]
@@ -301,7 +307,11 @@ class Backlog:
         is_paced = self._released.get((job, scope))
         if pause is None and is_paced is None:
             return waiting
-        hold = f"{pause.by} holds it since {when(pause.since)}: {pause.reason}" if pause else None
+        hold = None
+        if pause is not None:
+            since = when(pause.since.replace(microsecond=0))
+            let_go = f"let it go: hostagent backlog release {job}"
+            hold = f"{pause.by} holds it since {since}: {pause.reason}; {let_go}"
         return replace(
             waiting, hold=hold, is_released=is_paced is not None, is_paced=bool(is_paced)
         )

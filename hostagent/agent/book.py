@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from hostagent.codec import content_hash
 from hostagent.compile.names import service_name
 from hostagent.model import Form, Job, Manifest, Run, RunOn, Schedule, Unit
 from hostagent.policy.due import is_catch_up
@@ -311,3 +312,9 @@ def order_of(pause: Pause) -> str:
 
 def _by_name(view: View) -> dict[tuple[str, str], Cursor]:
     return {(cursor.job, cursor.scope): cursor for cursor in view.cursors}
+
+
+def spec_of(book: Book) -> str:
+    """The digest of what is deployed; the same on hosts with the same jobs.toml."""
+    manifest = book.manifest
+    return content_hash([digest for _, digest in manifest.sources]) if manifest else ""

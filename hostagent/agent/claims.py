@@ -1,4 +1,7 @@
-"""Claims, asked of the ledger of each entry, many at once; what stands there settles a doubt."""
+"""Claims and settlements, asked of the ledger of each entry, many at once.
+
+What stands there settles a doubt.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from hostagent.agent.batch import Batch
 from hostagent.agent.book import Entry
 from hostagent.agent.turns import Turns
 from hostagent.agent.world import World
-from hostagent.store.port import Claimed, Cursor, Refusal, Refused, Want
+from hostagent.store.port import Accepted, Claimed, Cursor, Refusal, Refused, Settlement, Want
 
 REFUSALS = {
     Refusal.UNKNOWN: "the job is not registered; run: hostagent apply",
@@ -18,9 +21,9 @@ REFUSALS = {
     Refusal.ACTIVE: "another run of this job is active",
     Refusal.PASSED: "this occurrence has its outcome already",
     Refusal.EARLY: "the store's clock says that it is not due yet",
-    Refusal.SESSION: "this agent's session is over",
-    Refusal.SKEW: "this host's clock and the store's differ by more than a second",
-    Refusal.ATTEMPT: "this attempt does not follow the last one",
+    Refusal.SESSION: "this agent's session in the store is over; it opens another one",
+    Refusal.SKEW: "this host's clock and the store's are over a second apart; see: timedatectl",
+    Refusal.ATTEMPT: "another attempt was made, or a person gave this one up",
 }
 
 AGAIN = {
@@ -43,6 +46,7 @@ class Claims:
         self._turns = turns
         both = (False, True)  # is_leased: each ledger is asked by itself
         self._claims = {which: Batch(partial(self._claim_all, which)) for which in both}
+        self._settles = {which: Batch(partial(self._settle_all, which)) for which in both}
         self._stands = {which: Batch(partial(self._stands_of, which)) for which in both}
 
     async def ask(self, entry: Entry, want: Want) -> Claimed | Refused:
@@ -68,6 +72,16 @@ class Claims:
             entry.catching_up = entry.catching_up and entry.active is not None
         return claim
 
+    async def settle(self, entry: Entry, settlement: Settlement) -> Accepted | Refused:
+        """Settle what gets no attempt; where that is refused, what stands there is known.
+
+        After days off each job has something to settle: one transaction for all, not one each.
+        """
+        answer = await self._settles[entry.is_leased].ask(settlement)
+        if isinstance(answer, Refused):
+            await self.stand(entry)
+        return answer
+
     async def stand(self, entry: Entry) -> None:
         """Settle a doubt by reading where the entry stands in its ledger."""
         with self._turns.answering(entry):
@@ -86,6 +100,12 @@ class Claims:
                 return [Refused(Refusal.SESSION) for _ in wants]
             session, clock = self._world.session_in(is_leased=True), self._world.clock.now()
             return await store.call(store.it.claim, session, wants, clock)
+
+    async def _settle_all(
+        self, is_leased: bool, settlements: Sequence[Settlement]
+    ) -> list[Accepted | Refused]:
+        store = self._world.ledger(is_leased=is_leased)
+        return await store.call(store.it.settle, settlements)
 
     async def _stands_of(
         self, is_leased: bool, names: Sequence[tuple[str, str]]

@@ -78,7 +78,7 @@ class Copies:
         if specs is not None or news.runs or news.marks:
             await shared.call(shared.it.record, host, specs, news.runs, news.marks)
             for run in news.runs:
-                self._daemon.alarms.ended((run.job, run.scope), run.outcome)
+                self._daemon.alarms.ended(run)
         self._told = self._told if news.specs is None else news.specs
         self._stands.update(news.stands)
         known.update({(mark.job, mark.scope): mark for mark in news.marks})

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from hostagent.agent import stops
-from hostagent.agent.again import Again
+from hostagent.agent.again import Again, ended_run
 from hostagent.agent.alarms import Alarms
 from hostagent.agent.backfills import Backfills
 from hostagent.agent.backlog import POLL_S, Backlog
@@ -82,7 +82,7 @@ class Daemon:
         self._releasing = asyncio.Lock()
         self._is_asking = False
         self.hung = Hung(world, lambda: self.book, lambda: self.spawn(self._look_at_runs()))
-        self.alarms = Alarms(world, lambda: self.book, self.spawn)
+        self.alarms = Alarms(world, lambda: self.book, self.spawn, self.hung, self.backlog)
         self.on_change: Callable[[], None] = lambda: None
         self.on_step: Callable[[], Awaitable[None]] | None = None
 
@@ -97,13 +97,17 @@ class Daemon:
             self._weights,
         )
 
-    async def start(self) -> None:
-        """Take up the manifest and whatever ran, or fell due, while no agent was up."""
+    async def start(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Take up the manifest and whatever ran, or fell due, while no agent was up.
+
+        ``ready`` is called once all is read and before anything is decided: the host's boot
+        waits for the agent, but not for what days off have left owed (decision 0410).
+        """
         loop = asyncio.get_running_loop()
         self._hints = self._signals.watch("hostagent-", self._unit_changed)
         loop.add_reader(self._hints, self._signals.dispatch)
         loop.add_reader(self._timer.fileno(), self._timer_fired)
-        await self.reload()
+        await self.reload(ready)
         self.spawn(self.alarms.run())
 
     async def stop(self) -> None:
@@ -111,19 +115,20 @@ class Daemon:
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._timer.fileno())
         self.hung.stop()
+        self.alarms.going.stop()
         if self._hints is not None:
             loop.remove_reader(self._hints)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def reload(self) -> None:
-        """Rebuild the book from manifest and ledgers, then look at every entry.
+    async def reload(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Rebuild the book from manifest and ledgers, say ``ready``, then look at every entry.
 
         What refuses now is raised, and tried again in some seconds: nobody else would.
         """
         try:
-            await self._reload()
+            await self._reload(ready)
         except HostagentError:
             self.spawn(self._reload_later())
             raise
@@ -132,13 +137,14 @@ class Daemon:
         await asyncio.sleep(AGAIN.total_seconds())
         await self.reload()
 
-    async def _reload(self) -> None:
+    async def _reload(self, ready: Callable[[], None]) -> None:
         async with self._reloading:
             manifest = await asyncio.to_thread(self._read_manifest)
             if manifest is not None:
                 self.world.cluster.labels = manifest.labels
                 await self._register_unknown(manifest)
             await self._rebuild(manifest)
+            ready()
             await self._weights.read(self.book)
             await self.look_all(self.book)
         self.alarms.look_at_all()
@@ -210,7 +216,12 @@ class Daemon:
             log.log(level, "%s: %s", entry.unit.service, error.message)
             self.look_later(entry)
         self.ask_gate_again(entry)
+        self.watch(entry)
+
+    def watch(self, entry: Entry) -> None:
+        """Something was decided about ``entry``: its run, if it has one, is looked at later."""
         self.hung.watch(entry)
+        self.alarms.going.watch(entry)
 
     def look_later(self, entry: Entry) -> None:
         """Something was refused: look again soon, whatever the schedule says."""
@@ -241,6 +252,7 @@ class Daemon:
         end = await self.endings.finish(entry, run, ended)
         await self._weights.follow(self.book, entry)
         self.hung.rest()
+        self.alarms.going.rest()
         if run.kind is not Kind.BACKFILL:
             self.backfills.look_again(entry)
         if caught_up:
@@ -248,7 +260,7 @@ class Daemon:
         if self.backlog.held:
             self.spawn(self.release())
         if entry.is_leased or self.world.shared is None:  # else once it was copied
-            self.alarms.ended((entry.job.name, entry.scope), end.outcome)
+            self.alarms.ended(ended_run(run, end))
         self.on_change()
 
     # What the gate holds
@@ -273,9 +285,11 @@ class Daemon:
                 await self._make_room()
                 if not self._releasing.locked():
                     self.spawn(self.release())
+                self.alarms.look_at_host()
                 self.on_change()
         finally:
             self._is_asking = False
+            self.alarms.look_at_host()
 
     async def _make_room(self) -> None:
         """When memory runs out, one run of those that catch up gives way."""
@@ -301,7 +315,9 @@ class Daemon:
     # Whether runs move
 
     async def _look_at_runs(self) -> None:
-        await self.hung.look()
+        for entry in await self.hung.look():
+            mark, _ = self.hung.sign(entry)
+            self.alarms.look((entry.job.name, entry.scope), is_plain=mark is None)
         self.on_change()
 
     # What the beat of a shared store finds

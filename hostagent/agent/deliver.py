@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from hostagent.codec import from_json, to_json
 from hostagent.model import Notify
+from hostagent.policy.alarms import whose
 
 LIMIT_S = 30
 """How long one delivery may take."""
@@ -62,12 +63,13 @@ def mail(to: str, message: Mapping[str, str]) -> bytes:
     from email.message import EmailMessage  # noqa: PLC0415 -- 3 MB that the agent does not need
     from email.policy import SMTP  # noqa: PLC0415 -- as above
 
-    name = f"{message['job']}@{message['scope']}" if message["scope"] else message["job"]
+    name, more = whose(message["job"], message["scope"]), f"why {message['job']}"
+    more = more if message["job"] else "status"
     letter = EmailMessage(SMTP.clone(linesep="\n"))
     letter["To"] = to
     letter["Subject"] = f"hostagent: {name} {message['alarm']}"
     letter["Auto-Submitted"] = "auto-generated"
-    letter.set_content(f"{message['text']}\n\nMore: hostagent why {message['job']}\n")
+    letter.set_content(f"{message['text']}\n\nMore: hostagent {more}\n")
     return letter.as_bytes()
 
 

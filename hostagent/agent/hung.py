@@ -43,6 +43,7 @@ class Hung:
         self._timer: asyncio.TimerHandle | None = None
         self._watched: dict[str, Watch] = {}
         self._marks: dict[str, Mark] = {}
+        self._movers: set[str] = set()
 
     def watch(self, entry: Entry) -> None:
         """Something was decided about ``entry``: look at its run, if it has one, before long."""
@@ -68,20 +69,34 @@ class Hung:
         found = (self._marks.get(_invocation(entry) or "") for entry in self._book())
         return [mark for mark in found if mark is not None]
 
+    def sign(self, entry: Entry) -> tuple[Mark | None, bool]:
+        """The mark of its run, and whether that was ever seen to move."""
+        invocation_id = _invocation(entry) or ""
+        return self._marks.get(invocation_id), invocation_id in self._movers
+
     def _due(self) -> None:
         self._timer = None
         self._on_due()
 
-    async def look(self) -> None:
-        """Read what each run has used by now, and tell the journal what changed."""
+    async def look(self) -> list[Entry]:
+        """Read what each run has used by now, and tell the journal what changed.
+
+        Returns of which there is another ``sign`` than before.
+        """
         going = {one: entry for entry in self._book() if (one := _invocation(entry)) is not None}
         self._watched = {one: seen for one, seen in self._watched.items() if one in going}
         self._marks = {one: mark for one, mark in self._marks.items() if one in going}
+        self._movers &= going.keys()
+        before = {one: self._knows(one) for one in going}
         for one, entry in going.items():
             with contextlib.suppress(SystemdError):  # nothing is known now: the next look tells
                 await self._look(one, entry)
         for entry in self._book():
             self.watch(entry)
+        return [entry for one, entry in going.items() if self._knows(one) != before[one]]
+
+    def _knows(self, invocation_id: str) -> tuple[bool, bool]:
+        return invocation_id in self._marks, invocation_id in self._movers
 
     async def _look(self, invocation_id: str, entry: Entry) -> None:
         world, before = self._world, self._watched.get(invocation_id)
@@ -96,6 +111,8 @@ class Hung:
             )
         watch = hung.follow(before, now, world.hung_after, has_printed=has_printed)
         self._watched[invocation_id] = watch
+        if before is not None and watch.since is watch.last:
+            self._movers.add(invocation_id)
         if entry.active is not None and _invocation(entry) == invocation_id:  # it has not ended
             self._tell(entry, entry.active, invocation_id, watch)
 

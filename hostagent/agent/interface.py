@@ -1,9 +1,9 @@
 """The agent's Varlink interface: the same declaration serves the daemon and the command line.
 
-Anyone may call ``Status``, ``Backlog``, ``Samples``, ``Wait`` and ``Holds``; ``Admit`` only the
-process that PID 1 runs in the very unit it names; the rest needs root, the group ``hostagent``, or
-(with ``--user``) one's own uid. Times are RFC 3339. What a method refuses comes back as one of the
-errors below, whose ``reason`` is a sentence for people.
+Anyone may call ``Status``, ``Going``, ``Backlog``, ``Samples``, ``Wait`` and ``Holds``; ``Admit``
+only the process that PID 1 runs in the very unit it names; the rest needs root, the group
+``hostagent``, or (with ``--user``) one's own uid. Times are RFC 3339. What a method refuses comes
+back as one of the errors below, whose ``reason`` is a sentence for people.
 """
 
 # ruff: noqa: N802 -- Varlink methods and errors are written LikeThis
@@ -166,6 +166,40 @@ class Backlog(TypedDict):
     storm: list[StormFact]
 
 
+class Using(TypedDict):
+    """A run that goes on: in which ``unit``, and since when it is ``started`` (empty: not yet). It
+    has used ``cpu_s`` seconds of CPU time and holds ``memory`` bytes; None: nobody counts that.
+    """
+
+    run_id: str
+    unit: str
+    started: str
+    cpu_s: float | None
+    memory: int | None
+    lane: str
+    pool: str
+    catches_up: bool
+
+
+class Slots(TypedDict):
+    """Of a lane, or a pool; see ``policy.slots``."""
+
+    name: str
+    running: int
+    used: float
+    most: int | None
+    held: int
+
+
+class Going(TypedDict):
+    """The runs of this host, the oldest first, as they were at ``read_at``; and who takes slots."""
+
+    read_at: str
+    runs: list[Using]
+    lanes: list[Slots]
+    pools: list[Slots]
+
+
 class Abandoned(TypedDict):
     """How many occurrences of a ``job`` or ``job@scope`` were given up; and whether a ``retry``."""
 
@@ -241,6 +275,9 @@ class Service(Protocol):
 
     async def status(self) -> Status:
         """What the agent sees."""
+
+    async def going(self) -> Going:
+        """What runs, and what it uses."""
 
     async def backlog(self) -> Backlog:
         """What the gate holds."""
@@ -326,6 +363,11 @@ class AgentInterface(VarlinkInterface, name=NAME):
     async def Status(self) -> Status:
         """What this agent sees."""
         return await self._service.status()
+
+    @varlinkmethod
+    async def Going(self) -> Going:
+        """What runs on this host, and what it uses."""
+        return await self._service.going()
 
     @varlinkmethod
     async def Backlog(self) -> Backlog:

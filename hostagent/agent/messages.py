@@ -60,8 +60,8 @@ def alarm_fields(alarm: Alarm, message_id: str) -> dict[str, str]:
     is_over = alarm.over_at is not None
     fields = {
         "HOSTAGENT_ALARM": "recovered" if is_over else alarm.kind,
-        "HOSTAGENT_JOB": alarm.job,
         "MESSAGE_ID": message_id,
         "PRIORITY": "5" if is_over else "4",
     }
+    fields |= {"HOSTAGENT_JOB": alarm.job} if alarm.job else {}
     return fields | ({"HOSTAGENT_SCOPE": alarm.scope} if alarm.scope else {})

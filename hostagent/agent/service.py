@@ -12,6 +12,7 @@ from hostagent import __version__
 from hostagent.agent.again import REINSTATE, reinstated
 from hostagent.agent.book import Entry, order_of
 from hostagent.agent.daemon import Daemon
+from hostagent.agent.glance import Glance
 from hostagent.agent.interface import (
     Abandoned,
     Abandonment,
@@ -19,6 +20,7 @@ from hostagent.agent.interface import (
     Backfilling,
     Backlog,
     Due,
+    Going,
     Held,
     NotPermitted,
     NotPossible,
@@ -62,6 +64,7 @@ class AgentService:
         self._world = daemon.world
         self._may_ask = may_ask
         self._interventions = Interventions(daemon)
+        self._glance = Glance(daemon.world, lambda: daemon.book, daemon.backlog)
 
     async def admit(self, caller: Peer, unit: str, invocation_id: str) -> Admission:
         """Decide about a start that PID 1 has under way."""
@@ -82,7 +85,7 @@ class AgentService:
                 if not verdict.admitted:
                     await self._daemon.starts.turned_away(entry, verdict)
                 self._daemon.ask_gate_again(entry)
-                self._daemon.hung.watch(entry)
+                self._daemon.watch(entry)
         except HostagentError as error:
             self._daemon.look_later(entry)
             return Admission(admitted=False, reason=f"{error.message}; tried again soon")
@@ -354,6 +357,10 @@ class AgentService:
                 for one in await self._daemon.alarms.standing()
             ],
         )
+
+    async def going(self) -> Going:
+        """What runs here, and what it uses."""
+        return await self._glance.now()
 
     async def backlog(self) -> Backlog:
         """What the gate holds."""

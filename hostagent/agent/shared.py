@@ -19,7 +19,7 @@ from hostagent.store.port import DEFAULT_BUSY, Store
 R = TypeVar("R")
 P = ParamSpec("P")
 
-UNREACHED = "the store is not reached: waiting"
+UNREACHED = "the store is not reached: waiting; see: hostagent doctor"
 
 PATIENCE = DEFAULT_BUSY + timedelta(seconds=2)
 """An engine waits for others for so long by itself; whoever asks for admission waits longer."""

@@ -26,6 +26,7 @@ from hostagent.errors import RefusedError
 from hostagent.model import Kind, Outcome, Overlap, Run, run_id
 from hostagent.policy import gate
 from hostagent.policy.due import (
+    Again,
     Facts,
     Paused,
     Settle,
@@ -141,6 +142,10 @@ class Starts:
                         return verdict  # a settlement of later ones would pass it by for good
                 case Stop() if entry.elsewhere is None:
                     await self._stop(entry, action.reason)
+                    verdict = Verdict(False, action.reason)
+                case Again() if self._turns.is_retry_due(entry, now):
+                    verdict = await self._start_again(entry, now, invocation)
+                case Again():
                     verdict = Verdict(False, action.reason)
                 case Stop() | Wait():
                     entry.waits_elsewhere = entry.elsewhere is not None
@@ -312,6 +317,8 @@ class Starts:
             paused=paused,
             quarantined=entry.quarantined,
             kept_from=self._backlog.kept_from(entry),
+            retry=entry.retry,
+            retry_at=entry.retry_at,
         )
 
     async def _settle(self, entry: Entry, action: Settle, now: datetime) -> Refusal | None:
@@ -337,9 +344,8 @@ class Starts:
             self._world.host,
             now,
         )
-        (answer,) = await store.call(store.it.settle, [settlement])
+        answer = await self._claims.settle(entry, settlement)
         if isinstance(answer, Refused):
-            await self._claims.stand(entry)
             return answer.refusal
         entry.high_water = action.last
         name = run_id(entry.job.name, entry.scope, Kind.SCHEDULED, action.last)

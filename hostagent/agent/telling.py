@@ -6,6 +6,8 @@ import asyncio
 import logging
 import sys
 import uuid
+from dataclasses import dataclass
+from datetime import datetime
 
 from hostagent.agent import deliver
 from hostagent.agent.messages import NOT_TOLD, alarm_fields
@@ -19,6 +21,14 @@ AT_ONCE = 16
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Who was reached, and who has quiet hours, until when."""
+
+    reached: tuple[str, ...]
+    quiet: dict[str, datetime]
+
+
 class Telling:
     """One agent's. What goes wrong is said in the journal, and is nobody's failure."""
 
@@ -27,15 +37,22 @@ class Telling:
         self._room = asyncio.Semaphore(AT_ONCE)
         self._locks: dict[tuple[str, str, str], asyncio.Lock] = {}
 
-    async def tell(self, alarm: Alarm, manifest: Manifest | None) -> tuple[str, ...]:
-        """Who was reached, or is no longer anybody by what is deployed."""
+    async def tell(self, alarm: Alarm, manifest: Manifest | None, now: datetime) -> Told:
+        """Tell all who are to be told and have no quiet hours.
+
+        Who is no longer anybody, by what is deployed, counts as reached.
+        """
         known = {one.name: one for one in (manifest.notify if manifest else ())}
-        asked = [known[to] for to in alarm.untold if to in known]
+        found = [known[to] for to in alarm.untold if to in known]
+        ends = {one.name: policy.quiet_until(one, now) for one in found}
+        quiet = {name: at for name, at in ends.items() if at is not None}
+        asked = [one for one in found if one.name not in quiet]
         answers = await asyncio.gather(*(self._tell_one(alarm, one) for one in asked))
         missed = {one.name for one, is_told in zip(asked, answers, strict=True) if not is_told}
         if missed and policy.is_last_try(alarm):
             log.error("%s: given up to tell %s", policy.sentence(alarm), ", ".join(sorted(missed)))
-        return tuple(to for to in alarm.untold if to not in missed)
+        reached = tuple(to for to in alarm.untold if to not in missed | quiet.keys())
+        return Told(reached, quiet)
 
     async def _tell_one(self, alarm: Alarm, notify: Notify) -> bool:
         """To one, one after the other of a job's: what is over is told after what began."""

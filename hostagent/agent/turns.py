@@ -72,7 +72,7 @@ class Turns:
         if now >= ask_at:
             return None
         before = f", after {', '.join(order[:rank][:3])}" if rank else ""
-        return NotNow(f"due {when(due)}; this host asks at {when(ask_at)}{before}", ask_at)
+        return NotNow(f"due {when(due)}; this host asks for it at {when(ask_at)}{before}", ask_at)
 
     def steps_aside(self, entry: Entry, now: datetime) -> NotNow | None:
         """What is owed is left to others who may run it: they do not obey a pause of this host.
@@ -95,7 +95,7 @@ class Turns:
         if self._world.is_cut_off:
             return UNREACHED
         if not cluster.may_act(self._world.clock.boottime_s()):
-            return "the store is not reached, and this host's lease has run out"
+            return "this host's lease has run out: the store is not reached; see: hostagent doctor"
         if cluster.skew is not None and cluster.skew.skew is Skew.FENCED:
             return cluster.skew.reason
         return None

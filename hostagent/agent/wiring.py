@@ -17,9 +17,9 @@ from typing import Any
 from sdnotify import SystemdNotifier
 
 from hostagent import __version__
-from hostagent.agent import config
-from hostagent.agent.alarms import spec_of
+from hostagent.agent import config, stamps
 from hostagent.agent.beats import Beats
+from hostagent.agent.book import spec_of
 from hostagent.agent.cluster import Cluster
 from hostagent.agent.config import AgentConfig
 from hostagent.agent.daemon import Daemon
@@ -161,18 +161,25 @@ async def _serve(daemon: Daemon) -> None:
     # PID 1 may start jobs from here on: those of our own first look already depend on it, and
     # callers wait in the socket's queue until we serve it.
     daemon.world.keep_wake(daemon.world.wake)
-    await daemon.start()
-    daemon.on_change = lambda: notifier.notify(f"STATUS={_status(daemon)}")
-    server.start()
-    notifier.notify(f"READY=1\nSTATUS={_status(daemon)}")
-    _record(f"agent ready: {_status(daemon)}", {"MESSAGE_ID": READY, "PRIORITY": "6"})
     watchdog = _keep_watchdog(loop, notifier)
+    daemon.on_change = lambda: notifier.notify(f"STATUS={_status(daemon)}")
+    await daemon.start(partial(_ready, daemon, notifier))
+    server.start()
+    _record(f"agent ready: {_status(daemon)}", {"MESSAGE_ID": READY, "PRIORITY": "6"})
     await stopping.wait()
     notifier.notify("STOPPING=1\nSTATUS=stopping; runs go on without an agent")
     if watchdog is not None:
         watchdog.cancel()
     server.close()
     await daemon.stop()
+
+
+def _ready(daemon: Daemon, notifier: SystemdNotifier) -> None:
+    """All is read: PID 1 may go on with the boot, and start timers, which come after the agent."""
+    world, manifest = daemon.world, daemon.book.manifest
+    if manifest is not None:
+        stamps.answer_for_all(world.paths, manifest, world.clock.now())
+    notifier.notify(f"READY=1\nSTATUS={_status(daemon)}")
 
 
 def _tell(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -55,7 +55,10 @@ def retry(
     user: User = False,
     as_json: Json = False,
 ) -> None:
-    """Try a run again that has failed or was abandoned: the same run, its next attempt, now."""
+    """Try a run again that has failed or was abandoned.
+
+    It is the same run, its next attempt, now. With --wait, exit 1 unless it succeeds.
+    """
     from hostagent.cli.client import call
 
     async def start(proxy: Any) -> tuple[str, int, str | None]:
@@ -80,10 +83,11 @@ def backfill(
     scope: Annotated[str, typer.Argument(help="One of its scopes; else all of this host.")] = "",
     *,
     start: Annotated[
-        str, typer.Option("--from", help="What fell due from this time on, or a span ago.")
+        str,
+        typer.Option("--from", help="What fell due from then on: a time, or how long ago (2h)."),
     ],
     to: Annotated[
-        str | None, typer.Option("--to", help="And up to this time [default: now].")
+        str | None, typer.Option("--to", help="And up to then, told likewise [default: now].")
     ] = None,
     only: Annotated[
         str | None,
@@ -93,10 +97,11 @@ def backfill(
     user: User = False,
     as_json: Json = False,
 ) -> None:
-    """Run what a job's schedule names in a past range and has no success, oldest first.
+    """Run what fell due in a past range and has no success.
 
-    One at a time, after all that was missed, while the host can bear it. No scheduled occurrence
-    is used up or skipped. It goes on after a restart; give it up with: hostagent backlog abandon.
+    Oldest first, one at a time, after all that was missed, while the host can bear it. No scheduled
+    occurrence is used up or skipped. It goes on after a restart; give it up with: hostagent backlog
+    abandon.
     """
     from hostagent.cli.client import call
     from hostagent.errors import InputError
@@ -139,13 +144,16 @@ def audit_log(
     job: Job = None,
     *,
     since: Annotated[
-        str | None, typer.Option("--since", help="Since this time, or a span ago such as 2h.")
+        str | None, typer.Option("--since", help="From then on: a time, or how long ago (2h).")
     ] = None,
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many at most.")] = 20,
     user: User = False,
     as_json: Json = False,
 ) -> None:
-    """Show who changed what, newest first: runs, pauses, stops, reinstatements and the rest."""
+    """Show who changed what, newest first.
+
+    Runs by hand, stops, pauses, reinstatements and the rest, each with its uid and reason.
+    """
     from hostagent.report.audit_log import event_json, is_about
 
     start = parse_past(since) if since else None

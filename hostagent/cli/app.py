@@ -6,15 +6,21 @@ Exit codes: 0 done; 1 the answer is no, or changes are pending where that was as
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
+from hostagent.cli.commands import ByTask, register
 from hostagent.cli.out import errors_explained
 
 app = typer.Typer(
     name="hostagent",
-    help="Periodic jobs as systemd units: each runs once, and missed ones are caught up gently.",
+    help="Periodic jobs as systemd units: each runs once, and missed ones are caught up gently.\n\n"
+    "More on each command: hostagent COMMAND --help, and man hostagent.",
+    cls=ByTask,
+    epilog="Exit codes: 0 done; 1 the answer is no, or a run did not succeed; 2 bad input, nothing "
+    "was changed; 3 the system refused: PID 1, the store, the agent.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -36,13 +42,11 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
     ] = False,
 ) -> None:
-    """Periodic jobs as systemd units: each runs once, and missed ones are caught up gently."""
+    """What holds for all commands."""
 
 
 def run() -> None:
     """Run the command line."""
-    from hostagent.cli import commands
-
-    commands.register(app)
+    register(app, *sys.argv[1:2])
     with errors_explained():
         app()

@@ -7,7 +7,7 @@ all day, mostly to hear that there is nothing to do, must not wait for typer.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from hostagent.cli.out import emit_json, errors_explained, warn
 from hostagent.deploy.apply import Applied, Site
 from hostagent.deploy.apply import apply as carry_out
 from hostagent.deploy.settled import settled
-from hostagent.errors import InputError, RefusedError
+from hostagent.errors import InputError, RefusedError, StoreError
 from hostagent.host import paths as places
 from hostagent.host.labels import gather
 from hostagent.host.paths import Paths
@@ -28,6 +28,7 @@ from hostagent.systemd.manager import Manager
 if TYPE_CHECKING:  # an apply that has nothing to compile does not read the spec's machinery
     from hostagent.compile.versions import Note
     from hostagent.deploy.generations import Generation
+    from hostagent.model import Job
 
 
 def main(file: str | None = None) -> None:
@@ -121,6 +122,20 @@ def wanted(
     compiled = compile_spec(mine, target)
     generation = desired(loaded.spec, compiled, target, site.clock(), site.labels)
     return generation, (*compiled.notes, *elsewhere)
+
+
+def near_intervals(site: Site, jobs: Iterable[Job]) -> tuple[Note, ...]:
+    """Whose runs would soon overlap, as far as the ledger is at hand."""
+    from hostagent.cli.options import open_ledger
+    from hostagent.compile.versions import Note
+    from hostagent.report.near import near_intervals as find
+
+    if site.systemd is None:
+        return ()
+    with suppress(StoreError):  # before the first apply there is none
+        found = find(open_ledger(site.paths), jobs, site.name)
+        return tuple(Note(job, "near_interval", reason) for job, reason in found)
+    return ()
 
 
 def report(done: Applied, *, as_json: bool = False) -> None:

@@ -5,14 +5,23 @@ from __future__ import annotations
 import sys
 from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hostagent.cli.options import Json, User, paths_of
 from hostagent.cli.out import emit_json, now, parse_time, relative, table
 
-backlog = typer.Typer(help="Missed runs that wait to be caught up.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from hostagent.policy.samples import Sample
+
+backlog = typer.Typer(
+    name="backlog",
+    help="See what was missed and waits; hold it, let it go, give it up.",
+    no_args_is_help=True,
+)
 
 Job = Annotated[str | None, typer.Argument(help="A job's name.", show_default=False)]
 All = Annotated[bool, typer.Option("--all", help="All jobs instead of one.")]
@@ -30,6 +39,7 @@ def list_(
 ) -> None:
     """List what is held, in the order in which it will go, and why."""
     from hostagent.cli.client import call
+    from hostagent.report.top import starts
 
     told = call(paths_of(user=user), lambda proxy: proxy.Backlog())
     if storm_check:
@@ -57,7 +67,7 @@ def list_(
             str(one["covers"]),
             _ago(one["since"], at),
             _ago(one["lost"], at),
-            _expected(one["expected"], one["bound"], at),
+            starts(_instant(one["expected"]), one["bound"], at),
             one["reason"].removeprefix("held: "),
         )
         for one in told["held"]
@@ -68,12 +78,11 @@ def list_(
 
 @backlog.command("plot")
 def plot(*, user: User = False, as_json: Json = False) -> None:
-    """Plot the last hour: pressure, memory, the level and what it was used for, what was released.
+    """Plot the last hour: pressure, memory, slots, releases.
 
     The agent looks only while something is held or several runs catch up: in between it is blank.
     """
     from hostagent.cli.client import call
-    from hostagent.policy.samples import Sample
     from hostagent.report import plot as plots
 
     told = call(paths_of(user=user), lambda proxy: proxy.Samples())["samples"]
@@ -83,14 +92,20 @@ def plot(*, user: User = False, as_json: Json = False) -> None:
     if not told:
         print("Nothing was held in the last hour, or the agent was restarted since.")
         return
+    marks = plots.BLOCKS if sys.stdout.isatty() else plots.PLAIN
+    for line in plots.plot(samples_of(told), now(), marks):
+        print(line)
+
+
+def samples_of(told: Iterable[Mapping[str, Any]]) -> list[Sample]:
+    """The agent's ``Samples``."""
+    from hostagent.policy.samples import Sample
+
     known = [field.name for field in fields(Sample)]
-    samples = [
+    return [
         Sample(**{name: one[name] for name in known} | {"at": datetime.fromisoformat(one["at"])})
         for one in told
     ]
-    marks = plots.BLOCKS if sys.stdout.isatty() else plots.PLAIN
-    for line in plots.plot(samples, now(), marks):
-        print(line)
 
 
 @backlog.command("hold")
@@ -99,7 +114,7 @@ def hold(
     *,
     every: All = False,
     until: Annotated[
-        str | None, typer.Option("--until", help="Lift it then: a time, or a span such as 2h.")
+        str | None, typer.Option("--until", help="Lift it then: a time, or in how long (2h).")
     ] = None,
     reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the ledger.")] = "",
     user: User = False,
@@ -160,15 +175,16 @@ def abandon(
     reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the ledger.")],
     every: All = False,
     older_than: Annotated[
-        str | None, typer.Option("--older-than", help="Only what was due so long ago, such as 2h.")
+        str | None, typer.Option("--older-than", help="Only what was due so long ago (2h).")
     ] = None,
     user: User = False,
     as_json: Json = False,
 ) -> None:
-    """Give up what is held: it gets the outcome abandoned, with the reason, and never runs.
+    """Give up what is held: it never runs.
 
-    A run that waits to be tried again stays failed, and its record has the reason, too. What was
-    not missed is not given up: exit 1 if there was nothing else.
+    It gets the outcome abandoned, with the reason. A run that waits to be tried again stays failed,
+    and its record has the reason, too. What was not missed is not given up: exit 1 if there was
+    nothing else.
     """
     from hostagent.cli.client import call
     from hostagent.errors import InputError
@@ -233,14 +249,9 @@ def _what(name: str) -> str:
     return name or "all jobs"
 
 
-def _expected(at: str, bound: str, here: datetime) -> str:
-    """``about 14:03``; ``not before 14:03 (settles)``; a date where it is another day's."""
-    if not at:
-        return "-"
-    local, today = datetime.fromisoformat(at).astimezone(), here.astimezone().date()
-    text = f"{local:%H:%M}" if local.date() == today else f"{local:%a %Y-%m-%d %H:%M}"
-    return f"not before {text} ({bound})" if bound else f"about {text}"
-
-
 def _ago(at: str, here: datetime) -> str:
     return relative(datetime.fromisoformat(at), here) if at else "-"
+
+
+def _instant(at: str) -> datetime | None:
+    return datetime.fromisoformat(at) if at else None

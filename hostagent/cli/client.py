@@ -72,6 +72,11 @@ class Proxy:
 
 
 def call(paths: Paths, use: Callable[[Proxy], Awaitable[Any]]) -> Any:
+    """``ask``, for who has nothing else to do meanwhile."""
+    return asyncio.run(ask(paths, use))
+
+
+async def ask(paths: Paths, use: Callable[[Proxy], Awaitable[Any]]) -> Any:
     """``use`` gets the agent's proxy; its result is returned.
 
     Raises:
@@ -80,7 +85,7 @@ def call(paths: Paths, use: Callable[[Proxy], Awaitable[Any]]) -> Any:
     """
     control = "systemctl --user" if paths.user else "systemctl"
     try:
-        return asyncio.run(_call(paths, use, control))
+        return await _ask(paths, use, control)
     except (FileNotFoundError, ConnectionError) as error:
         raise NoAgent("no agent is up on this host", f"{control} start hostagent") from error
     except TimeoutError as error:
@@ -89,7 +94,7 @@ def call(paths: Paths, use: Callable[[Proxy], Awaitable[Any]]) -> Any:
         ) from error
 
 
-async def _call(paths: Paths, use: Callable[[Proxy], Awaitable[Any]], control: str) -> Any:
+async def _ask(paths: Paths, use: Callable[[Proxy], Awaitable[Any]], control: str) -> Any:
     transport, protocol = await connect_unix_varlink(VarlinkClientProtocol, paths.socket)
     try:
         proxy = Proxy(protocol, control)

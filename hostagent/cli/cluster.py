@@ -12,7 +12,11 @@ import typer
 from hostagent.cli.options import Json, User, open_ledger, paths_of
 from hostagent.cli.out import emit_json, moment, named, now, table
 
-quarantine = typer.Typer(help="Jobs that were taken out because they crash.", no_args_is_help=True)
+quarantine = typer.Typer(
+    name="quarantine",
+    help="See which jobs were taken out, and why; put them back.",
+    no_args_is_help=True,
+)
 
 JobName = Annotated[str, typer.Argument(help="A job's name.")]
 Scope = Annotated[str, typer.Argument(help="Which of its scopes.")]
@@ -26,7 +30,7 @@ def status(
     user: User = False,
     as_json: Json = False,
 ) -> None:
-    """Show what this host's agent does, or with --cluster who is there."""
+    """Show what this host's agent does; --cluster: who is there."""
     from dataclasses import asdict
 
     from hostagent.cli.client import call
@@ -85,7 +89,7 @@ def drain(
     wait: Annotated[bool, typer.Option("--wait", help="Wait until nothing runs here.")] = False,
     user: User = False,
 ) -> None:
-    """Let other hosts take what falls due; what runs here goes on to its end.
+    """Let other hosts take what falls due; what runs here goes on.
 
     Jobs that run on each host go on. It holds until --cancel, or until the agent restarts.
     """
@@ -116,11 +120,13 @@ def list_(*, user: User = False, as_json: Json = False) -> None:
         return
     rows = [(named(q.job, q.scope), moment(q.since, at), q.host, q.reason) for q in found]
     table(("JOB", "SINCE", "HOST", "REASON"), rows, empty="No job is in quarantine.")
+    if rows:
+        print("How it crashed: hostagent quarantine show JOB")
 
 
 @quarantine.command("show")
 def show(job: JobName, scope: Scope = "", *, user: User = False, as_json: Json = False) -> None:
-    """Show how a job crashed, and what it printed last."""
+    """Show how a job crashed, what it printed last, its report."""
     from hostagent.codec import to_json
     from hostagent.errors import RefusedError
 
@@ -138,14 +144,20 @@ def show(job: JobName, scope: Scope = "", *, user: User = False, as_json: Json =
         if one.evidence:
             print("What the last one printed:")
             print("\n".join(f"  {line}" for line in one.evidence.splitlines()))
+        else:
+            print(f"Of what the last one printed, on {one.host}, nothing was kept.")
         if one.report:
             print(f"Its report: {one.report}")
+        print(f"All that it printed, on {one.host}: hostagent logs {one.job}")
         print(f"Put it back: hostagent quarantine reinstate {one.job} {one.scope}".rstrip())
 
 
 @quarantine.command("reinstate")
 def reinstate(job: JobName, scope: Scope = "", *, user: User = False) -> None:
-    """Put a job back. Its next occurrence runs; what it missed stays quarantined."""
+    """Put a job back. Its next occurrence runs; what it missed stays quarantined.
+
+    Exit 1: it was not in quarantine.
+    """
     from hostagent.cli.client import call
 
     paths = paths_of(user=user)

@@ -35,6 +35,7 @@ def plan(
     paths = paths_of(user=user, root=root)
     with applying.site(paths) as site:
         wanted, notes = applying.wanted(site, file, systemd)
+        notes += applying.near_intervals(site, wanted.manifest.jobs)
         coming = preview(site, wanted, notes)
     if as_json:
         emit_json(coming.to_json())
@@ -82,7 +83,7 @@ def apply(
 
 
 def drift(*, user: User = False, as_json: Json = False) -> None:
-    """List how this host's units differ from what was applied; exit 1 when they do."""
+    """List how units differ from what was applied; exit 1: they do."""
     from hostagent.cli import applying
     from hostagent.deploy.drift import drift as find
 

@@ -9,9 +9,9 @@ from hostagent.cli.out import emit_json
 
 
 def doctor(*, user: User = False, as_json: Json = False) -> None:
-    """Look at all that hostagent needs on this host, with what to type; exit 1: something is wrong.
+    """Look at all that hostagent needs here, and say what to type.
 
-    Nothing is changed.
+    Nothing is changed. Exit 1: something is wrong.
     """
     from hostagent.cli.examining import examine
     from hostagent.report.health import Verdict, sum_up

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from hostagent.importing.timers import Pair
     from hostagent.importing.units import Unit
 
-import_ = typer.Typer(help="Write the jobs of other schedulers as jobs.toml.", no_args_is_help=True)
+import_ = typer.Typer(
+    name="import", help="Write the jobs of other schedulers as jobs.toml.", no_args_is_help=True
+)
 
 Out = Annotated[
     Path | None,
@@ -69,10 +71,11 @@ def cron(
         bool, typer.Option("--user", help="Write jobs of your own account, for apply --user.")
     ] = False,
 ) -> None:
-    """Write crontabs as jobs.toml; what cannot be carried over is named with its line.
+    """Write crontabs as jobs.toml.
 
-    Nothing is changed but the file of --out. Files named crontab, and those in cron.d, have a user
-    in each line; a file named anacrontab is one.
+    What cannot be carried over is named with its line. Nothing is changed but the file of --out.
+    Files named crontab, and those in cron.d, have a user in each line; a file named anacrontab is
+    one.
     """
     from hostagent.importing.cron import import_cron
 

@@ -63,7 +63,8 @@ def next_(
         int | None, typer.Option("-n", "--count", min=1, help="How many of each job.")
     ] = None,
     start: Annotated[
-        str | None, typer.Option("--from", help="From this time on (RFC 3339) [default: now].")
+        str | None,
+        typer.Option("--from", help="From then on: a time, or in how long (2h) [default: now]."),
     ] = None,
     days: Annotated[
         int | None,
@@ -74,7 +75,7 @@ def next_(
     user: User = False,
     as_json: Json = False,
 ) -> None:
-    """Show when jobs are due next, or with --days which hours are crowded."""
+    """Show when jobs are due next; --days: which hours are crowded."""
     from hostagent.codec import rfc3339
     from hostagent.errors import InputError
     from hostagent.report.upcoming import upcoming

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from hostagent.errors import HostagentError, Problem
 from hostagent.policy.words import ago
+from hostagent.report.columns import aligned
 
 STYLES = {
     "succeeded": "green",
@@ -58,33 +59,23 @@ def emit_json(value: object) -> None:
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
     """An aligned table; ``empty`` is said when there is no row."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     rows = list(rows)
     if not rows:
         print(empty)
         return
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
     if not sys.stdout.isatty():
-        _plain(headings, rows)
+        print("\n".join(aligned([headings, *rows])))
         return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
         grid.add_column(heading, overflow="fold", no_wrap=heading != "REASON")
     for row in rows:
         grid.add_row(*(Text(cell, STYLES.get(cell, "")) for cell in row))
-    console.print(grid)
-
-
-def _plain(headings: Sequence[str], rows: list[Sequence[str]]) -> None:
-    widths = [
-        max(len(line[column]) for line in [headings, *rows]) for column in range(len(headings))
-    ]
-    for line in [headings, *rows]:
-        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
-        print("  ".join(cells).rstrip())
+    Console(highlight=False).print(grid)
 
 
 def named(job: str, scope: str) -> str:

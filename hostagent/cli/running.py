@@ -11,10 +11,14 @@ import typer
 from hostagent.cli.options import Json, User, paths_of
 from hostagent.cli.out import emit_json, now, parse_time, relative
 
-agent = typer.Typer(help="The daemon of this host: run it, install it.", no_args_is_help=True)
+agent = typer.Typer(
+    name="agent", help="Install the daemon of this host, remove it, ask it.", no_args_is_help=True
+)
 FromPackage = Annotated[bool, typer.Option("--from-package", hidden=True)]
 """For a package's scripts: its units are there, and its package manager enables and starts them."""
-token = typer.Typer(help="For jobs: ask about the run that they are.", no_args_is_help=True)
+token = typer.Typer(
+    name="token", help="Ask, from within a job, about the run that it is.", no_args_is_help=True
+)
 
 
 def run(
@@ -28,7 +32,10 @@ def run(
     user: User = False,
     as_json: Json = False,
 ) -> None:
-    """Run a job now. A manual run never uses up a scheduled occurrence."""
+    """Run a job now. A manual run never uses up a scheduled occurrence.
+
+    With --wait, exit 1 unless it succeeds.
+    """
     from hostagent.cli.client import call
 
     meant = parse_time(as_of).astimezone(UTC).isoformat() if as_of else None
@@ -59,7 +66,7 @@ def pause(
         bool, typer.Option("--all", help="All jobs, on every host that shares the store.")
     ] = False,
     until: Annotated[
-        str | None, typer.Option("--until", help="Lift it then: a time, or a span such as 2h.")
+        str | None, typer.Option("--until", help="Lift it then: a time, or in how long (2h).")
     ] = None,
     reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the ledger.")] = "",
     user: User = False,
@@ -94,7 +101,10 @@ def resume(
     ] = False,
     user: User = False,
 ) -> None:
-    """Lift a pause. Nothing starts because of it: the next occurrence runs as scheduled."""
+    """Lift a pause. Nothing starts because of it: the next occurrence runs as scheduled.
+
+    Exit 1: nothing was paused.
+    """
     from hostagent.cli.client import call
 
     target, name = _target(job, lane, host=host, every=every, user=user)
@@ -143,7 +153,10 @@ def agent_run(*, user: User = False) -> None:
 
 @agent.command("install")
 def agent_install(*, user: User = False, from_package: FromPackage = False) -> None:
-    """Install the agent's own units and start it; beside a package, only let it reach its store."""
+    """Install the agent's own units and start it.
+
+    Beside a package, which has them, only let the agent reach its store.
+    """
     from hostagent.cli.installing import install
 
     install(paths_of(user=user), from_package=from_package)
@@ -151,7 +164,10 @@ def agent_install(*, user: User = False, from_package: FromPackage = False) -> N
 
 @agent.command("uninstall")
 def agent_uninstall(*, user: User = False, from_package: FromPackage = False) -> None:
-    """Stop the agent and remove its own units; jobs, ledger and configuration stay."""
+    """Stop the agent and remove its own units.
+
+    Jobs, ledger and configuration stay.
+    """
     from hostagent.cli.installing import uninstall
 
     uninstall(paths_of(user=user), from_package=from_package)
@@ -159,7 +175,7 @@ def agent_uninstall(*, user: User = False, from_package: FromPackage = False) ->
 
 @agent.command("status")
 def agent_status(*, user: User = False, as_json: Json = False) -> None:
-    """Ask the agent what it sees."""
+    """Print all that the agent says, a line for each field."""
     from hostagent.cli.client import call
 
     status = call(paths_of(user=user), lambda proxy: proxy.Status())
@@ -179,9 +195,9 @@ def _word(value: object) -> str:
 
 @token.command("check")
 def token_check() -> None:
-    """Ask, from within a job, whether its run still holds its claim: 0 = yes, 1 = no.
+    """Ask, from within a job, whether its run holds its claim.
 
-    Also 1, with a sentence, when the agent does not answer within 5 s.
+    Exit 0: yes; 1: no, or, with a sentence, the agent has not answered within 5 s.
     """
     from hostagent.token import main
 

@@ -24,7 +24,8 @@ def runs(
     host: Annotated[str | None, typer.Option("--host", help="Only on this host.")] = None,
     since: Since = None,
     until: Annotated[
-        str | None, typer.Option("--until", help="Due at or before then: a time, or how long ago.")
+        str | None,
+        typer.Option("--until", help="Due at or before then: a time, or how long ago (2h)."),
     ] = None,
     reason: Annotated[
         str | None, typer.Option("--reason", help="Only with this text in the reason.")
@@ -117,13 +118,21 @@ def logs(
 def audit(
     *,
     start: Annotated[
-        str | None, typer.Option("--from", help="From then on [default: all that is kept].")
+        str | None,
+        typer.Option(
+            "--from", help="From then on: a time, or how long ago (2h) [default: all that is kept]."
+        ),
     ] = None,
-    to: Annotated[str | None, typer.Option("--to", help="Up to this time [default: now].")] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", help="Up to then, told likewise [default: now].")
+    ] = None,
     user: User = False,
     as_json: Json = False,
 ) -> None:
-    """Prove that every occurrence that fell due has exactly one outcome, or list the difference."""
+    """Prove that all that fell due has exactly one outcome.
+
+    Else list the difference, and exit 1.
+    """
     from hostagent.report.audit import audit as compare
     from hostagent.report.audit import audit_json
     from hostagent.store.port import RunFilter

@@ -14,7 +14,11 @@ from hostagent.cli.out import emit_json
 if TYPE_CHECKING:
     from hostagent.store.sql.engine import SqlStore
 
-store = typer.Typer(help="The store: set it up, look at it, move it.", no_args_is_help=True)
+store = typer.Typer(
+    name="store",
+    help="Set the store up, bring it up to date, look at it, move it.",
+    no_args_is_help=True,
+)
 
 Url = Annotated[
     str | None,
@@ -59,7 +63,7 @@ def migrate(url: Url = None, *, user: User = False) -> None:
 
 @store.command("status")
 def status(url: Url = None, *, user: User = False, as_json: Json = False) -> None:
-    """Show where the store is, whether its clock agrees with ours, and what is in it."""
+    """Show where the store is, how its clock is, what is in it."""
     from contextlib import closing
 
     from hostagent.store.open import describe, open_store, schema

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from hostagent.report.timeline import Lane, Window
 
-MICROSECOND = timedelta(microseconds=1)
 NAMES = 24
 """No name takes more columns."""
 
@@ -28,7 +26,7 @@ def timeline(
     job: Job = None,
     *,
     since: Annotated[
-        str, typer.Option("--since", help="From then on: a time, or how long ago.")
+        str, typer.Option("--since", help="From then on: a time, or how long ago (2h).")
     ] = "24h",
     until: Annotated[
         str | None, typer.Option("--until", help="Up to then, told likewise [default: now].")
@@ -37,10 +35,9 @@ def timeline(
     user: User = False,
     as_json: Json = False,
 ) -> None:
-    """Draw when jobs were due, and when they ran, waited, failed or were skipped."""
+    """Draw when jobs were due, ran, waited, failed, were skipped."""
     from hostagent.errors import InputError
     from hostagent.report import timeline as report
-    from hostagent.store.port import RunFilter
 
     if by not in report.LEGEND:
         raise InputError(f'there is no --by "{by}"', f"known: {', '.join(report.LEGEND)}")
@@ -49,11 +46,7 @@ def timeline(
     if end <= begin:
         raise InputError(f"--until {until or 'now'} is not after --since {since}", "exchange them")
     ledger = open_ledger(paths_of(user=user))
-    # What was due before, for as long again, may have run into it.
-    early = begin - (end - begin)
-    found = ledger.runs(RunFilter(job=job, since=early, until=end, ended_since=begin))
-    found += ledger.runs(RunFilter(job=job, until=early - MICROSECOND, open_only=True))
-    runs = found[::-1]
+    runs = ledger.going_on(begin, end, job)
     if by == "host":
         lanes = report.by_host(runs)
     else:

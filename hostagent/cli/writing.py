@@ -61,7 +61,10 @@ def compile_(
     ] = None,
     user: User = False,
 ) -> None:
-    """Write the units of jobs.toml into a directory; needs no root, no systemd, no agent."""
+    """Write the units of jobs.toml into a directory.
+
+    That needs no root, no systemd and no agent.
+    """
     from hostagent.compile.draft import Target
     from hostagent.compile.units import compile_spec
     from hostagent.compile.versions import told

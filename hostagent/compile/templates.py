@@ -15,12 +15,18 @@ def render(template: str, **values: object) -> str:
     return _environment().get_template(template).render(**values)
 
 
+def text(name: str) -> str:
+    """``templates/NAME`` as it stands."""
+    return (_folder() / name).read_text(encoding="utf-8")
+
+
 @functools.cache
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(
         loader=jinja2.FunctionLoader(_load),
         undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 -- unit files are no HTML; escape.py spells every value
+        # Unit files are no HTML: escape.py spells every value of theirs.
+        autoescape=jinja2.select_autoescape(("html.j2",), default=False),
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from hostagent.policy.backlog import Disk, Memory, Signals
@@ -19,6 +20,19 @@ STACKED = ("loop", "ram", "zram", "dm-", "md", "nbd", "sr", "fd")
 
 LEAST_REQUESTS = 10
 """In 5 s. What fewer took says nothing of a disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Averages:
+    """What the kernel itself averages: percent of the last 10 s in which something waited for the
+    CPU, for memory, for I/O; and the load of the last minute.
+    """
+
+    cpu: float | None
+    memory: float | None
+    io: float | None
+    load: float | None
+    in_memory: Memory | None
 
 
 class Window:
@@ -100,8 +114,13 @@ class Pressure:
             self._memory_stalls.add(now_s, self._total("memory")),
             self._slowest(now_s),
             self._is_clock_set(),
-            self._full("memory"),
+            self._average("memory", "full"),
         )
+
+    def averages(self) -> Averages:
+        """What needs no reading before."""
+        cpu, memory, io = (self._average(what, "some") for what in ("cpu", "memory", "io"))
+        return Averages(cpu, memory, io, self._load(), self._memory())
 
     def _is_clock_set(self) -> bool | None:
         """None: timesyncd does not run; others leave no sign."""
@@ -130,12 +149,13 @@ class Pressure:
         found = self._stalls(what, "some")
         return int(found["total"]) if found else None
 
-    def _full(self, what: str) -> float | None:
-        """Percent of the last 10 s in which all tasks waited for it, as the kernel averages it.
+    def _average(self, what: str, kind: str) -> float | None:
+        """Percent of the last 10 s in which some task, or all (``full``), waited for it.
 
-        It needs no reading before: it is asked about runs that start while nobody looks.
+        The kernel averages it, so it needs no reading before: it is asked about runs that start
+        while nobody looks.
         """
-        found = self._stalls(what, "full")
+        found = self._stalls(what, kind)
         return float(found["avg10"]) if found else None
 
     def _stalls(self, what: str, kind: str) -> dict[str, str] | None:

@@ -55,13 +55,13 @@ def decide(breaker: Breaker, now_s: float, going: int) -> str | None:
     is_waiting = now_s < breaker.until_s
     if breaker.pause is None and not is_waiting:
         return None
-    failed = f"{sum(breaker.failed)} of the last {len(breaker.failed)} released runs failed"
+    failed = f"{sum(breaker.failed)} of the last {len(breaker.failed)} runs that caught up failed"
     left = ago(timedelta(seconds=breaker.until_s - now_s))
     if breaker.pause is None:
         return f"{failed}, so the next one waits {left} more"
     if is_waiting:
-        return f"{failed}, so it pauses for {span_text(breaker.pause)}, {left} of it are left"
-    return f"{failed}, so one is tried, which still goes" if going else None
+        return f"{failed}, so none starts for {span_text(breaker.pause)}, {left} of it are left"
+    return f"{failed}, so one is tried alone, which still runs" if going else None
 
 
 def _paused(breaker: Breaker, pause: timedelta, now_s: float) -> Breaker:

@@ -12,7 +12,8 @@ facts, so the answer is the same whoever asks, and asking twice is harmless. Its
    for the end of a backfill's run all wait.
 5. An occurrence is fresh until its jitter and 15 s have passed since it fell due (or since the
    run that it had to wait for ended). What is not fresh was missed: ``missed = "skip"`` skips
-   it, ``"latest"`` runs once for all of them, ``"all"`` runs each, oldest first.
+   it, ``"latest"`` runs once for all of them, ``"all"`` runs each, oldest first: while one that
+   failed is to be tried again, the next one that was missed waits for that. A fresh one does not.
 
 Nothing here walks through occurrences: they are counted, divided at instants, and picked from, so
 that a job that owes a million of them costs what one costs, and its settlements are as few.
@@ -73,6 +74,7 @@ class Facts:
     catch-up window. ``freed_from`` and ``freed_at`` are when the job's
     last run began and ended, if this agent saw it. ``quarantined`` is why the job was taken out.
     What fell due from ``kept_from`` on was fresh when it began to wait for a place of its pool.
+    ``retry`` is the attempt that failed and is to be tried again, ``retry_at`` when.
     """
 
     job: Job
@@ -85,6 +87,8 @@ class Facts:
     paused: Paused | None = None
     quarantined: str | None = None
     kept_from: datetime | None = None
+    retry: Run | None = None
+    retry_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,14 @@ class Wait:
     reason: str
 
 
-Action = Settle | Start | Stop | Wait
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The next attempt of ``Facts.retry`` goes first; decide again when that has ended."""
+
+    reason: str
+
+
+Action = Settle | Start | Stop | Wait | Again
 
 Fate = tuple[Sequence[datetime], str | None]
 """Occurrences in a row, and why none of them gets an attempt; None: they may start."""
@@ -135,8 +146,8 @@ def decide(facts: Facts) -> tuple[Action, ...]:
     """What to do, in this order. Settlements and starts ascend in time, so each can be claimed.
 
     Returns:
-        At most one ``Start``, ``Stop`` or ``Wait``. What a run of ``missed = "all"`` leaves owed
-        is decided again when that run has ended.
+        At most one ``Start``, ``Stop``, ``Wait`` or ``Again``, the last. What a run of
+        ``missed = "all"`` leaves owed is decided again when that run has ended.
     """
     if facts.quarantined is not None:
         return tuple(_quarantined(facts, facts.quarantined))
@@ -150,7 +161,8 @@ def decide(facts: Facts) -> tuple[Action, ...]:
     if facts.active is not None:
         return (*actions, *_beside(facts, facts.active, fates, eligible))
     if facts.job.missed is Missed.ALL:
-        return (*actions, *_each(facts, fates, eligible))
+        again = _again(facts, eligible[0][0])
+        return (*actions, again) if again else (*actions, *_each(facts, fates, eligible))
     return (*actions, *_latest(facts, fates, eligible))
 
 
@@ -266,7 +278,8 @@ def _beside(
     """Rule 4: what an active run means for what is owed."""
     held = f"run {active.run_id} is still running"
     if active.started_at is not None:
-        held += f" since {when(active.started_at)} ({ago(facts.now - active.started_at)})"
+        since = when(active.started_at.replace(microsecond=0))
+        held += f" since {since} ({ago(facts.now - active.started_at)})"
     is_backfill = active.kind is Kind.BACKFILL  # which never costs an occurrence
     is_queued = is_backfill or facts.job.overlap is Overlap.QUEUE
     if is_queued or _is_chained(facts, active, eligible[0][0]):
@@ -283,6 +296,18 @@ def _is_chained(facts: Facts, active: Run, first: datetime) -> bool:
         return False
     is_owed_before = active.claimed_at is not None and first <= active.claimed_at
     return is_owed_before or was_missed(facts.job, active)
+
+
+def _again(facts: Facts, first: datetime) -> Again | None:
+    """``missed = "all"``: what failed goes before the next one that was missed (not a fresh one).
+
+    A backfill costs no occurrence, and keeps none waiting.
+    """
+    retry, at = facts.retry, facts.retry_at
+    if retry is None or at is None or retry.kind is not Kind.SCHEDULED or is_fresh(facts, first):
+        return None
+    shown = when(at.replace(microsecond=0))
+    return Again(f"queued: {retry.run_id} failed and is tried again first, at {shown}")
 
 
 def _each(facts: Facts, fates: list[Fate], eligible: list[Sequence[datetime]]) -> Iterator[Action]:
@@ -317,8 +342,8 @@ def _latest(
     able = [number for number, (_, why) in enumerate(fates) if why is None]
     opens, closes = able[0], able[-1]
     if facts.job.missed is Missed.SKIP:
-        missed = f'missed: no agent was up in time and missed = "skip" ({when(facts.now)})'
-        passed = f"it waited for its start until the occurrence of {when(last)} fell due"
+        missed = f'missed: no agent was up in time, and missed = "skip" (seen {when(facts.now)})'
+        passed = f"it waited until the occurrence of {when(last)} fell due, which starts instead"
         if late:
             yield from _settle((times, why or missed) for times, why in fates)
             return

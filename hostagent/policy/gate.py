@@ -207,7 +207,7 @@ def _is_broken(facts: Facts, job: Waiting) -> str | None:
     going = sum((run.pool, run.lane) == (job.pool, job.lane) for run in facts.caught_up)
     why = breaker.decide(found, facts.now_s, going)
     if why is None and found.pause is not None and _has_fewer_attempts(facts, job):
-        why = f"one is tried that has not failed before; this is attempt {job.attempt}"
+        why = f"one is tried first that has not failed yet; this is attempt {job.attempt}"
     return sentences.broken(job, why) if why else None
 
 

@@ -15,7 +15,7 @@ rules, in order:
    times over: a tenth of the pool's starts in the last hour, but ten.
 
 A retry may fall behind the next occurrence; it is scheduled all the same, and given up when that
-occurrence is claimed.
+occurrence is claimed. (Missed ones of ``missed = "all"`` wait for it: ``policy.due``.)
 """
 
 from __future__ import annotations
@@ -38,12 +38,18 @@ BUDGET_SHARE = 10
 BUDGET_LEAST = 10
 """Retries that every pool has in an hour."""
 
+LOOKED_AT = 1000
+"""The pool's last starts that are counted, however many it had: what a failure costs is bounded."""
+
 LOST = frozenset({ErrorClass.HOST_LOST, ErrorClass.LEASE_LOST})
 
 
 @dataclass(frozen=True, slots=True)
 class PoolHour:
-    """What a pool's jobs did in the last hour: ``starts`` of all kinds, ``retries`` among them."""
+    """What a pool's jobs did in the last hour: ``starts`` of all kinds, ``retries`` among them.
+
+    Of no more than the last ``LOOKED_AT`` starts.
+    """
 
     name: str
     starts: int
@@ -53,6 +59,11 @@ class PoolHour:
     def allowed(self) -> int:
         """How many retries it may have in an hour."""
         return max(BUDGET_LEAST, self.starts // BUDGET_SHARE)
+
+    def __str__(self) -> str:
+        if self.starts >= LOOKED_AT:
+            return f"the last {self.starts} starts of pool {self.name}"
+        return f"the {self.starts} starts of pool {self.name} in the last hour"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +119,12 @@ def decide(facts: Facts) -> Retry | Final:
     used = facts.attempt - 1 - _forgiven(facts)
     failed = f"attempt {used + 1} of {job.retries + 1} failed ({how})"
     if used >= job.retries:
-        return Final(f"{failed}; no retry: {used} of {job.retries} used")
+        return Final(f"{failed}; no retry is left: retries = {job.retries}")
     pool = facts.pool
     if pool is not None and pool.retries >= pool.allowed:
         return Final(
-            f"{failed}; no retry: pool {pool.name} had {pool.retries} in the last hour, allowed "
-            f"are {pool.allowed} (a tenth of its {pool.starts} starts, at least {BUDGET_LEAST})"
+            f"{failed}; no retry: {pool.retries} of {pool} were retries, allowed are "
+            f"{pool.allowed} (a tenth, at least {BUDGET_LEAST})"
         )
     pause = wait(job.backoff, used + 1, f"{facts.run_id} {facts.attempt}")
     at = facts.now + pause

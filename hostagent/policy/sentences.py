@@ -23,9 +23,15 @@ def let_go(facts: Facts, job: Waiting, *, is_alone: bool) -> str:
         return f"pool {job.pool} had a place{after}" if job.pool else f"memory had room{after}"
     room = ""
     if facts.signals.memory is not None and job.peak is not None:
-        room = f"; room for {size_text(facts.room)}, expected to need {job.peak}"
-        room = f"; alone, for it is expected to need {job.peak}" if is_alone else room
-    return f"let go{after}: level {facts.level:g}, used {facts.used:g}{room}"
+        room = f"; expected to need {job.peak}, and there was {_room(facts.room)}"
+        room = (
+            f"; alone, for it is expected to need {job.peak}: more than fits" if is_alone else room
+        )
+    return f"let go{after}: a weight of {facts.used:g} of {facts.level:g} was in use{room}"
+
+
+def _room(room: int) -> str:
+    return f"room for {size_text(room)}" if room > 0 else "no room"
 
 
 def no_place(facts: Facts, job: Waiting, mates: Sequence[Going]) -> str:
@@ -41,15 +47,16 @@ def settles(facts: Facts, left_s: float) -> str:
     """The last wake was just now."""
     settle = span_text(facts.limits.settle)
     return (
-        f"settle = {settle} after a wake ({facts.wake.why}), {seconds_text(left_s)} of it are left"
+        f"settle = {settle} after a wake ({facts.wake.why}): nothing that was missed starts for "
+        f"{seconds_text(left_s)} more"
     )
 
 
 def no_clock(left_s: float) -> str:
     """Nobody has set the clock yet."""
     return (
-        "systemd-timesyncd has not set the clock yet; nothing waits for that longer than "
-        f"{seconds_text(left_s)}"
+        "nothing that was missed starts before systemd-timesyncd has set the clock, but in "
+        f"{seconds_text(left_s)} at the latest"
     )
 
 
@@ -65,10 +72,10 @@ def too_soon(pace: Pace, since_s: float) -> str:
 def over_level(facts: Facts, job: Waiting, kept: Waiting | None) -> str:
     """What catches up already leaves no weight for ``job``."""
     going = len(facts.caught_up)
-    runs = "1 run catches" if going == 1 else f"{going} runs catch"
+    runs = "1 run weighs" if going == 1 else f"{going} runs weigh"
     return (
-        f"level {facts.level:g}{_growth(facts)}; {runs} up already with a weight of "
-        f"{facts.used:g}, {job.name} weighs {job.weight:g}{_kept(facts, kept)}"
+        f"a weight of {facts.level:g} may catch up at once{_growth(facts)}: {runs} "
+        f"{facts.used:g} already, {job.name} {job.weight:g} more{_kept(facts, kept)}"
     )
 
 
@@ -78,19 +85,27 @@ def _growth(facts: Facts) -> str:
     if facts.is_careful:
         return " (one at a time for 10min: the host went down while runs caught up)"
     if signals.memory is None:
-        return f" (this host does not tell its memory: one run for two of {facts.cores} cores)"
+        return f" (this host does not tell its memory: {_half(facts)})"
     if facts.level >= facts.most:
-        return f" ({limits.per_core} for each of {facts.cores} cores)"
+        return f" ({limits.per_core} for {_cores(facts)}: never more)"
     if signals.cpu_pressure is not None:
-        calm, now = f"CPU pressure {limits.cpu_pressure} %", f"{signals.cpu_pressure:.0f} %"
+        calm = f"CPU pressure is at most {limits.cpu_pressure} %, now {signals.cpu_pressure:.0f} %"
     elif signals.load is not None:
-        calm, now = f"load average {CALM_LOAD * facts.cores:g}", f"{signals.load:g}"
+        calm = f"the load average is under {CALM_LOAD * facts.cores:g}, now {signals.load:g}"
     else:
-        return f" (no PSI, no load average: one run for two of {facts.cores} cores)"
+        return f" (this host tells neither CPU pressure nor load: {_half(facts)})"
     disk, most, slow = signals.disk, facts.slow_ms, ""
     if disk is not None and most is not None and disk.latency > most:
-        slow = f", and while {disk.name} answers in {most:.0f} ms, which are {disk.latency:.0f}"
-    return f" (it doubles every {span_text(limits.step)} up to {calm}, which is {now}{slow})"
+        slow = f", and {disk.name} answers in {most:.0f} ms, now {disk.latency:.0f}"
+    return f" (twice as much every {span_text(limits.step)} while {calm}{slow})"
+
+
+def _half(facts: Facts) -> str:
+    return f"one run for two cores, it has {facts.cores}"
+
+
+def _cores(facts: Facts) -> str:
+    return "one core" if facts.cores == 1 else f"each of {facts.cores} cores"
 
 
 def larger_than_host(facts: Facts, job: Waiting) -> str:
@@ -98,8 +113,8 @@ def larger_than_host(facts: Facts, job: Waiting) -> str:
     memory, others = facts.signals.memory, len(facts.caught_up)
     assert memory is not None
     return (
-        f"{job.name} is expected to need {job.peak}, this host has {size_text(memory.total)}: "
-        f"it runs alone, and {others} other{'s' if others > 1 else ''} catch up"
+        f"it is expected to need {job.peak}, this host has {size_text(memory.total)}: "
+        f"it runs alone, when what catches up now ({others} run{'s' * (others > 1)}) has ended"
     )
 
 
@@ -115,8 +130,8 @@ def no_room(facts: Facts, job: Waiting, kept: Waiting | None, room: int) -> str:
         terms.append(f"less {size_text(sum(growing))} that {runs} may still take")
     if kept is not None and kept.peak is not None:
         terms.append(f"less {size_text(kept.peak.size)}{_kept(facts, kept)}")
-    needed = f"{job.name} is expected to need {job.peak}"
-    return f"{', '.join(terms)} leaves {size_text(room)}, {needed}"
+    needed = f"it is expected to need {job.peak}"
+    return f"{needed}, and there is {_room(room)}: {', '.join(terms)}"
 
 
 def _kept(facts: Facts, kept: Waiting | None) -> str:
@@ -138,9 +153,11 @@ def goes_first(other: Waiting, job: Waiting) -> str:
         return f"{other.name} goes first: lane {other.lane} before lane {job.lane}"
     if job.deadline == NEVER:
         return f"{other.name} goes first: {job.name} is a backfill, and never too late"
+    if job.deadline == other.deadline:
+        return f"{other.name} goes first: both can start until {when(job.deadline)}, so by name"
     return (
-        f"{other.name} goes first: its deadline is {when(other.deadline)}, "
-        f"that of {job.name} {when(job.deadline)}"
+        f"{other.name} goes first: it can start until {when(other.deadline)}, "
+        f"{job.name} until {when(job.deadline)}"
     )
 
 

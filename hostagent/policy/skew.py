@@ -84,8 +84,10 @@ def decide(theta: timedelta, error: timedelta) -> Verdict:
     )
     if certain > MAX_SKEW:
         most = span_text(MAX_SKEW)
-        reason = f"{figures}: over {most}, so nothing is claimed here until they agree"
+        reason = f"{figures}: over {most}, so no job of the cluster starts here; see: timedatectl"
         return Verdict(Skew.FENCED, reason)
     if certain > WARN_SKEW:
-        return Verdict(Skew.WARN, f"{figures}; over {span_text(MAX_SKEW)} nothing is claimed here")
+        most = span_text(MAX_SKEW)
+        reason = f"{figures}; over {most} no job of the cluster starts here; see: timedatectl"
+        return Verdict(Skew.WARN, reason)
     return Verdict(Skew.OK, figures)

@@ -52,7 +52,7 @@ def _nothing_left(facts: Facts) -> Fact:
 
 def _on_calendar(facts: Facts) -> Fact:
     if not facts.late:
-        return Fact(True, f"each of {facts.jobs} jobs waits for its next run alone")
+        return Fact(True, f"each of {facts.jobs} jobs waits for its next run, none is late")
     more = f" and {len(facts.late) - NAMED} more" if len(facts.late) > NAMED else ""
     named = ", ".join(facts.late[:NAMED])
     return Fact(False, f"due, and not started: {named}{more}, of {facts.jobs} jobs")
@@ -68,5 +68,6 @@ def _recovered(facts: Facts) -> Fact:
     if memory is not None:
         reserve = memory.total * facts.limits.memory_reserve // 100
         is_so = is_so and memory.available >= reserve
-        told.append(f"MemAvailable {size_text(memory.available)} of {size_text(memory.total)}")
+        free = f"MemAvailable {size_text(memory.available)} of {size_text(memory.total)}"
+        told.append(f"{free}, calm is from {size_text(reserve)} on")
     return Fact(is_so, "; ".join(told) or "this host tells neither load nor memory")

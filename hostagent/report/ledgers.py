@@ -8,7 +8,7 @@ a store.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from hostagent.errors import StoreUnavailable
 from hostagent.model import Run, RunOn
@@ -25,6 +25,8 @@ from hostagent.store.port import (
     Store,
     Tally,
 )
+
+MICROSECOND = timedelta(microseconds=1)
 
 
 class Ledgers:
@@ -77,6 +79,24 @@ class Ledgers:
         found.sort(key=lambda row: (row.scheduled_for, row.token), reverse=True)
         return found[: where.limit]
 
+    def going_on(
+        self,
+        since: datetime,
+        until: datetime,
+        job: str | None = None,
+        limit: int | None = None,
+    ) -> list[Run]:
+        """What was due then, and what ran into it, the oldest first.
+
+        Of what was due earlier and has ended, no more than for as long before. ``limit``: only the
+        newest of these, and what has not ended.
+        """
+        early = since - (until - since)
+        where = RunFilter(job=job, since=early, until=until, ended_since=since, limit=limit)
+        found = self.runs(where)
+        found += self.runs(RunFilter(job=job, until=early - MICROSECOND, open_only=True))
+        return found[::-1]
+
     def run(self, run_id: str) -> list[Run]:
         """All attempts of one run, oldest first."""
         return next((rows for store in self._all if (rows := store.run(run_id))), [])
@@ -127,6 +147,11 @@ class Ledgers:
         if self._away is not None:
             raise self._away
         return self._all[-1].sessions()
+
+    def close(self) -> None:
+        """Give back what the stores hold. Idempotent."""
+        for store in self._all:
+            store.close()
 
     def _mine(self) -> set[tuple[str, str]]:
         """What this host keeps itself."""

@@ -54,11 +54,12 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One line. ``unmet`` are the instants at which something fell due that has no row."""
+    """One line. ``unmet`` are the instants at which something fell ``due`` that has no row."""
 
     name: str
     runs: tuple[Run, ...]
     unmet: tuple[datetime, ...] = ()
+    due: tuple[datetime, ...] = ()
 
 
 def by_job(
@@ -66,23 +67,32 @@ def by_job(
 ) -> list[Lane]:
     """A lane for each (job, scope) that had a schedule or a run then."""
     rows: dict[tuple[str, str], list[Run]] = defaultdict(list)
-    due: dict[tuple[str, str], list[datetime]] = defaultdict(list)
     for run in runs:
         rows[run.job, run.scope].append(run)
+    due = due_between(specs, since, until)
+    return [
+        Lane(
+            f"{job}@{scope}" if scope else job,
+            tuple(rows[job, scope]),
+            tuple(_unmet(rows[job, scope], due[job, scope])),
+            tuple(due[job, scope]),
+        )
+        for job, scope in sorted({*rows, *due})
+    ]
+
+
+def due_between(
+    specs: Iterable[SpecRecord], since: datetime, until: datetime
+) -> defaultdict[tuple[str, str], list[datetime]]:
+    """What the schedules name after ``since``, up to ``until``, for each (job, scope)."""
+    due: defaultdict[tuple[str, str], list[datetime]] = defaultdict(list)
     for spec in specs:
         first = max(spec.valid_from, since)
         last = min(spec.valid_to or until, until)
         if first < last:
             for scope in spec.scopes:
                 due[spec.job, scope] += between(schedule_of(spec), first, last)
-    return [
-        Lane(
-            f"{job}@{scope}" if scope else job,
-            tuple(rows[job, scope]),
-            tuple(_unmet(rows[job, scope], due[job, scope])),
-        )
-        for job, scope in sorted({*rows, *due})
-    ]
+    return due
 
 
 def by_host(runs: Iterable[Run]) -> list[Lane]:

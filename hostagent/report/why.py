@@ -98,7 +98,8 @@ def no_agent(*, user: bool) -> Story:
 
 def of_held(name: str, reason: str) -> Story:
     """What the catch-up gate of this host's agent holds just now."""
-    return Story(f"missed run of {name}", "held", (reason,))
+    more = "when it will start: hostagent backlog list"
+    return Story(f"missed run of {name}", "held", (reason, more))
 
 
 def of_decision(decision: Decision) -> Story:

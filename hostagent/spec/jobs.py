@@ -72,6 +72,7 @@ TUPLES = (
     "for_each",
     "after",
     "on_failure",
+    "mute",
     "on_success",
 )
 

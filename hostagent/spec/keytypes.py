@@ -10,12 +10,15 @@ import re
 import signal
 from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WithJsonSchema
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from hostagent.model import LABEL
+from hostagent.schedule import blackout
+from hostagent.schedule.errors import CalendarError
+from hostagent.schedule.zones import zone_of
 from hostagent.spec import command as commands
 from hostagent.spec.sizes import parse_percent, parse_size
 from hostagent.spec.spans import parse_span
@@ -292,6 +295,23 @@ def _mail(text: str) -> str:
     return text
 
 
+def _range(text: str) -> str:
+    try:
+        blackout.check(text, "UTC")
+    except CalendarError as error:
+        message = error.message.replace("a blackout range", "a range of times")
+        raise WrongValueError(message, error.hint) from error
+    return text
+
+
+def _zone(text: str) -> str:
+    try:
+        zone_of(text)
+    except CalendarError as error:
+        raise WrongValueError(error.message, error.hint) from error
+    return text
+
+
 def _backoff(value: Any) -> Any:
     """Bring the three ways of writing it into the form of the table."""
     if isinstance(value, list):
@@ -326,6 +346,23 @@ Texts = Annotated[
 ]
 Names = Annotated[
     list[Name], BeforeValidator(_one_or_many), AfterValidator(_distinct), WithJsonSchema(_MANY)
+]
+Alarms = Annotated[
+    list[
+        Literal[
+            "near_interval",
+            "late",
+            "too_short",
+            "overran",
+            "hung",
+            "silent",
+            "failed",
+            "quarantined",
+        ]
+    ],
+    BeforeValidator(_one_or_many),
+    AfterValidator(_distinct),
+    WithJsonSchema(_MANY),
 ]
 Hosts = Annotated[
     list[Annotated[str, _matching(_HOST, "a host's name or glob", 'write for example "db*"')]],
@@ -382,4 +419,12 @@ Directory = Annotated[str, AfterValidator(_directory)]
 User = Annotated[str, AfterValidator(_user)]
 Url = Annotated[str, AfterValidator(_url)]
 Mail = Annotated[str, AfterValidator(_mail)]
+Ranges = Annotated[
+    list[Annotated[str, AfterValidator(_range)]],
+    BeforeValidator(_one_or_many),
+    AfterValidator(_not_empty),
+    AfterValidator(_distinct),
+    WithJsonSchema(_MANY),
+]
+Zone = Annotated[str, AfterValidator(_zone)]
 BackoffForm = BeforeValidator(_backoff)

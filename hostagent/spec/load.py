@@ -141,4 +141,12 @@ def _commands(jobs: Sequence[Job], known: AbstractSet[str]) -> Iterator[Notify]:
 
 def _notify(name: str, table: Table) -> Notify:
     assert isinstance(table, NotifyTable), "a broken notify table is a problem"
-    return Notify(name, tuple(table.command or ()), table.webhook, table.mail)
+    return Notify(
+        name,
+        tuple(table.command or ()),
+        table.webhook,
+        table.mail,
+        tuple(table.quiet or ()),
+        table.timezone or "UTC",
+        of_hosts=bool(table.of_hosts),
+    )

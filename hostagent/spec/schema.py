@@ -170,14 +170,17 @@ class Common(Table):
     after: t.Names | None = None
     """Jobs whose occurrence of the same period must have succeeded, on any host."""
     on_failure: t.Texts | None = None
-    """Who is told, once, that the job fails, is silent or is in quarantine, and once when that is
-    over: names of [notify.NAME] tables, or commands."""
+    """Who is told, once, of each alarm of the job (it fails, is silent, may hang, …), and once when
+    that is over: names of [notify.NAME] tables, or commands."""
     alarm_after: Annotated[int, Field(ge=1, le=1000)] | None = None
     """After so many occurrences without a success the job counts as failing, or silent (1). A run
     and its retries count once."""
     grace: t.PositiveSpan | None = None
     """How long after the occurrence that counts, and its jitter, the job is silent if no run has
     succeeded (the timeout)."""
+    mute: t.Alarms | None = None
+    """Alarms that it never has, as "hung" where it waits by design: of near_interval, late,
+    too_short, overran, hung, silent, failed, quarantined."""
     on_success: t.Texts | None = None
     """Names of [notify.NAME] tables, or commands, for a run that succeeded."""
     ping_url: t.Url | None = None
@@ -220,6 +223,12 @@ class NotifyTable(Table):
     """Gets the alarm as JSON by POST."""
     mail: t.Mail | None = None
     """An address, for sendmail."""
+    quiet: t.Ranges | None = None
+    """When nothing is told, written as a blackout; what is still so is told after them."""
+    timezone: t.Zone | None = None
+    """The zone of quiet (UTC)."""
+    of_hosts: bool | None = None
+    """Whether alarms of hosts (skew, backlog, mixed_specs) are told there, too (false)."""
 
 
 class File(Table):

@@ -400,7 +400,8 @@ class RunFilter:
 
     ``token_above``: of a greater token. ``covering``: that stand for this instant. ``ended_since``:
     that ended then or later, or have not ended. ``reason``: with this text in one of their two
-    reasons, in whatever ASCII case. ``oldest_first``: in the opposite order.
+    reasons, in whatever ASCII case. ``oldest_first``: in the opposite order. ``jobs``: of one of
+    these. ``attempts_only``: not what was settled without one.
     """
 
     job: str | None = None
@@ -417,6 +418,8 @@ class RunFilter:
     ended_since: datetime | None = None
     reason: str | None = None
     oldest_first: bool = False
+    jobs: frozenset[str] = frozenset()
+    attempts_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ echo "attempt $HOSTAGENT_ATTEMPT of $HOSTAGENT_RUN_ID"
 [ "$count" -ge "$1" ] && exit 0
 case $2 in
     exit) exit 3 ;;
-    kill) kill -KILL $$ ;;
+    kill) echo '{"rows": 7}' >$HOSTAGENT_REPORT; kill -KILL $$ ;;
 esac
 """
 
@@ -77,7 +77,7 @@ jitter = 0
 def test_a_job_that_keeps_crashing_is_taken_out_until_a_person_puts_it_back(
     machine: Machine,
 ) -> None:
-    """Whatever its retries: with its attempts, its last lines, and nothing started after."""
+    """Whatever its retries: with its attempts, its last lines, its report, and none after."""
     machine.write(FAILS, _FAILS, 0o755)
     agent.with_agent(
         machine,
@@ -95,6 +95,13 @@ jitter = 0
     assert len(out["attempts"]) == 2
     assert "signal KILL" in out["reason"]
     assert "attempt " in out["evidence"]
+    told = machine.succeed("hostagent quarantine show crash")
+    assert all(attempt in told for attempt in out["attempts"])
+    assert all(
+        f"attempt {number} on {out['host']}: was killed by signal KILL" in told for number in (1, 2)
+    )
+    assert f"What the last one printed:\n  {out['evidence']}" in told
+    assert 'Its report: {"rows": 7}' in told
     agent.wait_for_runs(machine, "crash", agent.ended(1, "quarantined"))
     assert machine.read("/root/count-crash") == "2\n"
     assert "quarantine reinstate crash" in machine.succeed("hostagent why crash")

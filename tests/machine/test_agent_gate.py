@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -75,6 +76,12 @@ def at_once(rows: Sequence[dict[str, Any]]) -> int:
     return most
 
 
+def went_at_once(lines: Sequence[agent.Line]) -> int:
+    """The same, by what the jobs themselves wrote down: the ledger knows nothing of it."""
+    going = accumulate(1 if line.what == "start" else -1 for line in lines)
+    return max(going)
+
+
 def test_no_more_is_caught_up_at_once_than_memory_allows(machine: Machine) -> None:
     """Each is expected to need a third of what is there: three go, and why says what holds two."""
     agent.with_agent(machine, settings=GATE.format(settle=0))
@@ -93,12 +100,12 @@ def test_no_more_is_caught_up_at_once_than_memory_allows(machine: Machine) -> No
     assert weights(machine, "job0", "job1", "job2") == ["20"] * 4
     waiting = held(machine)
     assert len(waiting) == 2
-    for name, why in waiting.items():
-        assert why.startswith("held: MemAvailable ")
-        assert "that 3 runs may still take leaves" in why
-        assert f"{name} is expected to need" in why
-    assert "held: MemAvailable" in machine.succeed("hostagent why job4")
-    assert "held     job4: MemAvailable" in machine.succeed("hostagent status")
+    for why in waiting.values():
+        assert why.startswith("held: it is expected to need")
+        assert ": MemAvailable " in why
+        assert why.endswith("that 3 runs may still take")
+    assert "held: it is expected to need" in machine.succeed("hostagent why job4")
+    assert "held     job4: it is expected" in machine.succeed("hostagent status")
     machine.succeed("touch /root/go")
     rows = agent.wait_for_runs(machine, "", agent.ended(5, "succeeded"), timeout=60)
     assert at_once(rows) == 3
@@ -120,7 +127,7 @@ def test_nothing_is_caught_up_before_the_host_has_settled(machine: Machine) -> N
     fresh = JOB.format(name="fresh", command=agent.WORK, calendar="*:*:0/2", more='missed = "skip"')
     began = miss(machine, owed + fresh)
     assert held(machine)["owed"].startswith(
-        f"held: settle = {settle}s after a wake (no agent was up), "
+        f"held: settle = {settle}s after a wake (no agent was up): nothing that was missed starts"
     )
     assert f"held: settle = {settle}s" in machine.succeed("hostagent why owed")
     time.sleep(8)
@@ -194,10 +201,13 @@ def test_kills_of_the_agent_release_each_once_in_order_and_no_more_at_once(
     work = "/usr/local/bin/work 1.5"
     jobs = [JOB.format(name=name, command=work, calendar="{soon}", more="") for name in names]
     miss(machine, "".join(jobs))
-    chance = random.Random(4)
+    seed = random.randrange(2**32)
+    print(f"SEED={seed}")
+    chance = random.Random(seed)
     for _ in range(50 if agent.LONG else 8):
-        time.sleep(chance.uniform(0.2, 1.2))
+        time.sleep(chance.uniform(0, 1.2))
         agent.kill_agent(machine)
+    killed = time.time()
     ended = agent.ended(len(names), "succeeded")
     rows = agent.wait_for_runs(machine, "", ended, timeout=120)
     lines = agent.history(machine)
@@ -206,7 +216,9 @@ def test_kills_of_the_agent_release_each_once_in_order_and_no_more_at_once(
     assert sorted(started) == names
     moved = {job for place, job in enumerate(started) if abs(names.index(job) - place) >= cores}
     assert not moved, started
-    assert at_once(rows) <= cores
+    assert max(at_once(rows), went_at_once(lines)) <= cores
+    assert killed < lines[-1].at, "the last kills were no part of the drain"
+    assert "bug in hostagent" not in machine.journal("hostagent.service")
     agent.audit(machine)
 
 

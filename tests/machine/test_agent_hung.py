@@ -18,6 +18,7 @@ JOB = """
 command = "{command}"
 calendar = "2099-01-01"
 timeout = "10min"
+on_failure = "/bin/sh -c 'echo $HOSTAGENT_ALARM $HOSTAGENT_JOB >>/root/told'"
 {more}
 """
 WORK = "until test -e /root/end; do head -c 5M /dev/zero | md5sum >/dev/null; sleep 0.2; done"
@@ -39,6 +40,11 @@ def told(machine: Machine, message_id: str) -> list[str]:
     return text.splitlines()
 
 
+def alarms(machine: Machine) -> list[str]:
+    """What those who are to be told have heard by now."""
+    return sorted(machine.succeed("cat /root/told").splitlines())
+
+
 def row(machine: Machine, job: str) -> dict[str, Any]:
     """The one run of a job."""
     (found,) = agent.runs(machine, job)
@@ -48,7 +54,8 @@ def row(machine: Machine, job: str) -> dict[str, Any]:
 def test_who_stands_still_is_marked_and_goes_on(machine: Machine) -> None:
     """The mark goes when the run moves; who is busy, or does a little, or has a heartbeat has none.
 
-    No run is stopped, and a restart of the agent only has it look anew.
+    While it lasts it is an alarm, which a restart of the agent neither ends nor repeats: that only
+    has it look anew. No run is stopped.
     """
     agent.with_agent(machine, settings=SETTINGS)
     machine.succeed("mkfifo /root/go")
@@ -78,12 +85,14 @@ def test_who_stands_still_is_marked_and_goes_on(machine: Machine) -> None:
     assert marked == {name: name in {"still", "sleeper"} for name in names}
     assert "2 hung?" in machine.succeed("systemctl show -P StatusText hostagent.service")
     assert sorted(line.split()[0] for line in told(machine, HUNG)) == sorted(status["hung"])
+    assert alarms(machine) == ["hung sleeper", "hung still"]
 
     machine.succeed("echo >/root/go")
     machine.wait_until("test $(hostagent status | grep -c 'hung?') = 1", timeout=60)
     (moved,) = told(machine, MOVES_ON)
     assert moved.startswith(f"{ids['still']} moves on, after ")
     assert len(told(machine, HUNG)) == 2
+    machine.wait_until("grep -qx 'recovered still' /root/told", timeout=20)
 
     assert agent.status(machine)["hung"] == [ids["sleeper"]]
     machine.succeed("systemctl restart hostagent.service")
@@ -92,9 +101,11 @@ def test_who_stands_still_is_marked_and_goes_on(machine: Machine) -> None:
     now = {name: machine.succeed(f"systemctl show -P MainPID hostagent-{name}") for name in names}
     assert now == pids
     assert [row(machine, name)["outcome"] for name in names] == [None] * 5
+    assert alarms(machine) == ["hung sleeper", "hung still", "recovered still"]
 
     machine.succeed("touch /root/end")
     machine.succeed("systemctl stop hostagent-sleeper.service")
     agent.wait_for_runs(machine, "", agent.ended(5), timeout=60)
     assert agent.status(machine)["hung"] == []
+    machine.wait_until("grep -qx 'recovered sleeper' /root/told", timeout=20)
     agent.audit(machine)

@@ -106,15 +106,21 @@ def test_as_many_missed_ones_run_as_catch_up_max_allows(machine: Machine) -> Non
 
 
 def test_what_fell_due_while_no_agent_was_up(machine: Machine) -> None:
-    """After an absence: skip runs none of it, latest once for all, all each, oldest first."""
+    """After an absence: skip runs none of it, latest once for all, all each, oldest first.
+
+    What failed is tried again before the next one that was missed.
+    """
     policies = ("skip", "latest", "all")
-    agent.with_agent(machine, "".join(job(more=f'missed = "{m}"', name=m) for m in policies))
-    agent.wait_for_runs(machine, "", agent.ended(3))
+    jobs = "".join(job(more=f'missed = "{m}"', name=m) for m in policies)
+    again = job(more='missed = "all"\nretries = 1\nbackoff = ["1s"]', name="again")
+    second = "/bin/sh -c 'test $HOSTAGENT_ATTEMPT = 2'"
+    agent.with_agent(machine, jobs + again.replace("/usr/local/bin/work 0", second))
+    agent.wait_for_runs(machine, "", agent.ended(5))
     machine.succeed("systemctl stop hostagent.service 'hostagent-*.timer'; sleep 20")
-    left = {m: len(agent.runs(machine, m)) for m in policies}
+    left = {m: len(agent.runs(machine, m)) for m in (*policies, "again")}
     machine.succeed("systemctl start hostagent.service")
     time.sleep(2.5)
-    rows = {m: agent.runs(machine, m)[left[m] :] for m in policies}
+    rows = {m: agent.runs(machine, m)[left[m] :] for m in left}
 
     ran = [row for row in rows["all"] if row["attempt"]]
     assert len(ran) >= 9
@@ -127,6 +133,11 @@ def test_what_fell_due_while_no_agent_was_up(machine: Machine) -> None:
 
     assert rows["skip"][0]["outcome"] == "skipped"
     assert 'missed = "skip"' in rows["skip"][0]["reason"]
+
+    attempts = [row["attempt"] for row in sorted(rows["again"], key=lambda row: row["token"])]
+    assert len(attempts) >= 3
+    assert attempts == [1 + number % 2 for number in range(len(attempts))]
+    assert not [row for row in rows["again"] if "superseded" in row["reason"]]
     agent.audit(machine)
     agent.check_history(agent.history(machine))
 

@@ -128,18 +128,21 @@ def test_a_job_that_does_not_run_is_silent(machine: Machine) -> None:
 
 
 def test_a_notifier_that_fails_harms_nobody(machine: Machine) -> None:
-    """One answers nothing, one fails, one never ends: the job runs on, others are told, the journal
-    says who was not.
+    """One answers nothing, one fails, one never ends, one has quiet hours: the job runs on, others
+    are told, the journal says who was not.
     """
-    more = """
+    more = f"""
 [notify.gone]
 webhook = "http://127.0.0.1:9/secret"
 [notify.bad]
 command = "/bin/sh -c 'echo no paper >&2; exit 3'"
 [notify.stuck]
 command = "/bin/sleep 600"
+[notify.asleep]
+command = "{TELL}"
+quiet = "Mon..Sun"
 """
-    jobs = BROKEN.replace('"ops"', '["gone", "bad", "stuck", "ops"]')
+    jobs = BROKEN.replace('"ops"', '["gone", "bad", "stuck", "asleep", "ops"]')
     with_teller(machine, more + jobs)
     wait_told(machine, "failed")
     more_runs(machine, "broken")
@@ -168,6 +171,73 @@ def test_mail_and_a_command_of_the_jobs_own(machine: Machine) -> None:
     assert "To: root@localhost\n" in letter
     assert "Subject: hostagent: broken failed\n" in letter
     assert "\nbroken fails: the last 3 runs failed" in letter
+
+
+CREEPING = """
+[job.creeping]
+command = "/usr/local/bin/creep"
+calendar = "*:*:0/2"
+jitter = 0
+grace = "10min"
+on_failure = "ops"
+"""
+CREEP = """#!/bin/sh
+count=$(cat /root/count 2>/dev/null || echo 0)
+echo $((count + 1)) >/root/count
+sleep $(awk "BEGIN { print 0.7 + 0.15 * $count }")
+"""
+"""Takes longer each time: 1.6 s the seventh, and more than its 2 s the tenth."""
+
+
+def test_a_creeping_run_is_told_before_it_overlaps(machine: Machine) -> None:
+    """What grew day by day until it met the next run is told of while there is time."""
+    machine.write("/usr/local/bin/creep", CREEP, 0o755)
+    with_teller(machine, CREEPING)
+    wait_told(machine, "near_interval")
+    rows = agent.runs(machine, "creeping")
+    assert {row["outcome"] for row in rows} <= {"succeeded", None}
+    (message,) = told(machine)
+    assert "of the 2s until the next" in message["reason"]
+    assert "creeping comes near its interval" in machine.succeed("hostagent status")
+    agent.wait_for_runs(
+        machine,
+        "creeping",
+        lambda found: any(row["outcome"] == "skipped" for row in found),
+        timeout=30,
+    )
+    assert [one["alarm"] for one in told(machine)] == ["near_interval"]
+
+
+OVERRUNNING = """
+[job.slow]
+command = "/usr/local/bin/slow"
+calendar = "*:*:0/2"
+jitter = 0
+overlap = "queue"
+grace = "10min"
+on_failure = "ops"
+"""
+SLOW = """#!/bin/sh
+count=$(cat /root/count 2>/dev/null || echo 0)
+echo $((count + 1)) >/root/count
+test $count -ne 11 || until test -e /root/end; do sleep 0.2; done
+"""
+"""Quick, but the twelfth time."""
+
+
+@pytest.mark.skipif(not agent.LONG, reason="it takes a minute: HOSTAGENT_LONG=1")
+def test_a_run_that_overruns_is_told_while_it_goes_on(machine: Machine) -> None:
+    """A minute after what is usual, while it goes on; over with the next run that is usual."""
+    machine.write("/usr/local/bin/slow", SLOW, 0o755)
+    with_teller(machine, OVERRUNNING)
+    wait_told(machine, "overran", timeout=120)
+    running = [row for row in agent.runs(machine, "slow") if row["outcome"] is None]
+    (message,) = told(machine)
+    assert message["reason"].startswith(f"{running[0]['run_id']} on ")
+    assert "goes on for more than 1min" in message["reason"]
+    machine.succeed("touch /root/end")
+    wait_told(machine, "recovered")
+    assert [one["alarm"] for one in told(machine)] == ["overran", "recovered"]
 
 
 CLUSTER_JOBS = f"""{NOTIFY}

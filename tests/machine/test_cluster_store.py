@@ -25,6 +25,9 @@ AWAY_S = 60 if agent.LONG else 20
 BEATS_S = 5.0
 """More than a beat: by then every host knows what the store's clock shows."""
 
+WAKE = "/run/hostagent/up/ready"
+"""Where an agent keeps when and why its host last had to settle, for the one after it."""
+
 HOSTS = ("host1", "host2", "host3")
 JOBS = [
     *(job for job in ordeal.work(7, random.Random(3)) if job.lasts_s < job.period_s),
@@ -85,13 +88,20 @@ def test_a_restart_is_a_pause(cluster: Cluster, how: Stop) -> None:
 
 
 def test_an_outage_is_waited_out(cluster: Cluster) -> None:
-    """Leases run out and runs are stopped; when the store is back, so are all hosts."""
+    """Leases run out and runs are stopped; when the store is back, so are all hosts.
+
+    That is a wake for each of them, as of then.
+    """
     cluster.stop_store()
     time.sleep(AWAY_S)
     lost_at = time.time() - AWAY_S + TTL_S
     assert starts(cluster, lost_at) == [], "a run began without a lease"
+    woke_s = time.clock_gettime(time.CLOCK_BOOTTIME)
     cluster.start_store()
     returned(cluster, time.time())
+    for host in cluster.hosts:
+        at_s, _, why = cluster[host].read(WAKE).strip().partition(" ")
+        assert (float(at_s) >= woke_s, why) == (True, "the store was away")
 
 
 def test_a_full_disk_is_waited_out(cluster: Cluster) -> None:
@@ -119,9 +129,11 @@ def test_a_host_whose_clock_differs_claims_nothing_and_says_so(
     for host in cluster.hosts:
         told = cluster[host].succeed("hostagent status")
         assert f"{side} the store's" in told, told
-        assert "nothing is claimed here" in told, told
+        assert "no job of the cluster starts here" in told, told
+        assert f"host {host} has a wrong clock: " in told, told
     cluster.step_clock(cluster.primary.machine.name, 0)
     returned(cluster, time.time())
+    cluster["host1"].wait_until("! hostagent status | grep 'has a wrong clock'", 20)
 
 
 def test_a_promoted_replica_goes_on_with_all_claims(cluster: Cluster) -> None:

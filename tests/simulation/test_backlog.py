@@ -9,14 +9,15 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from hostagent.agent.service import AgentService
-from hostagent.model import Job, Lane, Outcome
+from hostagent.model import Backoff, Job, Lane, Outcome, Run
 from hostagent.policy.backlog import Limits, Memory, Signals
+from hostagent.policy.retry import LOOKED_AT
 from hostagent.store.port import RunFilter
 from tests.simulation import load
 from tests.simulation.agent import US
 from tests.simulation.host import Host
 from tests.simulation.load import Load
-from tests.simulation.simulation import Simulation
+from tests.simulation.simulation import BEGIN, Simulation
 from tests.simulation.test_facts import (
     EACH,
     LATEST,
@@ -144,6 +145,55 @@ def test_a_backlog_is_sampled_while_there_is_one() -> None:
             other.boot()
 
     play(story, many(lasts_s=12.0))
+
+
+def test_what_failed_is_tried_again_before_the_next_one_that_was_missed() -> None:
+    """missed = "all": the chain keeps its order, whatever the backoff and whoever is up."""
+    two = timedelta(minutes=2)
+    chain = replace(load.one_job("job", EACH, two, NO_JITTER, UNTIL), backoff=Backoff(two / 4))
+
+    async def story(one: Simulation) -> None:
+        await at(9.9)
+        for host in one.hosts:
+            host.power_cut()
+        await at(14.5)
+        for host in one.hosts:
+            host.boot()
+        one.history.failing = 1.0
+        await at(14.9)
+        one.history.failing = 0.0
+        await at(17)
+        runs = sorted(one.store.runs(RunFilter(since=BEGIN + 5 * two)), key=lambda run: run.token)
+        told = [(run.scheduled_for.minute, run.attempt) for run in runs]
+        assert told == [(10, 1), (10, 2), (12, 1), (14, 1), (16, 1)]
+        assert [run.outcome for run in runs] == [Outcome.FAILED] + [Outcome.SUCCEEDED] * 4
+
+    play(story, load.single(chain, 5))
+
+
+def test_a_failure_in_a_pool_reads_a_bounded_part_of_the_ledger() -> None:
+    """Its last starts of the hour, however many rows there are of others, and of skipped ones."""
+    asked: list[RunFilter] = []
+
+    async def story(one: Simulation) -> None:
+        read = one.store.runs
+
+        def runs(where: RunFilter) -> list[Run]:
+            asked.append(where)
+            return read(where)
+
+        one.store.runs = runs  # type: ignore[method-assign]
+        one.history.failing = 1.0
+        await at(10.1)
+        one.history.failing = 0.0
+        await at(11)
+        one.store.runs = read  # type: ignore[method-assign]
+
+    chain = replace(job(EACH), pool="db")
+    play(story, load.single(chain, 2))
+    (hour,) = [where for where in asked if where.jobs]
+    assert (set(hour.jobs), hour.attempts_only, hour.limit) == ({"job"}, True, LOOKED_AT)
+    assert all(where.job or where.limit for where in asked)
 
 
 def test_a_fresh_run_of_a_chosen_lane_waits_for_memory_and_is_not_missed_for_that() -> None:

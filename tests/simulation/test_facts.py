@@ -276,7 +276,7 @@ def test_a_timer_that_elapses_before_the_hosts_turn_asks_nothing_of_the_store() 
         await at(9.9)
         asked.clear()
         await at(10.9)
-        assert sum("; this host asks at" in line for line in one.trace) > 1
+        assert sum("; this host asks for it at" in line for line in one.trace) > 1
         assert asked == []
         await at(11)
         assert asked

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hostagent.host.pressure import PROC, Pressure
+from hostagent.host.pressure import PROC, Averages, Pressure
 from hostagent.policy.backlog import Disk, Memory, Signals
 
 
@@ -72,6 +72,15 @@ def test_a_standstill_is_told_at_once(host: Host) -> None:
         "full avg10=41.50 avg60=3.00 avg300=1.00 total=4\n"
     )
     assert host.pressure.read().memory_full == 41.5
+
+
+def test_who_looks_once_is_told_the_kernel_s_averages(host: Host) -> None:
+    """And what the gate reads is not moved by that: its windows are its own."""
+    (host.root / "pressure/io").write_text("some avg10=7.50 avg60=0 avg300=0 total=5\n")
+    assert host.after(0, 1_000_000) is None
+    told = host.pressure.averages()
+    assert told == Averages(1.0, None, 7.5, 0.42, Memory(1024 * 1024, 512 * 1024))
+    assert host.after(1, 1_250_000) == pytest.approx(25)
 
 
 def test_a_disk_is_measured_by_itself(host: Host) -> None:

@@ -77,6 +77,9 @@ def history(store: Store, session: Session) -> Store:
         (RunFilter(reason="e_it%"), []),
         (RunFilter(reason="a!"), []),
         (RunFilter(reason=""), [5, 4, 3, 3, 2, 1]),
+        (RunFilter(jobs=frozenset({"a", "nobody"})), [5, 3, 3, 1]),
+        (RunFilter(jobs=frozenset({"a", "b"}), attempts_only=True, limit=3), [5, 4, 3]),
+        (RunFilter(attempts_only=True), [5, 4, 3, 3, 1]),
     ],
     ids=str,
 )

@@ -437,6 +437,7 @@ FILTERS = [
     RunFilter(reason="paused", limit=50),
     RunFilter(job="busy", covering=t(50_000)),
     RunFilter(since=t(50_000), until=t(50_500), outcomes=(Outcome.FAILED,)),
+    RunFilter(since=t(ROWS - 3600), jobs=frozenset({"busy", "job-7"}), attempts_only=True, limit=9),
 ]
 
 

@@ -15,13 +15,31 @@ from typing import Any, cast
 import pytest
 
 from hostagent.agent.alarms import Alarms
-from hostagent.agent.book import Book
+from hostagent.agent.backlog import Backlog
+from hostagent.agent.book import Book, View
 from hostagent.agent.cluster import Cluster
+from hostagent.agent.going import AFTER_S, GoingRuns
+from hostagent.agent.hung import Hung, Mark
 from hostagent.agent.offload import Offloaded
 from hostagent.agent.world import World
 from hostagent.host import paths
-from hostagent.model import Alarm, End, Form, Job, Kind, Manifest, Notify, Outcome, Run, Schedule
+from hostagent.model import (
+    Alarm,
+    End,
+    Form,
+    Job,
+    Kind,
+    Lane,
+    Manifest,
+    Notify,
+    Outcome,
+    Run,
+    Schedule,
+    Unit,
+)
+from hostagent.policy import skew
 from hostagent.policy.alarms import HOLD, WAITS
+from hostagent.policy.backlog import Waiting
 from hostagent.policy.place import watcher
 from hostagent.store.open import open_store
 from hostagent.store.port import (
@@ -38,7 +56,7 @@ from hostagent.store.port import (
 from hostagent.systemd.beside import Done
 
 T0 = datetime(2026, 3, 2, tzinfo=UTC)
-HOUR = timedelta(hours=1)
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 HOURLY = Schedule(Form.EVERY, "1h", every=HOUR, anchor=T0)
 JOB = Job("a", ("/bin/true",), HOURLY, timedelta(minutes=10), on_failure=("ops",))
 NOTIFY = (Notify("ops", command=("/bin/true",)),)
@@ -56,20 +74,33 @@ class Host:
         self.store: Store = open_store(url)
         self.offloaded = Offloaded(self.store, name)
         self.cluster = Cluster(name)
-        manifest = Manifest(1, T0, 252, name, (job,), notify=NOTIFY)
-        self.book = Book(manifest, name)
+        units = (Unit("a", "", "hostagent-a.service", "hostagent-a.timer"),)
+        self.manifest = Manifest(1, T0, 252, name, (job,), notify=NOTIFY, units=units)
+        self.read()
         self._tasks: list[asyncio.Task[None]] = []
-        world = SimpleNamespace(
+        fake = SimpleNamespace(
             host=name,
             own=self.offloaded,
             shared=None,
-            clock=SimpleNamespace(now=lambda: self.now),
+            clock=SimpleNamespace(now=lambda: self.now, boottime_s=self._boottime_s),
+            wake=None,
             cluster=self.cluster,
             record=lambda text, _: self.said.append(text),
             beside=self._deliver,
             paths=paths.system(),
         )
-        self.alarms = Alarms(cast("World", world), lambda: self.book, self._spawn)
+        world = cast("World", fake)
+        self.backlog = Backlog(world)
+        self.hung = Hung(world, lambda: self.book, lambda: None)
+        self.alarms = Alarms(world, lambda: self.book, self._spawn, self.hung, self.backlog)
+
+    def _boottime_s(self) -> float:
+        return (self.now - T0).total_seconds()
+
+    def read(self) -> None:
+        """Know where all stand."""
+        view = View(self.store.cursors())
+        self.book = Book(self.manifest, self.name, View(), view, is_shared=True)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.get_running_loop().create_task(work))
@@ -136,15 +167,35 @@ def presence(name: str, *, has_expired: bool = False) -> Presence:
     return Presence(Session(name, name, "b"), Profile("1", spec), 1, HOUR, True, has_expired, 0)
 
 
-def ran(host: Host, hour: int, outcome: Outcome, kind: Kind = Kind.SCHEDULED) -> None:
-    """The job's run of that hour has ended so, a minute later."""
+def began(host: Host, hour: int, kind: Kind = Kind.SCHEDULED) -> Run:
+    """The job's run of that hour has begun, in time, and its host knows."""
     at = T0 + hour * HOUR
     session = host.store.open_session(host.name, "boot")
-    want = Want("a", "", HOURLY.hash, kind, at, "due", at)
+    want = Want("a", "", HOURLY.hash, kind, at, "due", at, invocation_id=f"i{hour}")
     (answer,) = host.store.claim(session, [want])
     assert isinstance(answer, Claimed), answer
-    end = End(outcome, "exited with status 1", ended_at=at + timedelta(minutes=1))
-    host.store.finish([Finish("a", "", answer.run.token, end)])
+    host.read()
+    return answer.run
+
+
+def ended(host: Host, run: Run, outcome: Outcome, took: timedelta = MINUTE) -> Run:
+    """And has ended so; the row."""
+    ended_at = run.scheduled_for + took
+    end = End(outcome, "exited with status 1", ended_at=ended_at)
+    host.store.finish([Finish("a", "", run.token, end)])
+    host.read()
+    return host.store.run(run.run_id)[-1]
+
+
+def ran(
+    host: Host,
+    hour: int,
+    outcome: Outcome,
+    kind: Kind = Kind.SCHEDULED,
+    took: timedelta = MINUTE,
+) -> Run:
+    """The job's run of that hour has ended so, a minute later."""
+    return ended(host, began(host, hour, kind), outcome, took)
 
 
 def heard(some: Sequence[Host]) -> list[str]:
@@ -302,9 +353,7 @@ def test_rows_are_runs(hosts: Callable[..., list[Host]]) -> None:
         (host,) = hosts("one")
         ran(host, 1, Outcome.FAILED)
         await host.look(T0 + 1.1 * HOUR)
-        ran(host, 1, Outcome.SUCCEEDED, Kind.MANUAL)
-        rows: list[Run] = host.store.run("a.20260302T010000Z.manual")
-        host.alarms.ended(("a", ""), rows[0].outcome)
+        host.alarms.ended(ran(host, 1, Outcome.SUCCEEDED, Kind.MANUAL))
         await host.alarms._pass()
         assert host.store.alarms()[0].over_at is not None
 
@@ -324,9 +373,8 @@ def test_who_watches_goes_on_after_a_recovery_elsewhere(hosts: Callable[..., lis
         watches = watcher("a", "", ["one", "two"])
         (first,) = [host for host in two if host.name == watches]
         (other,) = [host for host in two if host is not first]
-        ran(other, 2, Outcome.SUCCEEDED)
+        other.alarms.ended(ran(other, 2, Outcome.SUCCEEDED))
         other.now = T0 + 2.1 * HOUR
-        other.alarms.ended(("a", ""), Outcome.SUCCEEDED)
         await other.wake(other.now)
         assert heard(two) == ["failed", "recovered"]
         looked_at = at
@@ -359,17 +407,14 @@ def test_one_who_hangs_keeps_nobody_else_waiting(url: str) -> None:
     async def story() -> None:
         job = replace(JOB, on_failure=("stuck", "ops"))
         host, ends = Host("one", url, job), asyncio.Event()
-        host.book.manifest = replace(
-            cast("Manifest", host.book.manifest),
-            notify=(*NOTIFY, Notify("stuck", command=("/bin/sleep", "600"))),
-        )
+        stuck = Notify("stuck", command=("/bin/sleep", "600"))
+        host.manifest = replace(host.manifest, notify=(*NOTIFY, stuck))
         host.hangs = {"stuck": ends}
         ran(host, 1, Outcome.FAILED)
         host.now = T0 + 1.1 * HOUR
         await host.alarms._pass()
         await until(lambda: host.heard == ["failed"])
-        ran(host, 2, Outcome.SUCCEEDED)
-        host.alarms.ended(("a", ""), Outcome.SUCCEEDED)
+        host.alarms.ended(ran(host, 2, Outcome.SUCCEEDED))
         await host.alarms._pass()
         await until(lambda: host.heard == ["failed", "recovered"])
         ends.set()
@@ -377,6 +422,257 @@ def test_one_who_hangs_keeps_nobody_else_waiting(url: str) -> None:
         assert host.heard == ["failed", "recovered", "failed", "recovered"]
         assert host.store.alarms() == []
         host.close()
+
+    asyncio.run(story())
+
+
+def test_quiet_hours_hold_back_what_is_told(hosts: Callable[..., list[Host]]) -> None:
+    """In the ledger, for whoever is alive when they end; what is over by then is never told."""
+
+    async def story() -> None:
+        one, two = hosts("one", "two")
+        quiet = (replace(NOTIFY[0], quiet=("00:00..03:00",)),)
+        for host in (one, two):
+            host.manifest = replace(host.manifest, notify=quiet)
+            host.read()
+        run = ran(one, 1, Outcome.FAILED)
+        begins, ends = T0 + 1.1 * HOUR, T0 + 3 * HOUR
+        assert await one.look(begins) == HOUR
+        assert (one.heard, one.store.alarms()[0].due_at) == ([], ends)
+        await two.look(ends - MINUTE)
+        assert heard([one, two]) == []
+        await two.look(ends)
+        assert heard([one, two]) == ["failed"]
+        for host in (one, two):
+            host.manifest = replace(
+                host.manifest, notify=(replace(NOTIFY[0], quiet=("03:00..05:00",)),)
+            )
+            host.read()
+        ran(one, 4, Outcome.SUCCEEDED)
+        await one.look(T0 + 4.1 * HOUR)
+        await two.look(T0 + 4.2 * HOUR)
+        assert heard([one, two]) == ["failed"]
+        assert run.run_id in one.said[0]
+        await two.look(T0 + 5 * HOUR)
+        assert heard([one, two]) == ["failed", "recovered"]
+
+    asyncio.run(story())
+
+
+# Hosts
+
+
+def of_hosts(some: Sequence[Host]) -> None:
+    """There is somebody who is told of them."""
+    for host in some:
+        host.manifest = replace(host.manifest, notify=(replace(NOTIFY[0], of_hosts=True),))
+        host.read()
+
+
+def test_a_host_tells_of_itself_once(hosts: Callable[..., list[Host]]) -> None:
+    """At the beat that finds it; others leave its alarm alone, and it is over when it is so."""
+
+    async def story() -> None:
+        one, two = hosts("one", "two")
+        of_hosts([one, two])
+        at = T0 + MINUTE
+        for host in (one, two):
+            await host.look(at)
+        one.cluster.skew = skew.decide(timedelta(seconds=-3), timedelta(0))
+        for _ in range(3):
+            for host in (one, two):
+                host.alarms.look_at_hosts()
+                await host.wake(at)
+        assert heard([one, two]) == ["skew"]
+        assert one.said[0].startswith("host one has a wrong clock: this host's clock is 3s ahead")
+        await two.look(at)
+        (alarm,) = two.store.alarms()
+        assert (alarm.job, alarm.scope, alarm.told) == ("", "one", ("ops",))
+        one.cluster.skew = skew.decide(timedelta(0), timedelta(0))
+        one.alarms.look_at_hosts()
+        await one.wake(at + MINUTE)
+        assert heard([one, two]) == ["recovered", "skew"]
+        assert one.said[-1].endswith("has recovered (skew for 1min): its clock is near the store's")
+
+    asyncio.run(story())
+
+
+def test_the_alarm_of_a_host_that_is_gone_goes(hosts: Callable[..., list[Host]]) -> None:
+    """Its jobs fall silent; nobody mends its clock."""
+
+    async def story() -> None:
+        one, two = hosts("one", "two")
+        one.cluster.skew = skew.decide(timedelta(seconds=-3), timedelta(0))
+        await one.look(T0)
+        await two.look(T0)
+        assert [alarm.scope for alarm in two.store.alarms()] == ["one"]
+        two.cluster.others = (presence("one", has_expired=True),)
+        await two.look(T0)
+        assert two.store.alarms() == []
+        assert "the host is gone" in two.said[-1]
+
+    asyncio.run(story())
+
+
+def test_the_odd_jobs_toml_is_told_after_a_while(hosts: Callable[..., list[Host]]) -> None:
+    """Seen at each beat, from the profiles of the live hosts."""
+
+    async def story() -> None:
+        (one,) = hosts("one")
+        of_hosts([one])
+        others = [presence("two"), presence("three")]
+        other = replace(others[0].profile, spec="another")
+        one.cluster.others = tuple(replace(each, profile=other) for each in others)
+        for minutes in (0, 14, 15, 16):
+            one.now = T0 + minutes * MINUTE
+            one.alarms.look_at_hosts()
+            await one.wake(one.now)
+            assert one.heard == ["mixed_specs"] * (minutes >= 15)
+
+    asyncio.run(story())
+
+
+def test_a_backlog_is_told_with_its_size(hosts: Callable[..., list[Host]]) -> None:
+    """What waits fresh for a place of its pool is none."""
+
+    async def story() -> None:
+        (one,) = hosts("one")
+        of_hosts([one])
+        await one.look(T0)
+        some = Waiting("a", Lane.NORMAL, None, 1, T0 + HOUR, 0.0)
+        fresh = {("b", str(number)): replace(some, is_fresh=True) for number in range(200)}
+        one.backlog.held = {**fresh, ("a", ""): some}
+        for at in (T0 + HOUR, T0 + 1.01 * HOUR, T0 + 1.02 * HOUR):
+            one.now = at
+            one.alarms.look_at_host()
+            await one.wake(at)
+        assert one.heard == ["backlog"]
+        assert "host one holds a backlog: a missed run waits, for 1h" in one.said[0]
+        one.backlog.held = fresh
+        one.alarms.look_at_host()
+        await one.wake(one.now)
+        assert one.heard == ["backlog", "recovered"]
+
+    asyncio.run(story())
+
+
+# Warnings
+
+
+def test_runs_that_come_near_their_interval_are_told_at_an_end(
+    hosts: Callable[..., list[Host]],
+) -> None:
+    """Five of 48 minutes: whoever saw the last one end looks, and tells; a usual end costs none."""
+
+    async def story() -> None:
+        (host,) = hosts("one")
+        await host.look(T0)
+        for hour in range(1, 6):
+            assert host.heard == []
+            host.alarms.ended(ran(host, hour, Outcome.SUCCEEDED, took=48 * MINUTE))
+            await host.wake(T0 + (hour + 0.9) * HOUR)
+        assert host.heard == ["near_interval"]
+        assert "a comes near its interval: 95 % of its last 5 successes" in host.said[0]
+
+    asyncio.run(story())
+
+
+def test_what_ends_as_usual_is_not_looked_after(hosts: Callable[..., list[Host]]) -> None:
+    """Once it is known what is usual, an end of which nothing is to be told reads no runs."""
+
+    async def story() -> None:
+        (host,) = hosts("one")
+        for hour in range(1, 13):
+            run = ran(host, hour, Outcome.SUCCEEDED, took=timedelta(seconds=2))
+            host.alarms.ended(run)
+            await host.wake(T0 + (hour + 0.1) * HOUR)
+        calls = host.offloaded.calls
+        host.alarms.ended(run)
+        await host.wake(host.now)
+        assert host.offloaded.calls == calls + 1  # whether an alarm stands
+        assert host.heard == []
+
+    asyncio.run(story())
+
+
+def test_a_run_that_overruns_is_told_while_it_goes_on(hosts: Callable[..., list[Host]]) -> None:
+    """By the host that runs it, at that instant; the other leaves it alone, and its end ends it."""
+
+    async def story() -> None:
+        one, two = hosts("one", "two")
+        for hour in range(1, 12):
+            ran(one, hour, Outcome.SUCCEEDED, took=2 * MINUTE)
+        at = T0 + 12 * HOUR
+        run = began(one, 12)
+        two.read()
+        one.alarms.look(("a", ""))
+        assert await one.wake(at + MINUTE) <= 5 * MINUTE  # 3 times what is usual
+        assert await one.wake(at + 6 * MINUTE - timedelta(seconds=1)) == timedelta(seconds=1)
+        await one.wake(at + 6 * MINUTE)
+        assert "a overran: a.20260302T120000Z on one goes on for more than 6min" in one.said[0]
+        await two.look(at + 7 * MINUTE)
+        assert heard([one, two]) == ["overran"]
+        one.alarms.ended(ended(one, run, Outcome.SUCCEEDED, took=8 * MINUTE))
+        await one.wake(at + 8 * MINUTE)
+        assert heard([one, two]) == ["overran"]
+        one.alarms.ended(ran(one, 13, Outcome.SUCCEEDED, took=2 * MINUTE))
+        await one.wake(at + 1.1 * HOUR)
+        assert heard([one, two]) == ["overran", "recovered"]
+
+    asyncio.run(story())
+
+
+def test_a_run_is_looked_at_once_when_it_goes_on_for_long(
+    hosts: Callable[..., list[Host]],
+) -> None:
+    """The timer is armed by a start, dropped with the last end, and not armed twice for one run."""
+
+    async def story() -> None:
+        (host,) = hosts("one")
+        loop, asked = asyncio.get_running_loop(), list[tuple[str, str]]()
+        going = GoingRuns(lambda: host.book, host.hung, asked.append)
+        run = began(host, 1)
+        (entry,) = host.book
+        going.watch(entry)
+        assert going._timer is not None
+        assert AFTER_S - 5 < going._timer.when() - loop.time() <= AFTER_S
+        going._timer.cancel()
+        going._due()
+        assert asked == [("a", "")]
+        going.watch(entry)
+        assert going._timer is None
+        ended(host, run, Outcome.SUCCEEDED)
+        began(host, 2)
+        (entry,) = host.book
+        going.watch(entry)
+        assert going._timer is not None
+        entry.active = None
+        going.rest()
+        assert going._timer is None
+
+    asyncio.run(story())
+
+
+def test_a_run_that_may_hang_is_told_by_its_host_alone(hosts: Callable[..., list[Host]]) -> None:
+    """What it shows as hung? is an alarm while it does; a restarted agent looks first."""
+
+    async def story() -> None:
+        one, two = hosts("one", "two")
+        began(one, 1)
+        two.read()
+        one.hung._marks["i1"] = Mark("a.20260302T010000Z", T0, "has used no CPU time for 5min")
+        one.alarms.look(("a", ""))
+        await one.wake(T0 + 1.1 * HOUR)
+        assert "a may hang: a.20260302T010000Z on one has used no CPU time" in one.said[0]
+        await two.look(T0 + 1.1 * HOUR)
+        one.hung._marks.clear()
+        await one.look(T0 + 1.1 * HOUR)
+        assert heard([one, two]) == ["hung"]
+        one.hung._movers.add("i1")
+        one.alarms.look(("a", ""), is_plain=True)
+        await one.wake(T0 + 1.15 * HOUR)
+        assert heard([one, two]) == ["hung", "recovered"]
+        assert "a.20260302T010000Z moves on" in one.said[-1]
 
     asyncio.run(story())
 

@@ -28,11 +28,13 @@ MESSAGE = {
 }
 
 
-def told(notify: Notify, path: str = "") -> subprocess.CompletedProcess[str]:
+def told(
+    notify: Notify, path: str = "", message: dict[str, str] = MESSAGE
+) -> subprocess.CompletedProcess[str]:
     """How the program ends."""
     return subprocess.run(
         [sys.executable, "-m", "hostagent.agent.deliver"],
-        input=deliver.packed(notify, MESSAGE).decode(),
+        input=deliver.packed(notify, message).decode(),
         capture_output=True,
         text=True,
         check=False,
@@ -133,3 +135,8 @@ def test_mail_is_sendmails(tmp_path: Path) -> None:
     text = letter.get_payload(decode=True)
     assert isinstance(text, bytes)
     assert text.decode().startswith("backup@eu fails: ends in a é\n")
+    host = MESSAGE | {"job": "", "scope": "web1", "alarm": "skew"}
+    assert told(Notify("x", mail="ops@example.org"), str(tmp_path), host).returncode == 0
+    letter = message_from_bytes((tmp_path / "mail").read_bytes())
+    assert letter["Subject"] == "hostagent: host web1 skew"
+    assert "More: hostagent status\n" in (tmp_path / "mail").read_text()

@@ -137,6 +137,33 @@ def test_a_run_that_stands_still_is_told_once_and_again_when_it_moves(
     assert around.asked == []
 
 
+def test_only_another_sign_is_news(hung: Hung, around: Surroundings, entries: list[Entry]) -> None:
+    """That it stands still, and that it moves, for the first time and again: each once."""
+
+    async def turns(*used_s: float) -> list[tuple[bool, bool, bool]]:
+        found = []
+        for cpu_s in used_s:
+            uses(around, cpu_s)
+            news = await hung.look()
+            around.passed_s += EVERY_S
+            mark, moves = hung.sign(entries[0])
+            found.append((bool(news), mark is not None, moves))
+        hung.stop()
+        return found
+
+    still, moved = [1.0] * 5, [2.0, 3.0]
+    assert asyncio.run(turns(*still, *moved, *[3.0] * 4)) == [
+        *[(False, False, False)] * 4,
+        (True, True, False),
+        (True, False, True),
+        (False, False, True),
+        *[(False, False, True)] * 3,
+        (True, True, True),
+    ]
+    entries[0].active = None
+    assert hung.sign(entries[0]) == (None, False)
+
+
 def test_what_prints_a_line_now_and_then_moves(hung: Hung, around: Surroundings) -> None:
     """The journal is asked where the counters are unsure, for the time since the last look."""
     around.printed = ["a line"]

@@ -33,7 +33,7 @@ def test_each_failure_of_a_pool_makes_the_next_one_wait_longer() -> None:
     waiting = after(True, True, is_shared=True)
     assert (
         decide(waiting, 1.0, 3)
-        == "2 of the last 2 released runs failed, so the next one waits 9s more"
+        == "2 of the last 2 runs that caught up failed, so the next one waits 9s more"
     )
     assert decide(waiting, 10.0, 3) is None
     assert note(waiting, 20.0, has_failed=False, is_shared=True).until_s == waiting.until_s

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from hostagent.model import Form, Job, Kind, Missed, Outcome, Overlap, Run, Schedule
 from hostagent.policy.due import (
+    Again,
     Expired,
     Facts,
     Owed,
@@ -238,7 +239,7 @@ def test_who_waits_for_its_start_when_the_next_falls_due_is_passed_by_it() -> No
     settle, start = decide(waits)
     assert isinstance(settle, Settle)
     assert settle.reason == (
-        "it waited for its start until the occurrence of 2026-11-21 03:00:00Z fell due"
+        "it waited until the occurrence of 2026-11-21 03:00:00Z fell due, which starts instead"
     )
     assert isinstance(start, Start)
     (start,) = decide(replace(waits, job=with_missed(Missed.LATEST)))
@@ -283,6 +284,43 @@ def test_overlap_replace_stops_the_active_run() -> None:
     job = replace(JOB, overlap=Overlap.REPLACE)
     (stop,) = decide(replace(facts(0, job=job), active=RUN))
     assert isinstance(stop, Stop)
+
+
+FAILED = replace(RUN, outcome=Outcome.FAILED, ended_at=T - HOUR / 2)
+
+
+def failed(asked: Facts, kind: Kind = Kind.SCHEDULED) -> Facts:
+    """Where the run before failed, and is to be tried again in a minute."""
+    tried = replace(FAILED, kind=kind)
+    return replace(asked, retry=tried, retry_at=asked.now + timedelta(minutes=1))
+
+
+def test_what_failed_goes_before_the_next_one_that_was_missed() -> None:
+    """missed = "all": the chain keeps its order, its fresh one waits too, and nothing is lost."""
+    job = replace(with_missed(Missed.ALL), catch_up_max=1)
+    (again,) = decide(failed(facts(0, 1, 2, job=job)))
+    assert again == Again(
+        "queued: backup.20261121T010000Z failed and is tried again first, at 2026-11-21 04:01:01Z"
+    )
+    expired = Expired(T - 3 * HOUR, T - 2 * HOUR, 2)
+    settle, again = decide(replace(failed(facts(0, 1, job=job)), expired=expired))
+    assert isinstance(settle, Settle)
+    assert (settle.last, type(again)) == (T - 2 * HOUR, Again)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        failed(facts(0, job=with_missed(Missed.ALL))),
+        failed(facts(0, 1, late=HOUR / 2)),
+        failed(facts(0, 1, job=with_missed(Missed.ALL)), Kind.BACKFILL),
+    ],
+    ids=["a fresh one", "latest", "a backfill's"],
+)
+def test_what_a_retry_does_not_keep_waiting(asked: Facts) -> None:
+    """Fresh > retry > catch-up > backfill; one that stands for all missed ones needs no retry."""
+    (start,) = decide(asked)
+    assert isinstance(start, Start)
 
 
 def test_a_chain_of_missed_runs_is_not_cut_by_overlap() -> None:

@@ -88,8 +88,8 @@ def held(answer: Admit | Hold) -> str:
 def test_a_run_that_does_not_fit_is_held_with_every_figure() -> None:
     """MemAvailable, the reserve, what is left, and what is needed and how that is known."""
     assert held(decide(facts(signals=CALM), waiting())) == (
-        "held: MemAvailable 312 MiB less 10 % of RAM (100 MiB) leaves 212 MiB, "
-        "backup is expected to need 400 MiB (memory_max)"
+        "held: it is expected to need 400 MiB (memory_max), and there is room for 212 MiB: "
+        "MemAvailable 312 MiB less 10 % of RAM (100 MiB)"
     )
 
 
@@ -100,9 +100,9 @@ def test_what_runs_may_still_take_is_reserved() -> None:
         going(growth=20 * MIB, fresh=True),
         going(fresh=True),
     )
-    assert "less 120 MiB that 2 runs may still take leaves 92 MiB" in held(
-        decide(facts(signals=CALM, runs=runs), waiting(size=100 * MIB))
-    )
+    why = held(decide(facts(signals=CALM, runs=runs), waiting(size=100 * MIB)))
+    assert "there is room for 92 MiB: " in why
+    assert why.endswith(", less 120 MiB that 2 runs may still take")
     assert isinstance(decide(facts(signals=CALM, runs=runs), waiting(size=92 * MIB)), Admit)
 
 
@@ -112,8 +112,8 @@ def test_a_run_larger_than_the_host_goes_alone() -> None:
     assert held(
         decide(facts(signals=CALM, runs=(going(weight=0.1),)), replace(big, weight=0.1))
     ) == (
-        "held: backup is expected to need 2 GiB (memory_max), this host has 1000 MiB: it runs "
-        "alone, and 1 other catch up"
+        "held: it is expected to need 2 GiB (memory_max), this host has 1000 MiB: it runs "
+        "alone, when what catches up now (1 run) has ended"
     )
     assert "; alone, for" in decide(facts(signals=CALM), big).reason
 
@@ -139,7 +139,7 @@ def test_what_a_person_releases_goes_before_all_others_if_memory_allows() -> Non
     assert first(busy) == job
     calm = replace(busy, wake=LONG_AGO, going=())
     assert held(decide(calm, other)) == "held: now goes first: a person has released it"
-    assert "leaves 212 MiB" in held(decide(replace(busy, signals=CALM), job))
+    assert "room for 212 MiB" in held(decide(replace(busy, signals=CALM), job))
 
 
 def test_what_is_released_at_a_pace_goes_one_by_one_the_most_urgent_first() -> None:
@@ -164,7 +164,7 @@ def test_memory_and_the_pool_hold_what_is_released_at_a_pace() -> None:
     """A rate is no leave to bring the host down."""
     job = waiting("c", pool="db", is_released=True, is_paced=True)
     asked = facts(job, signals=CALM, pace=Pace(6, "min"))
-    assert "leaves 212 MiB" in held(decide(asked, job))
+    assert "room for 212 MiB" in held(decide(asked, job))
     full = replace(asked, signals=ROOMY, going=in_pool(going("a"), going("b")), pools={"db": 2})
     assert held(decide(full, job)) == "held: pool db: 2 of 2 places are taken by a, b"
 
@@ -275,8 +275,8 @@ def test_what_was_stopped_has_a_moment_to_free_its_memory() -> None:
 def test_above_the_level_a_run_is_held_with_the_level_and_the_pressure() -> None:
     """And it is said what would make it grow."""
     assert held(decide(facts(signals=BUSY, runs=(going(),)), waiting())) == (
-        "held: level 1 (it doubles every 10s up to CPU pressure 25 %, which is 61 %); "
-        "1 run catches up already with a weight of 1, backup weighs 1"
+        "held: a weight of 1 may catch up at once (twice as much every 10s while CPU pressure is "
+        "at most 25 %, now 61 %): 1 run weighs 1 already, backup 1 more"
     )
 
 
@@ -286,9 +286,7 @@ def test_a_slow_disk_keeps_the_level_where_it_is() -> None:
     slow = replace(ROOMY, disk=Disk("sda", 31.0, 8.0))
     grown = State(level=1, grown_at_s=NOW - 20, seen_s=NOW, head_s=NOW)
     asked = facts(waiting(), runs=runs, signals=slow, state=grown)
-    assert "which is 3 %, and while sda answers in 12 ms, which are 31)" in held(
-        decide(asked, waiting())
-    )
+    assert "now 3 %, and sda answers in 12 ms, now 31)" in held(decide(asked, waiting()))
     assert advance(asked).level == 1
     for disk in (Disk("sda", 12.0, 8.0), Disk("sda", 10.0, 0.1), None):
         assert advance(replace(asked, signals=replace(ROOMY, disk=disk))).level == 2
@@ -298,7 +296,7 @@ def test_after_an_end_of_the_host_in_a_storm_one_goes_at_a_time() -> None:
     """For ten minutes: one of them may be what brings the host down."""
     state = lost(State(level=8, grown_at_s=NOW - 20, seen_s=NOW, head_s=NOW), NOW - 599)
     asked = facts(waiting(), runs=(going(),), state=state)
-    assert "level 1 (one at a time for 10min: the host went down" in held(decide(asked, waiting()))
+    assert "(one at a time for 10min: the host went down" in held(decide(asked, waiting()))
     assert isinstance(decide(replace(asked, going=()), waiting()), Admit)
     assert advance(asked).level == 8
     assert isinstance(decide(replace(asked, now_s=NOW + 2), waiting()), Admit)
@@ -310,7 +308,7 @@ def test_sleepers_share_a_level() -> None:
     sleepers = tuple(going(str(n), 0.25) for n in range(4))
     sleeper = waiting(weight=0.25)
     assert isinstance(decide(facts(runs=sleepers[:3]), sleeper), Admit)
-    assert "weight of 1, backup weighs 0.25" in held(decide(facts(runs=sleepers), sleeper))
+    assert "4 runs weigh 1 already, backup 0.25 more" in held(decide(facts(runs=sleepers), sleeper))
 
 
 def test_fresh_runs_take_nothing_of_the_level() -> None:
@@ -322,10 +320,10 @@ def test_fresh_runs_take_nothing_of_the_level() -> None:
 @pytest.mark.parametrize(
     ("signals", "cores", "level", "says"),
     [
-        (Signals(), 8, 4, "one run for two of 8 cores"),
+        (Signals(), 8, 4, "one run for two cores, it has 8"),
         (Signals(cpu_pressure=0.0, load=0.0), 8, 4, "does not tell its memory"),
-        (Signals(memory=ROOMY.memory), 2, 1, "no PSI, no load average"),
-        (replace(ROOMY, cpu_pressure=None, load=7.5), 8, 1, "load average 6.8, which is 7.5"),
+        (Signals(memory=ROOMY.memory), 2, 1, "tells neither CPU pressure nor load"),
+        (replace(ROOMY, cpu_pressure=None, load=7.5), 8, 1, "load average is under 6.8, now 7.5"),
     ],
 )
 def test_a_host_that_tells_less(signals: Signals, cores: int, level: int, says: str) -> None:
@@ -370,7 +368,8 @@ def test_another_backlog_starts_again_at_one() -> None:
 def test_after_a_wake_nothing_is_released_before_settle() -> None:
     """60 s, and the sentence says how much of it is left."""
     assert held(decide(facts(wake=Wake(NOW - 18, "the host has booted")), waiting())) == (
-        "held: settle = 1min after a wake (the host has booted), 42s of it are left"
+        "held: settle = 1min after a wake (the host has booted): nothing that was missed starts "
+        "for 42s more"
     )
     assert isinstance(decide(facts(wake=Wake(NOW - 60)), waiting()), Admit)
     assert isinstance(
@@ -386,8 +385,8 @@ def test_a_clock_that_is_not_set_is_waited_for() -> None:
         return decide(facts(wake=Wake(NOW - since), signals=signals), waiting())
 
     assert held(asked(100, is_set=False)) == (
-        "held: systemd-timesyncd has not set the clock yet; nothing waits for that longer than "
-        "3min 20s"
+        "held: nothing that was missed starts before systemd-timesyncd has set the clock, but in "
+        "3min 20s at the latest"
     )
     assert "settle" in held(asked(10, is_set=False))
     assert all(isinstance(asked(100, is_set=one), Admit) for one in (True, None))
@@ -450,8 +449,11 @@ def test_the_order_is_lane_then_deadline() -> None:
     assert [job.name for job in in_order((late, critical, early))] == ["critical", "early", "late"]
     assert first(facts(late, critical, early)) is critical
     assert held(decide(facts(early), late)) == (
-        "held: early goes first: its deadline is 2026-11-21 02:05:00Z, "
-        "that of late 2026-11-21 03:30:00Z"
+        "held: early goes first: it can start until 2026-11-21 02:05:00Z, "
+        "late until 2026-11-21 03:30:00Z"
+    )
+    assert held(decide(facts(early), replace(early, name="later"))) == (
+        "held: early goes first: both can start until 2026-11-21 02:05:00Z, so by name"
     )
     assert "critical goes first: lane critical before lane normal" in held(
         decide(facts(critical), early)
@@ -478,14 +480,17 @@ def test_a_small_run_may_pass_a_big_one_for_ten_minutes() -> None:
     kept = replace(passing, state=replace(state, head_s=NOW - 600))
     assert first(kept) is None
     assert held(decide(kept, small)).startswith(
-        "held: MemAvailable 312 MiB less 10 % of RAM (100 MiB), less 400 MiB, kept for big, which "
-        "others passed for 10min leaves -188 MiB"
+        "held: it is expected to need 10 MiB (memory_max), and there is no room: MemAvailable "
+        "312 MiB less 10 % of RAM (100 MiB), less 400 MiB, kept for big, which others passed for "
+        "10min"
     )
     assert first(replace(kept, going=())) is small  # no run will make more room than there is
     heavy = waiting("heavy", 1, minutes=5, weight=8.0)
     assert first(replace(kept, waiting=(heavy, small), state=replace(state, head="heavy"))) is small
     late = replace(state, head="heavy", head_s=0.0)
-    assert "level 8" in held(decide(replace(kept, waiting=(heavy, small), state=late), small))
+    assert "a weight of 8 may" in held(
+        decide(replace(kept, waiting=(heavy, small), state=late), small)
+    )
 
 
 def test_the_head_of_the_queue_is_passed_from_when_it_came_there() -> None:
@@ -510,15 +515,15 @@ def test_a_pool_and_lane_whose_runs_fail_holds_only_its_own() -> None:
         state = ended(state, mail, NOW, has_failed=True)
     one, other = waiting("one", pool="mail"), waiting("two", minutes=99)
     assert held(decide(facts(one, other, state=state), one)) == (
-        "held: pool mail, lane normal: 5 of the last 5 released runs failed, so it pauses for "
-        "1min, 1min of it are left"
+        "held: pool mail, lane normal: 5 of the last 5 runs that caught up failed, so none "
+        "starts for 1min, 1min of it are left"
     )
     assert first(facts(one, other, state=state)) is other
     after = NOW + LEAST.total_seconds()
     assert first(facts(one, state=state, now_s=after)) is one
     runs = (replace(mail, weight=0.1),)
     trying = facts(one, runs=runs, state=state, now_s=after)
-    assert "one is tried, which still goes" in held(decide(trying, one))
+    assert "one is tried alone, which still runs" in held(decide(trying, one))
 
 
 def test_a_pool_is_released_more_slowly_the_more_of_it_fails() -> None:
@@ -531,7 +536,7 @@ def test_a_pool_is_released_more_slowly_the_more_of_it_fails() -> None:
         states[pool] = state
     mail, alone = waiting("one", pool="mail"), waiting("one")
     why = held(decide(facts(mail, state=states["mail"]), mail))
-    shown = "2 of the last 2 released runs failed, so the next one waits 10s more"
+    shown = "2 of the last 2 runs that caught up failed, so the next one waits 10s more"
     assert why == f"held: pool mail, lane normal: {shown}"
     assert first(facts(mail, state=states["mail"], now_s=NOW + 10)) is mail
     assert first(facts(alone, state=states[None])) is alone
@@ -545,7 +550,9 @@ def test_what_is_tried_after_a_pause_has_not_failed_before() -> None:
     again, new = waiting("again", minutes=1, attempt=2), waiting("new")
     assert first(facts(again, new, state=state)) is new
     why = held(decide(facts(again, new, state=state), again))
-    assert why == ("held: lane normal: one is tried that has not failed before; this is attempt 2")
+    assert why == (
+        "held: lane normal: one is tried first that has not failed yet; this is attempt 2"
+    )
     assert first(facts(again, state=state)) is again
     assert first(facts(again, new)) is again
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hostagent.model import Backoff, End, Form, Job, Kind, Outcome, Run, Schedule
 from hostagent.policy.outcome import CLASSES
-from hostagent.policy.retry import Facts, Final, PoolHour, Retry, decide, wait
+from hostagent.policy.retry import LOOKED_AT, Facts, Final, PoolHour, Retry, decide, wait
 
 T = datetime(2026, 11, 21, 2, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -52,9 +52,9 @@ def test_retries_are_so_many_more_attempts() -> None:
     """retries = 3: the fourth attempt is the last."""
     assert isinstance(decide(replace(FAILED, attempt=3)), Retry)
     last = decide(replace(FAILED, attempt=4))
-    assert last == Final("attempt 4 of 4 failed (exit 3); no retry: 3 of 3 used")
+    assert last == Final("attempt 4 of 4 failed (exit 3); no retry is left: retries = 3")
     none = decide(replace(FAILED, job=replace(JOB, retries=0)))
-    assert none == Final("attempt 1 of 1 failed (exit 3); no retry: 0 of 0 used")
+    assert none == Final("attempt 1 of 1 failed (exit 3); no retry is left: retries = 0")
 
 
 @pytest.mark.parametrize("outcome", [o for o in Outcome if o is not Outcome.FAILED])
@@ -123,8 +123,13 @@ def test_a_pool_has_a_budget_of_retries() -> None:
     """A tenth of its starts, but ten: then its failures are final, with the figures."""
     spent = replace(FAILED, pool=PoolHour("disk", starts=34, retries=10))
     assert decide(spent) == Final(
-        "attempt 1 of 4 failed (exit 3); no retry: pool disk had 10 in the last hour, allowed are "
-        "10 (a tenth of its 34 starts, at least 10)"
+        "attempt 1 of 4 failed (exit 3); no retry: 10 of the 34 starts of pool disk in the last "
+        "hour were retries, allowed are 10 (a tenth, at least 10)"
+    )
+    busy = decide(replace(spent, pool=PoolHour("disk", LOOKED_AT, 100)))
+    assert busy.reason.endswith(
+        "100 of the last 1000 starts of pool disk were retries, allowed are 100 (a tenth, at least "
+        "10)"
     )
     assert isinstance(decide(replace(spent, pool=PoolHour("disk", 34, 9))), Retry)
     assert isinstance(decide(replace(spent, pool=PoolHour("disk", 500, 49))), Retry)

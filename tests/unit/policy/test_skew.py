@@ -95,10 +95,11 @@ def test_what_is_certain_of_the_offset_decides(theta_ms: int, error_ms: int, ske
 def test_the_sentences_say_which_way_and_by_how_much() -> None:
     """A negative offset is a host that is ahead: it would be early."""
     assert decide(-3200 * MS, 2 * MS).reason == (
-        "this host's clock is 3.2s ahead of the store's (±2ms): over 1s, so nothing is claimed "
-        "here until they agree"
+        "this host's clock is 3.2s ahead of the store's (±2ms): over 1s, so no job of the "
+        "cluster starts here; see: timedatectl"
     )
     assert decide(400 * MS, 2 * MS).reason == (
-        "this host's clock is 400ms behind the store's (±2ms); over 1s nothing is claimed here"
+        "this host's clock is 400ms behind the store's (±2ms); over 1s no job of the "
+        "cluster starts here; see: timedatectl"
     )
     assert DRIFT < MAX_SKEW

@@ -1,0 +1,61 @@
+"""What this agent knows of its own host, for alarms: read from memory, at each beat and look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from hostagent.agent.backlog import Backlog
+from hostagent.agent.book import Book, spec_of
+from hostagent.agent.verdicts import Name
+from hostagent.agent.world import World
+from hostagent.model import Alarm
+from hostagent.policy import hosts
+from hostagent.policy.hosts import Facts
+from hostagent.policy.trouble import Verdict
+
+
+class ThisHost:
+    """One agent's. Its alarm has no job: the scope is the host."""
+
+    def __init__(self, world: World, book: Callable[[], Book], backlog: Backlog) -> None:
+        self._world, self._book, self._backlog = world, book, backlog
+        self._odd_since_s: float | None = None
+        self.name: Name = ("", world.host)
+
+    def told(self) -> tuple[str, ...]:
+        """Who is told of hosts."""
+        manifest = self._book().manifest
+        return tuple(one.name for one in (manifest.notify if manifest else ()) if one.of_hosts)
+
+    def live(self) -> frozenset[str]:
+        """The hosts whose alarms may stand."""
+        others = (one for one in self._world.cluster.others if not one.has_expired)
+        return frozenset({self._world.host, *(one.session.host for one in others)})
+
+    def is_news(self, standing: Alarm | None) -> bool:
+        """Whether its alarm is to begin, change or end."""
+        trouble = self.verdict(standing).trouble
+        if standing is None or standing.over_at is not None:
+            return trouble is not None and standing is None  # that it is over is told first
+        return trouble is None or trouble.wrong != standing.kind
+
+    def verdict(self, standing: Alarm | None) -> Verdict:
+        """What is wrong with it now."""
+        cluster, now_s = self._world.cluster, self._world.clock.boottime_s()
+        waits = [one.since_s for one in self._backlog.held.values() if not one.is_fresh]
+        specs = {
+            one.session.host: one.profile.spec for one in cluster.others if not one.has_expired
+        }
+        odd_since_s = now_s if self._odd_since_s is None else self._odd_since_s
+        facts = Facts(
+            self._world.host,
+            len(waits),
+            timedelta(seconds=now_s - min(waits, default=now_s)),
+            cluster.skew,
+            specs | {self._world.host: spec_of(self._book())},
+            timedelta(seconds=now_s - odd_since_s),
+            standing.kind if standing is not None and standing.over_at is None else "",
+        )
+        self._odd_since_s = odd_since_s if hosts.is_odd(facts) else None
+        return hosts.decide(facts)
