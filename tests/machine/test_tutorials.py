@@ -1,8 +1,8 @@
 """The tutorials, typed word for word in machines: each command shows what the page says.
 
 What differs from run to run (times, ids, sizes, durations) is masked on both sides; beside the
-lines that a page shows there may be more. Where the text before a command says to wait, it is
-typed again until it shows them.
+lines that a page shows there may be more. Where the text before a block says to wait, its commands
+are typed again until they show them.
 """
 
 from __future__ import annotations
@@ -64,7 +64,6 @@ def walk(
                 if time.monotonic() > end:
                     pytest.fail(f"{block}: {line.command}: not shown: {lost}\n{printed}", False)
                 time.sleep(0.2)
-            waits = False
     return count
 
 
