@@ -3,8 +3,8 @@
 Run as anybody: ``python -m bench.reading [ROUNDS]``. A user's place is made in a directory of its
 own: 100 hourly jobs, deployed, and what they did in the last 41 days. Each command is the whole of
 it, from the start of its interpreter, in turn with ``python -c pass``; both medians are printed.
-``status`` asks an agent, here one that has its answer ready, and ``status --cluster`` the store.
-Exit 1 when a goal is missed.
+``status`` and ``top`` ask an agent, here one that has its answers ready, and ``status --cluster``
+the store. Exit 1 when a goal is missed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 
 from hostagent import __version__
-from hostagent.agent.interface import Backlog, Status
+from hostagent.agent.interface import Backlog, Going, Status
 from hostagent.host.identity import host_name
 from hostagent.host.paths import Paths, user
 from hostagent.model import Form, Job, Kind, Outcome, Run, Schedule
@@ -40,6 +40,7 @@ COMMANDS = {
     "why job-7 --at {past} --user": READ_S,
     "status --user": READ_S,
     "status --cluster --user": READ_S,
+    "top --once --user": READ_S,
     "list --user": READ_S,
     "next --user": READ_S,
     "next --days 7 --user": READ_S,
@@ -53,6 +54,9 @@ class Agent:
 
     async def backlog(self) -> Backlog:
         return answers.backlog()
+
+    async def going(self) -> Going:
+        return answers.going()
 
     async def status(self) -> Status:
         return answers.status(version=__version__, host=host_name(), jobs=JOBS)

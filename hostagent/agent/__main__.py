@@ -2,9 +2,20 @@
 
 import sys
 
-from hostagent.agent.wiring import run_agent
-from hostagent.errors import HostagentError
-from hostagent.host import paths
+# OpenSSL would be an eighth of all the memory that the agent takes: for TLS that its loop never
+# speaks, and for hashes that Python has itself. Who needs it later still gets it.
+OPENSSL = ("ssl", "_hashlib")
+sys.modules.update(dict.fromkeys(OPENSSL))  # type: ignore[arg-type]
+
+import asyncio  # noqa: E402, F401
+import hashlib  # noqa: E402, F401
+
+for name in OPENSSL:
+    del sys.modules[name]
+
+from hostagent.agent.wiring import run_agent  # noqa: E402
+from hostagent.errors import HostagentError  # noqa: E402
+from hostagent.host import paths  # noqa: E402
 
 
 def main() -> int:

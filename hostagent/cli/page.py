@@ -69,8 +69,8 @@ def serve(
 ) -> None:
     """Serve that page, read-only, until stopped.
 
-    Each request has it made anew. Whoever reaches the address reads all of it, so by default that is this host alone. A Unix
-    socket is for its owner and group.
+    Each request has it made anew. Whoever reaches the address reads all of it, so by default that
+    is this host alone. A Unix socket is for its owner and group.
     """
     from hostagent.report.page import serving
 

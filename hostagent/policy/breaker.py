@@ -17,7 +17,7 @@ from hostagent.policy.words import ago, span_text
 LOOKED_AT = 10
 FAILURES = LOOKED_AT // 2
 LEAST, MOST = timedelta(seconds=60), timedelta(minutes=10)
-SLOWER = timedelta(seconds=10)
+SLOWER = timedelta(seconds=15)
 """How long a pool's next run waits after a failure, for each failure of the last ten before it."""
 
 

@@ -34,7 +34,7 @@
   field.setAttribute("aria-label", "Only jobs whose name has this text");
   label.className = "filter";
   label.append(field);
-  jobs[0].before(label);
+  document.querySelector(".heads").before(label);
   const rows = jobs.map(function (job) { return [job, job.querySelector(".name")]; })
     .concat(all(".lanes tbody tr").map(function (row) { return [row, row.cells[0]]; }));
   field.addEventListener("input", function () {

@@ -100,7 +100,8 @@ jitter = 0
     assert all(
         f"attempt {number} on {out['host']}: was killed by signal KILL" in told for number in (1, 2)
     )
-    assert f"What the last one printed:\n  {out['evidence']}" in told
+    assert "What the last one printed:\n  attempt 2 of crash" in told
+    assert all(f"\n  {line}\n" in told for line in out["evidence"].splitlines())
     assert 'Its report: {"rows": 7}' in told
     agent.wait_for_runs(machine, "crash", agent.ended(1, "quarantined"))
     assert machine.read("/root/count-crash") == "2\n"

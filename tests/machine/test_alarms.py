@@ -14,6 +14,7 @@ from tests.machine.cluster import Cluster
 from tests.machine.fixtures import Roots
 from tests.machine.guest import Guest
 from tests.machine.machine import Machine
+from tests.machine.test_agent_gate import GATE, JOB, miss
 
 TOLD, TELL, MENDED = "/root/told", "/usr/local/bin/tell", "/root/mended"
 ENVIRONMENT = "$HOSTAGENT_ALARM|$HOSTAGENT_JOB|$HOSTAGENT_SCOPE|$HOSTAGENT_REASON"
@@ -178,6 +179,7 @@ CREEPING = """
 command = "/usr/local/bin/creep"
 calendar = "*:*:0/2"
 jitter = 0
+timeout = "10s"
 grace = "10min"
 on_failure = "ops"
 """
@@ -199,6 +201,9 @@ def test_a_creeping_run_is_told_before_it_overlaps(machine: Machine) -> None:
     (message,) = told(machine)
     assert "of the 2s until the next" in message["reason"]
     assert "creeping comes near its interval" in machine.succeed("hostagent status")
+    planned = machine.succeed("hostagent plan")
+    assert "near_interval: 95 % of its last" in planned
+    assert "(creeping)" in planned
     agent.wait_for_runs(
         machine,
         "creeping",
@@ -214,6 +219,7 @@ command = "/usr/local/bin/slow"
 calendar = "*:*:0/2"
 jitter = 0
 overlap = "queue"
+timeout = "10min"
 grace = "10min"
 on_failure = "ops"
 """
@@ -238,6 +244,26 @@ def test_a_run_that_overruns_is_told_while_it_goes_on(machine: Machine) -> None:
     machine.succeed("touch /root/end")
     wait_told(machine, "recovered")
     assert [one["alarm"] for one in told(machine)] == ["overran", "recovered"]
+
+
+@pytest.mark.skipif(not agent.LONG, reason="it takes 40 s: HOSTAGENT_LONG=1")
+def test_a_large_backlog_is_told_once_and_its_end_once(machine: Machine) -> None:
+    """More than a hundred runs wait after an absence: the host says so to who is told of hosts."""
+    machine.write(TELL, SCRIPT, 0o755)
+    agent.with_agent(machine, settings=GATE.format(settle=600))
+    scopes = ", ".join(f'"{number}"' for number in range(101))
+    many = JOB.format(
+        name="many", command="/bin/true", calendar="{soon}", more=f"for_each = [{scopes}]"
+    )
+    miss(machine, f"{NOTIFY}of_hosts = true\n{many}")
+    wait_told(machine, "backlog")
+    assert "holds a backlog: 101 missed runs wait" in machine.succeed("hostagent status")
+    machine.succeed("hostagent backlog abandon --all --reason enough")
+    wait_told(machine, "recovered")
+    assert [(one["alarm"], one["job"]) for one in told(machine)] == [
+        ("backlog", ""),
+        ("recovered", ""),
+    ]
 
 
 CLUSTER_JOBS = f"""{NOTIFY}

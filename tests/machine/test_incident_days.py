@@ -110,7 +110,7 @@ def test_a_hung_run_is_told_from_a_slow_one(cluster: Cluster) -> None:
 
 def test_a_creeping_run_is_told_before_it_overlaps(cluster: Cluster) -> None:
     """Wherever its runs were: the cluster's own history says how they grew."""
-    cluster.deploy(f"""{NOTIFY}{CREEPING}timeout = "10s"\n""")
+    cluster.deploy(NOTIFY + CREEPING)
     one = cluster["host1"]
     wait_for(lambda: messages(cluster, "creeping"), 60)
     rows = agent.runs(one, "creeping")

@@ -116,7 +116,7 @@ def _section(
         last=relative(last.started_at or last.scheduled_for, now) if last else "never ran",
         state="hung?" if is_hung else state,
         usual=span_text(median) if median is not None else NOTHING,
-        share=f"{share:.0%}" if share is not None else "",
+        share=_percent(share) if share is not None else "",
         is_near=share is not None and share >= 0.8,
         strip=strip(runs[:STRIP]),
         about=tuple(_about(specs, job, runs, slowest, share)),
@@ -147,7 +147,7 @@ def _about(
     failed = sum(run.outcome is Outcome.FAILED for run in runs)
     found.append(f"{counted(len(runs), 'run')} here, {failed} failed")
     if slowest is not None:
-        part = f", {share:.0%} of the interval" if share is not None else ""
+        part = f", {_percent(share)} of the interval" if share is not None else ""
         found.append(f"19 of 20 took {span_text(slowest)} at most{part}")
     if job:
         found.append(f"is stopped after {span_text(job.timeout)}")
@@ -165,3 +165,7 @@ def _row(run: Run, now: datetime) -> Row:
         state=state_of(run),
         reason="" if run.outcome is Outcome.SUCCEEDED else shortened(run.end_reason or run.reason),
     )
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.005 else "<1%"

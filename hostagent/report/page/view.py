@@ -202,7 +202,7 @@ def _axis(now: datetime) -> Axis:
         marks=tuple(
             drawing.Mark(drawing.percent(place / width), text)
             for place, text in marks
-            if abs(place - now_at) > BESIDE_NOW
+            if abs(place - now_at) > BESIDE_NOW and place < width - BESIDE_NOW / 2
         ),
     )
 

@@ -26,18 +26,18 @@ def test_half_of_the_last_ten_is_too_many() -> None:
 
 
 def test_each_failure_of_a_pool_makes_the_next_one_wait_longer() -> None:
-    """The first is nobody's fault; after four of ten it is half a minute."""
+    """The first is nobody's fault; after four of ten it is three quarters of a minute."""
     assert decide(after(True, is_shared=True), 0.0, 0) is None
     slow = [after(*[True] * n, is_shared=True).until_s for n in range(1, FAILURES)]
     assert slow == [n * SLOWER.total_seconds() for n in range(FAILURES - 1)]
     waiting = after(True, True, is_shared=True)
     assert (
         decide(waiting, 1.0, 3)
-        == "2 of the last 2 runs that caught up failed, so the next one waits 9s more"
+        == "2 of the last 2 runs that caught up failed, so the next one waits 14s more"
     )
-    assert decide(waiting, 10.0, 3) is None
+    assert decide(waiting, 15.0, 3) is None
     assert note(waiting, 20.0, has_failed=False, is_shared=True).until_s == waiting.until_s
-    assert note(waiting, 30.0, has_failed=True, is_shared=True).until_s == 50.0
+    assert note(waiting, 30.0, has_failed=True, is_shared=True).until_s == 60.0
 
 
 def test_jobs_without_a_pool_do_not_wait_for_each_others_failures() -> None:

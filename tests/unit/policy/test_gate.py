@@ -536,9 +536,9 @@ def test_a_pool_is_released_more_slowly_the_more_of_it_fails() -> None:
         states[pool] = state
     mail, alone = waiting("one", pool="mail"), waiting("one")
     why = held(decide(facts(mail, state=states["mail"]), mail))
-    shown = "2 of the last 2 runs that caught up failed, so the next one waits 10s more"
+    shown = "2 of the last 2 runs that caught up failed, so the next one waits 15s more"
     assert why == f"held: pool mail, lane normal: {shown}"
-    assert first(facts(mail, state=states["mail"], now_s=NOW + 10)) is mail
+    assert first(facts(mail, state=states["mail"], now_s=NOW + 15)) is mail
     assert first(facts(alone, state=states[None])) is alone
 
 
