@@ -16,15 +16,21 @@ from tests.machine.guest import Guest
 from tests.pages import CHECKOUT, PAGES, Typed, blocks, typed
 
 JOBS = "backup clean-up copy data etc-backup export import make notes reindex report thumbnails"
-NOT_HERE = re.compile(r"hostagent (agent|store|apply --user|\w+ --user)|.*--(wait|user|out)\b")
+NOT_HERE = re.compile(
+    r"hostagent (agent|store|serve|apply --user|\w+ --user)|.*--(wait|user|out)\b"
+)
 """What changes the machine under the other commands, or needs more than one host or a session."""
+
+
+JOB = """[job.{name}]
+command = "/bin/true"
+calendar = "2099-01-01"
+"""
 
 
 def jobs() -> str:
     """A job of each name that the pages speak of; none is due."""
-    return "\n".join(
-        f'[job.{name}]\ncommand = "/bin/true"\ncalendar = "2099-01-01"\n' for name in JOBS.split()
-    )
+    return "".join(JOB.format(name=name) for name in JOBS.split())
 
 
 def commands() -> list[Typed]:
@@ -43,7 +49,9 @@ def commands() -> list[Typed]:
 def test_what_the_how_tos_type_is_understood(machine: Guest) -> None:
     """Exit status 2 means bad input, and a traceback is a defect."""
     agent.with_agent(machine, jobs())
-    for name in ("cron", "report", "jobs"):
+    for more in ("a", "b"):  # three generations to go back to
+        agent.apply(machine, jobs() + JOB.format(name=more))
+    for name in ("cron", "report", "timers"):
         machine.write(f"/root/{name}.toml", jobs())
     lines, wrong = commands(), []
     assert len(lines) > 50
