@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hostagent.model import Alarm, End, Kind, Only, Outcome, Run
@@ -12,6 +13,7 @@ from hostagent.store.port import (
     Finish,
     Quarantine,
     Registration,
+    RunFilter,
     Session,
     Settlement,
     SpecRecord,
@@ -171,3 +173,10 @@ def kept_run(
 def in_force(store: Store) -> dict[str, SpecRecord]:
     """The schedules in force, by job."""
     return {spec.job: spec for spec in store.specs() if spec.valid_to is None}
+
+
+def stable_id(value: object) -> str:
+    """The id of a parameter that all workers agree on: a set of strings has an order in each."""
+    if isinstance(value, RunFilter) and value.jobs:
+        return f"{replace(value, jobs=frozenset())} {sorted(value.jobs)}"
+    return str(value)

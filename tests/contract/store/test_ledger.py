@@ -32,6 +32,7 @@ from tests.contract.store.builders import (
     out,
     ran,
     settlement,
+    stable_id,
     t,
     want,
 )
@@ -81,7 +82,7 @@ def history(store: Store, session: Session) -> Store:
         (RunFilter(jobs=frozenset({"a", "b"}), attempts_only=True, limit=3), [5, 4, 3]),
         (RunFilter(attempts_only=True), [5, 4, 3, 3, 1]),
     ],
-    ids=str,
+    ids=stable_id,
 )
 def test_rows_are_found_by_what_is_asked(
     history: Store, where: RunFilter, seconds: list[int]

@@ -23,7 +23,7 @@ from hostagent.store.sql.rows import INSERT_RUN, run_values
 from hostagent.store.sql.schema import VERSION
 from hostagent.store.sqlite import connection
 from hostagent.store.sqlite.engine import SqliteStore
-from tests.contract.store.builders import HASH, T0, claimed, finish, job, ran, t, want
+from tests.contract.store.builders import HASH, T0, claimed, finish, job, ran, stable_id, t, want
 from tests.contract.store.processes import all_of, forked
 from tests.contract.store.volumes import fill, needs_root
 
@@ -470,7 +470,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
         yield store
 
 
-@pytest.mark.parametrize("where", FILTERS, ids=str)
+@pytest.mark.parametrize("where", FILTERS, ids=stable_id)
 def test_a_long_ledger_is_read_by_an_index(large: SqliteStore, where: RunFilter) -> None:
     """Any question that people ask: in its order of time, so that only one instant is sorted."""
     ((look_up, *more),) = _plans(large, lambda: large.runs(where))
