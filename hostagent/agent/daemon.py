@@ -259,6 +259,9 @@ class Daemon:
             self.backlog.ended(entry, run, end)
         if self.backlog.held:
             self.spawn(self.release())
+        for other in self.book:
+            if run.job in other.job.after and (other.awaits or other.lock.locked()):
+                self.spawn(self.look(other))
         if entry.is_leased or self.world.shared is None:  # else once it was copied
             self.alarms.ended(ended_run(run, end))
         self.on_change()

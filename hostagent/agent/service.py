@@ -326,6 +326,7 @@ class AgentService:
         book = self._daemon.book
         next_at, next_job = book.next_due()
         held, marks = self._daemon.backlog.told(book), self._daemon.hung.marks()
+        awaiting = await self._awaiting()
         return Status(
             version=__version__,
             host=self._world.host,
@@ -337,6 +338,8 @@ class AgentService:
             hung_because=[mark.reason for mark in marks],
             held=[waiting.name for waiting, _ in held],
             held_because=[why for _, why in held],
+            waits=[name for name, _ in awaiting],
+            waits_because=[why for _, why in awaiting],
             settles=self._daemon.backlog.settles(book) or "",
             pace=self._daemon.backlog.pace(),
             paused=[order_of(one) for one in book.pauses(self._world.clock.now())],
@@ -357,6 +360,12 @@ class AgentService:
                 for one in await self._daemon.alarms.standing()
             ],
         )
+
+    async def _awaiting(self) -> list[tuple[str, str]]:
+        """What waits for other jobs, and why."""
+        upstreams = self._daemon.starts.upstreams
+        found = [(_name(entry), await upstreams.told(entry)) for entry in self._daemon.book]
+        return [(name, why) for name, why in found if why]
 
     async def going(self) -> Going:
         """What runs here, and what it uses."""

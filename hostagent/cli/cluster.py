@@ -78,6 +78,8 @@ def _print_status(told: Mapping[str, Any]) -> None:
         print(f"  released {told['pace']}")
     for name, why in zip(told["held"], told["held_because"], strict=True):
         print(f"  held     {name}: {why.removeprefix('held: ')}")
+    for name, why in zip(told["waits"], told["waits_because"], strict=True):
+        print(f"  waits    {name}: {why.removeprefix('waits for ')}")
     if told["next_at"]:
         at = moment(datetime.fromisoformat(told["next_at"]), now())
         print(f"  next     {told['next_job']} at {at}")
