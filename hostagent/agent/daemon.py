@@ -356,8 +356,8 @@ class Daemon:
         await self._look_at_waiting()
 
     async def _look_at_waiting(self) -> None:
-        """They may have waited for the end of a pause, and no clock wakes them."""
-        waits = [e for e in self.book if e.retry is not None or self.book.backfill_of(e)]
+        """They may have waited for the end of a pause, or for others, and no clock wakes them."""
+        waits = [e for e in self.book if e.retry or e.awaits or self.book.backfill_of(e)]
         await self.look_all(waits)
 
     async def look_elsewhere(self) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 
 import pytest
 
+from tests.simulation import load
 from tests.simulation.mutants import MUTANTS, Mutant
-from tests.simulation.simulation import Plan, Result, simulate
+from tests.simulation.simulation import BEGIN, Plan, Result, simulate
 
 HOUR = 1 / 24
 
@@ -51,6 +53,16 @@ def test_a_new_seed_keeps_every_promise() -> None:
     seed = random.SystemRandom().randrange(10**9)
     print(f"SEED={seed}")
     kept(Plan(seed, days=0.6 * HOUR, faults=60, is_busy=True))
+
+
+def test_what_comes_after_others_never_begins_before_they_succeeded() -> None:
+    """Under all faults; each occurrence is run, or skipped with the name of what it waited for."""
+    seed = random.SystemRandom().randrange(10**9)
+    until = BEGIN + timedelta(hours=0.5)
+    result = simulate(Plan(seed, days=0.5 * HOUR, faults=60), one_load=load.chain(until))
+    assert result.is_kept, f"SEED={seed} {result}"
+    assert any("; chain2 of " in line for line in result.trace)
+    assert any(" skipped: upstream: chain" in line for line in result.trace)
 
 
 def test_the_same_seed_is_the_same_simulation() -> None:
