@@ -71,6 +71,11 @@ class Entry:
         return self.unit.scope
 
     @property
+    def title(self) -> str:
+        """What people call it: ``job`` or ``job@scope``."""
+        return f"{self.job.name}@{self.scope}" if self.scope else self.job.name
+
+    @property
     def is_ending(self) -> bool:
         """Whether its active run was told to end: by its overlap, a person or the gate."""
         return self.stopped is not None or self.gave_way is not None
@@ -78,7 +83,7 @@ class Entry:
     def deploy(self, job: Job, unit: Unit, *, is_leased: bool) -> None:
         """Take over what the manifest says."""
         self.job, self.unit, self.schedule_hash = job, unit, job.schedule.hash
-        self.is_leased = is_leased
+        self.is_leased, self.awaits = is_leased, None
 
     def stands_at(self, cursor: Cursor) -> bool:
         """Whether the cursor says what is known of it."""

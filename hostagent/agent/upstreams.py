@@ -64,10 +64,10 @@ class Upstreams:
         return tuple(found if is_each else reversed(found))
 
     async def told(self, entry: Entry) -> str:
-        """Why the entry waits for others, as it is now; empty: it does not."""
-        if entry.awaits is None:
-            return ""
-        verdict, _ = await self._verdict(entry, entry.awaits.at, self._world.clock.now())
+        """Why the entry waits for others, as it is now."""
+        awaits = entry.awaits
+        assert awaits is not None
+        verdict, _ = await self._verdict(entry, awaits.at, self._world.clock.now())
         return verdict.reason
 
     def are_elsewhere(self, entry: Entry) -> bool:

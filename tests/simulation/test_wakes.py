@@ -10,6 +10,8 @@ import re
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from random import Random
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -25,6 +27,11 @@ from tests.simulation.loop import MICROS
 from tests.simulation.simulation import BEGIN, Plan, Simulation, simulate
 from tests.simulation.test_facts import EACH, LATEST, NO_JITTER, SKIP, TEN, at
 
+if TYPE_CHECKING:
+    from _typeshed import SupportsLenAndGetItem
+
+T = TypeVar("T")
+
 MINUTE = timedelta(minutes=1)
 ROOMY = Signals(load=0.0, memory=Memory(10_000, 9_000))
 OWING, FRESH = 24, "fresh"
@@ -33,6 +40,14 @@ SETTLE_S, STEP_S = 60, 10
 
 DRAIN_S = 240
 BEAT_S = 5
+
+
+class AtOnce(Random):
+    """A store that is down refuses at once: no call hangs for longer than it is away."""
+
+    def choice(self, seq: SupportsLenAndGetItem[T]) -> T:
+        """The first, which is the quickest."""
+        return seq[0]
 
 
 async def sleeps(host: Host) -> None:
@@ -160,6 +175,37 @@ def test_a_wake_settles_once_and_drains_without_a_storm(
         assert all(
             run.started_at < run.scheduled_for + FRESH_FOR for run in fresh if run.started_at
         )
+
+    result = simulate(plan, story, owing(plan))
+    assert result.is_kept, str(result)
+
+
+def test_a_store_that_falters_holds_nothing_back_for_ever() -> None:
+    """What is shorter than a lease is no wake: what was missed goes on, between the gaps."""
+    plan = Plan(seed=1, days=1.5 / 24, hosts=1)
+
+    async def story(one: Simulation) -> None:
+        one.history.failing = 0.0
+        one.nemesis.disturbances.append(Disturbance(None, "story", 0.0))
+        (host,) = one.hosts
+        host.pid1.loses = 0.0
+        host.limits, host.signals = Limits(), ROOMY
+        host.kill_agent()  # the next one reads them
+        await at(11)
+        host.link.rnd = AtOnce(1)
+        await sleeps(host)
+        await asyncio.sleep(1)
+        settles = 0
+        for _ in range(DRAIN_S // 20):
+            host.link.is_store_down = True
+            await asyncio.sleep(3)
+            host.link.is_store_down = False
+            await asyncio.sleep(17)
+            settles += bool((await look(host))[0])
+        assert settles == SETTLE_S // 20, "for longer than the sleep asks for"
+        assert not (await look(host))[2], "it takes longer than that"
+        runs = one.store.runs(RunFilter(job="job00", since=BEGIN + 2 * TEN, attempts_only=True))
+        assert runs
 
     result = simulate(plan, story, owing(plan))
     assert result.is_kept, str(result)
