@@ -60,11 +60,11 @@ def _held_now(paths: Paths, job: str) -> list[Story]:
 
     try:
         told = call(paths, lambda proxy: proxy.Status())
+        held = zip(told["held"], told["held_because"], strict=True)
+        stories = [(name, of_held(name, why)) for name, why in held]
+        stories += [(name, of_awaiting(name, why)) for name, why in waits(told).items()]
     except RefusedError:
         return []
-    held = zip(told["held"], told["held_because"], strict=True)
-    stories = [(name, of_held(name, why)) for name, why in held]
-    stories += [(name, of_awaiting(name, why)) for name, why in waits(told).items()]
     return [one for name, one in stories if name.partition("@")[0] == job]
 
 
