@@ -24,7 +24,7 @@ SHARED_SIZE = "512m"
 STORES = ("store", "store2")
 FIRST_HOST, FIRST_STORE = 11, 2
 GATE = f"{agent.SETTLE_NOT}cpu_pressure = 100\n"
-"""All hosts here run on one kernel, and read its pressure: what one does would hold back the others."""
+"""All hosts here read the pressure of one kernel: what one does would hold back the others."""
 
 DROP_IN = "[Service]\nEnvironment=PGPASSFILE=/etc/hostagent/pgpass\n"
 
