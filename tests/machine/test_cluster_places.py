@@ -98,8 +98,9 @@ def test_jobs_run_where_they_may(cluster: Cluster) -> None:
 def test_what_comes_after_a_job_waits_for_its_end_on_another_host(cluster: Cluster) -> None:
     """The second one's host hears of it with its next beat."""
     cluster["host2"].wait_until(f"grep -q '^end second ' {history.PLACE}/host2")
+    began = starts(cluster, "second")
     ends = {x.run_id: x for x in cluster.history() if (x.what, x.job) == ("end", "first")}
-    for start in starts(cluster, "second"):
+    for start in began:
         first = ends[start.run_id.replace("second", "first")]
         assert (first.host, start.host) == ("host1", "host2")
         assert first.at < start.at
