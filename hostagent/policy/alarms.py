@@ -129,8 +129,10 @@ def sentence(alarm: Alarm) -> str:
 
 _IS: dict[str, str] = {
     Wrong.MIXED_SPECS: "has another jobs.toml than most",
+    Wrong.DRIFT: "is not as applied",
     Wrong.BACKLOG: "holds a backlog",
     Wrong.SKEW: "has a wrong clock",
+    Wrong.STORE: "does not reach the store",
     Wrong.NEAR_INTERVAL: "comes near its interval",
     Wrong.LATE: "was late",
     Wrong.TOO_SHORT: "was too short",
