@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from hostagent.agent import stops
-from hostagent.agent.again import Again, ended_run
+from hostagent.agent.aftermath import Aftermath, ended_run
 from hostagent.agent.alarms import Alarms
 from hostagent.agent.backfills import Backfills
 from hostagent.agent.backlog import POLL_S, Backlog
@@ -71,9 +71,9 @@ class Daemon:
         self._reloading = asyncio.Lock()
         self._is_unread = False
         self.wakes = Wakes(timer)
-        again = Again(world)
-        self.endings = Endings(world, again)
-        self._leases = Leases(world, again)
+        aftermath = Aftermath(world)
+        self.endings = Endings(world, aftermath)
+        self._leases = Leases(world, aftermath)
         self.book = Book(None, world.host)
         self.backlog = Backlog(world)
         self.backfills = Backfills(world)
