@@ -104,11 +104,12 @@ class Daemon:
         waits for the agent, but not for what days off have left owed (decision 0410).
         """
         loop = asyncio.get_running_loop()
-        self._hints = self._signals.watch("hostagent-", self._unit_changed)
+        self._hints = self._signals.watch("hostagent-", self._unit_changed, self.alarms.drift.hint)
         loop.add_reader(self._hints, self._signals.dispatch)
         loop.add_reader(self._timer.fileno(), self._timer_fired)
         await self.reload(ready)
         self.spawn(self.alarms.run())
+        self.spawn(self.alarms.drift.run())
 
     async def stop(self) -> None:
         """End what this process does; runs and claims go on without it."""
@@ -148,6 +149,7 @@ class Daemon:
             await self._weights.read(self.book)
             await self.look_all(self.book)
         self.alarms.look_at_all()
+        self.alarms.drift.hint()
         self.on_change()
 
     async def _rebuild(self, manifest: Manifest | None) -> None:

@@ -52,11 +52,12 @@ class Outbox:
         """The store's clock, as far as it is known."""
         return self._world.cluster.by_store(self._world.clock.now())
 
-    async def read(self) -> list[Alarm]:
-        """What stands there now."""
+    async def read(self, only: Name | None = None) -> list[Alarm]:
+        """What stands there now, of all or of one."""
         found = await self._ledger.call(self._ledger.it.alarms)
-        self.standing = {(one.job, one.scope): one for one in found}
-        return found
+        named = {(one.job, one.scope): one for one in found}
+        self.standing = {name: one for name, one in named.items() if only in {None, name}}
+        return list(self.standing.values())
 
     def due_at(self) -> datetime | None:
         """When somebody is to be told again; None: nobody."""

@@ -38,9 +38,9 @@ class Facts:
     """``held`` missed runs wait here, one of them for ``held_for``. ``clock``: how it is judged.
 
     ``specs`` are the digests of what live hosts have deployed, by host, this one's among them;
-    it has been the odd one for ``odd_for``. ``drift`` is how its units differ from what was applied,
-    in words; empty: they do not, None: nobody has looked yet. ``standing`` is the kind of the alarm
-    that stands.
+    it has been the odd one for ``odd_for``. ``drift`` is how its units differ from what was
+    applied, in words; empty: they do not, None: nobody has looked yet. ``standing`` is the kind of
+    the alarm that stands.
     """
 
     host: str
@@ -60,6 +60,7 @@ def decide(facts: Facts) -> Verdict:
         Wrong.SKEW: "its clock is near the store's",
         Wrong.BACKLOG: "it holds nothing back any more",
         Wrong.DRIFT: "its units are as applied",
+        Wrong.STORE: "it shares no store any more",
         Wrong.MIXED_SPECS: "it has the jobs.toml of the others",
     }
     kind = next((wrong for wrong in relief if wrong == facts.standing), Wrong.BACKLOG)
@@ -69,8 +70,8 @@ def decide(facts: Facts) -> Verdict:
 def decide_reach(ttl: timedelta, away_for: timedelta | None, why: str, standing: str) -> Verdict:
     """Whether the host has done without the store that hosts share for too long.
 
-    ``away_for``: no beat had an answer for so long, the last one for the reason ``why``; None: it is
-    reached. A ``standing`` alarm stands until then, so an agent that begins anew does not end it.
+    ``away_for``: no beat had an answer for so long, the last one for the reason ``why``; None: it
+    is reached. A ``standing`` alarm stands until then: an agent that begins anew does not end it.
     """
     trouble = None
     is_long = away_for is not None and away_for >= UNREACHED_TTLS * ttl
