@@ -19,7 +19,7 @@ from hostagent.agent.world import World
 FIRST_S, EVERY_S = 300.0, 3600.0
 """Until the first look after a start (nothing of ours runs beside a boot), and each further one."""
 
-BURST_S = 3.0
+BURST_S = 2.0
 """Reloads come in bursts, as at an upgrade of packages: one look serves them all."""
 
 log = logging.getLogger(__name__)
