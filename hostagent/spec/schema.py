@@ -228,7 +228,7 @@ class NotifyTable(Table):
     timezone: t.Zone | None = None
     """The zone of quiet (UTC)."""
     of_hosts: bool | None = None
-    """Whether alarms of hosts (store, skew, backlog, drift, mixed_specs) are told there, too (false)."""
+    """Whether alarms of hosts (drift, skew, store and others) are told there, too (false)."""
 
 
 class File(Table):

@@ -91,7 +91,12 @@ class ServiceContract:
         systemd.dispatch()
         assert told == []
         rig.again().reload()
-        rig.wait_for(lambda: systemd.dispatch() or told != [])
+
+        def is_told() -> bool:
+            systemd.dispatch()
+            return told != []
+
+        rig.wait_for(is_told)
         assert set(told) == {"reloaded"}
 
     @pytest.mark.parametrize("case", ENDS)
