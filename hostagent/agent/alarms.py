@@ -128,7 +128,7 @@ class Alarms:
         """Those that stand now, as far as the store is reached."""
         found = self.reach.standing()
         with contextlib.suppress(HostagentError):
-            found += await self._outbox.read()
+            found += await self._outbox.stored()
         return [one for one in found if one.over_at is None]
 
     # Looking

@@ -52,12 +52,14 @@ class Outbox:
         """The store's clock, as far as it is known."""
         return self._world.cluster.by_store(self._world.clock.now())
 
-    async def read(self, only: Name | None = None) -> list[Alarm]:
-        """What stands there now, of all or of one."""
-        found = await self._ledger.call(self._ledger.it.alarms)
-        named = {(one.job, one.scope): one for one in found}
+    async def stored(self) -> list[Alarm]:
+        """What the ledger holds."""
+        return await self._ledger.call(self._ledger.it.alarms)
+
+    async def read(self, only: Name | None = None) -> None:
+        """See what stands there now, of all or of one."""
+        named = {(one.job, one.scope): one for one in await self.stored()}
         self.standing = {name: one for name, one in named.items() if only in {None, name}}
-        return list(self.standing.values())
 
     def due_at(self) -> datetime | None:
         """When somebody is to be told again; None: nobody."""
