@@ -87,6 +87,15 @@ NOTES = {
         "Take it out, or mend the key that the message names.",
         'command = "/usr/local/bin/backup"\ncalendar = "03:30"\nbackoff = "5min"',
     ),
+    "HA111": Note(
+        "The service behind the address knows one job. If others succeed, it never misses the one"
+        " that does not.",
+        "Have the service make an address for each job. Where one job runs for several scopes, make"
+        " a job of each, with a profile for what they share; or be told by on_failure, which looks"
+        " at each scope.",
+        'command = "/usr/local/bin/backup"\ncalendar = "03:30"\nfor_each = ["eu", "us"]\n'
+        'ping_url = "https://hc.example.org/ping/backup"',
+    ),
 }
 
 

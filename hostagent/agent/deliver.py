@@ -14,8 +14,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
+from hostagent.agent.web import NotDeliveredError, post, run
 from hostagent.codec import from_json, to_json
 from hostagent.model import Notify
 from hostagent.policy.alarms import whose
@@ -31,10 +31,6 @@ VARIABLES = {
     "HOSTAGENT_REASON": "text",
 }
 """What a command finds in its environment, beside the whole message on its standard input."""
-
-
-class NotDeliveredError(Exception):
-    """And why."""
 
 
 def packed(notify: Notify, message: Mapping[str, str]) -> bytes:
@@ -53,14 +49,14 @@ def deliver(notify: Notify, message: Mapping[str, str]) -> None:
         given = {name: message[key] for name, key in VARIABLES.items()}
         _run(notify.command, body, {**os.environ, **given})
     elif notify.webhook:
-        _post(notify.webhook, message)
+        post(notify.webhook, json.dumps(message).encode(), "application/json", LIMIT_S)
     elif notify.mail:
         _run((_sendmail(), "-t", "-i"), mail(notify.mail, message), dict(os.environ))
 
 
 def mail(to: str, message: Mapping[str, str]) -> bytes:
     """An RFC 5322 message, whose sender is sendmail's to say."""
-    from email.message import EmailMessage  # noqa: PLC0415 -- 3 MB that the agent does not need
+    from email.message import EmailMessage  # noqa: PLC0415 -- as in web.post
     from email.policy import SMTP  # noqa: PLC0415 -- as above
 
     name, more = whose(message["job"], message["scope"]), f"why {message['job']}"
@@ -82,25 +78,6 @@ def _run(command: tuple[str, ...], given: bytes, environment: dict[str, str]) ->
         raise NotDeliveredError(f"{command[0]} exited with status {done.returncode}")
 
 
-def _post(url: str, message: Mapping[str, str]) -> None:
-    import urllib.error  # noqa: PLC0415 -- see mail
-    import urllib.request  # noqa: PLC0415 -- see mail
-
-    where = urlsplit(url).hostname  # the rest may be a secret
-    request = urllib.request.Request(  # noqa: S310 -- the spec takes http and https only
-        url,
-        json.dumps(message).encode(),
-        {"Content-Type": "application/json", "User-Agent": "hostagent"},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:  # noqa: S310 -- as above
-            answer.read(1)
-    except urllib.error.HTTPError as error:
-        raise NotDeliveredError(f"{where} answered {error.code} {error.reason}") from error
-    except (OSError, ValueError) as error:
-        raise NotDeliveredError(f"{where}: {error}") from error
-
-
 def _sendmail() -> str:
     found = shutil.which("sendmail", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/lib")
     if found is None:
@@ -108,16 +85,11 @@ def _sendmail() -> str:
     return found
 
 
-def main() -> int:
-    """Deliver what stands on standard input; the exit status."""
+def main() -> None:
+    """Deliver what stands on standard input."""
     told = json.load(sys.stdin)
-    try:
-        deliver(from_json(Notify, told["notify"]), told["message"])
-    except NotDeliveredError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    deliver(from_json(Notify, told["notify"]), told["message"])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main))

@@ -184,7 +184,8 @@ class Common(Table):
     on_success: t.Texts | None = None
     """Names of [notify.NAME] tables, or commands, for a run that succeeded."""
     ping_url: t.Url | None = None
-    """Asked at start and end, as dead-man's-switch services expect."""
+    """The job's address at healthchecks.io, or a service like it, which gets a POST when a run
+    starts (URL/start), succeeds (URL) or fails (URL/fail, or URL/1 for the exit status 1)."""
 
 
 class Defaults(Common):

@@ -36,7 +36,7 @@ async def run(command: Sequence[str], told: bytes, *, unit: str, user: bool) -> 
         *(["--user"] if user else []),
         *("--quiet", "--pipe", "--wait", "--collect", "--service-type=exec"),
         f"--unit={unit}",
-        "--description=hostagent, telling of an alarm",
+        "--description=hostagent, telling of a job",
         f"--property=RuntimeMaxSec={LIMIT_S}",
         "--property=TimeoutStopSec=5",
         "--",

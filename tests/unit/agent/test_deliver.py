@@ -8,14 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from email import message_from_bytes
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
 from hostagent.agent import deliver
 from hostagent.model import Notify
+from tests.inbox import Inbox, Posted, open_inbox
 
 MESSAGE = {
     "alarm": "failed",
@@ -42,44 +41,11 @@ def told(
     )
 
 
-class Inbox(HTTPServer):
-    """Keeps what is posted; answers with ``status``."""
-
-    status = 204
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.got: list[tuple[str, str, bytes]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/hook/secret"
-
-
-class Handler(BaseHTTPRequestHandler):
-    """One request."""
-
-    server: Inbox
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.got.append((self.path, self.headers["Content-Type"], body))
-        self.send_response(self.server.status)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
 def inbox() -> Iterator[Inbox]:
     """A web server of this host."""
-    with Inbox() as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
+    with open_inbox() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def test_a_command_gets_it_twice(tmp_path: Path) -> None:
@@ -109,16 +75,46 @@ def test_a_command_that_fails_says_so_last() -> None:
 def test_a_webhook_gets_json(inbox: Inbox) -> None:
     """By POST."""
     assert told(Notify("x", webhook=inbox.url)).returncode == 0
-    ((path, kind, body),) = inbox.got
-    assert (path, kind, json.loads(body)) == ("/hook/secret", "application/json", MESSAGE)
+    (posted,) = inbox.got
+    assert posted == Posted("/hook/secret", "application/json", posted.body, None)
+    assert json.loads(posted.body) == MESSAGE
 
 
 def test_a_webhook_that_refuses_is_named_by_its_host_alone(inbox: Inbox) -> None:
     """The path of a URL may be a secret."""
-    inbox.status = 403
+    inbox.statuses = [403]
     done = told(Notify("x", webhook=inbox.url))
     assert done.returncode == 1
     assert done.stderr == "127.0.0.1 answered 403 Forbidden\n"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (
+            "http://127.0.0.1:9/secret",
+            "127.0.0.1: <urlopen error [Errno 111] Connection refused>\n",
+        ),
+        (
+            "http://127.0.0.1:secret/",
+            "127.0.0.1 did not answer as a web server does (InvalidURL)\n",
+        ),
+        ("http://127.0.0.1/secr\u00e9t", "127.0.0.1: its URL is wrong (UnicodeEncodeError)\n"),
+        ("http://[::1/secret", "this is a bug in hostagent: ValueError\n"),
+    ],
+)
+def test_whatever_goes_wrong_no_url_is_shown(url: str, said: str) -> None:
+    """Not in an error's own words, and in no traceback."""
+    done = told(Notify("x", webhook=url))
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+def test_the_password_of_a_url_is_sent_as_such(inbox: Inbox) -> None:
+    """As a web browser does; it is no part of the host's name."""
+    url = inbox.url.replace("//", "//ops:p%40ss@")
+    assert told(Notify("x", webhook=url)).returncode == 0
+    (posted,) = inbox.got
+    assert posted.authorization == "Basic b3BzOnBAc3M="
 
 
 def test_mail_is_sendmails(tmp_path: Path) -> None:

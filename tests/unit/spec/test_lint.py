@@ -103,3 +103,27 @@ def test_what_defaults_say_for_others_is_no_warning(tmp_path: Path) -> None:
     """A key without effect is only warned of where the job itself has it."""
     text = f'[defaults]\nbackoff = "1s"\ntimezone = "Europe/Berlin"\n{HEAD}every = "1h"\n'
     assert warnings(tmp_path, text) == []
+
+
+PINGS = 'ping_url = "https://hc.example/1"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f'{HEAD}every = "1h"\n{PINGS}', []),
+        (f'{HEAD}every = "1h"\nfor_each = ["eu"]\n{PINGS}', []),
+        (f'{HEAD}every = "1h"\nfor_each = ["eu", "us"]\n{PINGS}', ["HA111 5:job.j.ping_url"]),
+        (
+            f'{HEAD}every = "1h"\n{PINGS}[job.k]\ncommand = "/bin/true"\nevery = "1h"\n{PINGS}',
+            ["HA111 8:job.k.ping_url"],
+        ),
+        (
+            f'[defaults]\nevery = "1h"\n{PINGS}{HEAD}[job.k]\ncommand = "/bin/true"\n',
+            ["HA111 3:defaults.ping_url"],
+        ),
+    ],
+)
+def test_a_ping_url_is_of_one_kind_of_runs(tmp_path: Path, text: str, said: list[str]) -> None:
+    """Else a success of one hides the failure of another."""
+    assert warnings(tmp_path, text) == said

@@ -1,0 +1,100 @@
+"""What others are told of each run: the pings of its job's ``ping_url``.
+
+Each goes out by a program beside the agent, in the order in which things happened, one after the
+other of a (job, scope). Nothing waits for it: it is a task of its own, what waits in it is bounded,
+and what goes wrong is said in the journal. What still waits when the agent ends is not told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import uuid
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from hostagent.agent import ping
+from hostagent.agent.book import Entry
+from hostagent.agent.messages import NOT_TOLD, fields_of
+from hostagent.agent.world import World
+from hostagent.model import End, Run
+from hostagent.policy import pings
+
+AT_ONCE = 8
+"""How many are told at the same time; others wait for their turn."""
+
+MOST = 8
+"""How many may wait of one (job, scope): then the oldest is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """Something to be told of a run. ``tell`` says why it was not told, or nothing."""
+
+    what: str
+    fields: dict[str, str]
+    tell: Callable[[], Coroutine[Any, Any, str]]
+
+
+class News:
+    """One agent's. ``spawn`` goes on beside everything else."""
+
+    def __init__(self, world: World, spawn: Callable[[Coroutine[Any, Any, None]], None]) -> None:
+        self._world = world
+        self._spawn = spawn
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._lines: dict[tuple[str, str], deque[Errand]] = {}
+
+    def began(self, entry: Entry, run: Run) -> None:
+        """PID 1 starts it here."""
+        self._ping(entry, run, pings.at_start(run))
+
+    def ended(self, entry: Entry, run: Run, end: End, retry_at: datetime | None) -> None:
+        """It was recorded how it ended here."""
+        self._ping(entry, run, pings.at_end(run, end, retry_at))
+
+    def _ping(self, entry: Entry, run: Run, one: pings.Ping | None) -> None:
+        url = entry.job.ping_url
+        if url is None or one is None:
+            return
+        what = f"ping_url of {entry.job.name} was not told: {one.text}"
+        fields = fields_of(run, entry.unit.service)
+        self._put((run.job, run.scope), Errand(what, fields, lambda: self._send(url, one)))
+
+    async def _send(self, url: str, one: pings.Ping) -> str:
+        done = await self._world.beside(
+            (sys.executable, "-m", "hostagent.agent.ping"),
+            ping.packed(url, one),
+            unit=f"hostagentd-ping-{uuid.uuid4().hex[:8]}.service",
+            user=self._world.paths.user,
+        )
+        return (done.line or f"exit {done.status}") if done.status else ""
+
+    def _put(self, name: tuple[str, str], errand: Errand) -> None:
+        """To the end of its line, which somebody works off."""
+        if (line := self._lines.get(name)) is None:
+            self._lines[name] = deque([errand])
+            self._spawn(self._work_off(name))
+            return
+        line.append(errand)
+        if len(line) > MOST:
+            self._give_up(line.popleft(), f"{MOST} more wait")
+
+    async def _work_off(self, name: tuple[str, str]) -> None:
+        line = self._lines[name]
+        try:
+            while line:
+                async with self._room:
+                    errand = line.popleft()
+                    if why := await errand.tell():
+                        self._give_up(errand, why)
+        finally:
+            del self._lines[name]
+
+    def _give_up(self, errand: Errand, why: str) -> None:
+        self._world.record(
+            f"{errand.what} ({why})", errand.fields | {"MESSAGE_ID": NOT_TOLD, "PRIORITY": "4"}
+        )
