@@ -281,6 +281,9 @@ def _notify() -> st.SearchStrategy[Table]:
     where = st.one_of(
         st.builds(lambda c: {"command": c}, _commands()),
         st.just({"webhook": "https://chat.example.org/hook"}),
+        st.just(
+            {"webhook": "https://chat.example.org/hook", "body": '{"text": {{ text | tojson }}}'}
+        ),
         st.just({"mail": "root@localhost"}),
     )
     quiet = st.sampled_from(

@@ -73,7 +73,7 @@ class Daemon:
         self._is_unread = False
         self.wakes = Wakes(timer)
         again = Again(world)
-        self._news = News(world, self.spawn)
+        self._news = News(world, lambda: self.book.manifest, self.spawn)
         self.endings = Endings(world, again, self._news)
         self._leases = Leases(world, again)
         self.book = Book(None, world.host)

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
+from hostagent import body
 from hostagent.agent.web import NotDeliveredError, post, run
 from hostagent.codec import from_json, to_json
 from hostagent.model import Notify
@@ -39,19 +40,28 @@ def packed(notify: Notify, message: Mapping[str, str]) -> bytes:
 
 
 def deliver(notify: Notify, message: Mapping[str, str]) -> None:
-    """Run the command, post to the webhook, or hand the mail to sendmail.
+    """Run the command, post to the webhook, or hand it to sendmail or to apprise.
 
     Raises:
         NotDeliveredError: whoever got it did not take it.
     """
     if notify.command:
-        body = json.dumps(message).encode()
         given = {name: message[key] for name, key in VARIABLES.items()}
-        _run(notify.command, body, {**os.environ, **given})
+        _run(notify.command, json.dumps(message).encode(), {**os.environ, **given})
     elif notify.webhook:
-        post(notify.webhook, json.dumps(message).encode(), "application/json", LIMIT_S)
+        said = _body(notify.body, message)
+        post(notify.webhook, said.encode(), body.kind_of(said), LIMIT_S)
     elif notify.mail:
         _run((_sendmail(), "-t", "-i"), mail(notify.mail, message), dict(os.environ))
+
+
+def _body(template: str | None, message: Mapping[str, str]) -> str:
+    if template is None:
+        return json.dumps(message)
+    try:
+        return body.render(template, message)
+    except body.BodyError as error:
+        raise NotDeliveredError(f"its body cannot be made: {error}") from None
 
 
 def mail(to: str, message: Mapping[str, str]) -> bytes:

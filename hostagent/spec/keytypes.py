@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WithJsonSchema
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from hostagent import body
 from hostagent.model import LABEL
 from hostagent.schedule import blackout
 from hostagent.schedule.errors import CalendarError
@@ -296,6 +297,14 @@ def _url(text: str) -> str:
     return text
 
 
+def _body(text: str) -> str:
+    try:
+        body.check(text)
+    except body.BodyError as error:
+        raise WrongValueError(error.message, error.hint) from error
+    return text
+
+
 def _mail(text: str) -> str:
     if not re.fullmatch(r"[^\s@,;]+@[^\s@,;]+|[a-z_][a-z0-9_-]*", line(text)):
         raise WrongValueError(f"{shown(text)} is not a mail address")
@@ -425,6 +434,7 @@ Umask = Annotated[str, BeforeValidator(_umask), WithJsonSchema({"type": "string"
 Directory = Annotated[str, AfterValidator(_directory)]
 User = Annotated[str, AfterValidator(_user)]
 Url = Annotated[str, AfterValidator(_url)]
+Body = Annotated[str, AfterValidator(_body), Field(max_length=20_000)]
 Mail = Annotated[str, AfterValidator(_mail)]
 Ranges = Annotated[
     list[Annotated[str, AfterValidator(_range)]],

@@ -124,6 +124,9 @@ def _between(tables: Tables, drafts: list[Draft]) -> Iterator[tuple[Document, Pr
         if len(written) != 1 and isinstance(tables.models["notify", name], NotifyTable):
             message = "needs exactly one of command, webhook, mail"
             yield own.document, own.document.problem(own.table, message, key=True)
+        if "body" in own.values and "webhook" not in written:
+            message = "only a webhook has a body"
+            yield own.document, own.document.problem((*own.table, "body"), message, key=True)
 
 
 def _pool(name: str, table: Table) -> Pool:
@@ -146,6 +149,7 @@ def _notify(name: str, table: Table) -> Notify:
         tuple(table.command or ()),
         table.webhook,
         table.mail,
+        table.body,
         tuple(table.quiet or ()),
         table.timezone or "UTC",
         of_hosts=bool(table.of_hosts),

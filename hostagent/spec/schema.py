@@ -182,7 +182,8 @@ class Common(Table):
     """Alarms that it never has, as "hung" where it waits by design: of near_interval, late,
     too_short, overran, hung, silent, failed, quarantined."""
     on_success: t.Texts | None = None
-    """Names of [notify.NAME] tables, or commands, for a run that succeeded."""
+    """Who is told of each scheduled run that succeeded: names of [notify.NAME] tables, or
+    commands."""
     ping_url: t.Url | None = None
     """The job's address at healthchecks.io, or a service like it, which gets a POST when a run
     starts (URL/start), succeeds (URL) or fails (URL/fail, or URL/1 for the exit status 1)."""
@@ -221,7 +222,10 @@ class NotifyTable(Table):
     command: t.Command | None = None
     """Run with the alarm as JSON on its standard input, and in its environment."""
     webhook: t.Url | None = None
-    """Gets the alarm as JSON by POST."""
+    """Gets the message as JSON by POST, or the body."""
+    body: t.Body | None = None
+    """What the webhook gets: a template (jinja2) of the message's alarm, was, job, scope, since,
+    reason and text; each of them with | tojson where it is JSON."""
     mail: t.Mail | None = None
     """An address, for sendmail."""
     quiet: t.Ranges | None = None

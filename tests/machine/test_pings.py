@@ -6,6 +6,8 @@ from tests.machine import agent
 from tests.machine.guest import Guest
 from tests.machine.images import VENV
 from tests.machine.machine import Machine
+from tests.machine.test_alarms import SCRIPT, TELL, TOLD
+from tests.machine.test_alarms import told as messages
 
 GOT, SERVICE = "/root/got", "/opt/service.py"
 PROGRAM = f"""
@@ -53,8 +55,12 @@ def told(machine: Guest, name: str) -> list[tuple[str, str, str]]:
 
 
 def test_a_service_hears_of_each_run_in_order(machine: Machine) -> None:
-    """Its start before its end, both with the run's id; failures as what they are; no secret."""
-    good = JOB.format(name="good", command='"/bin/true"')
+    """Its start before its end, both with the run's id; failures as what they are; no secret.
+
+    And each success is told to who is named in on_success.
+    """
+    machine.write(TELL, SCRIPT, 0o755)
+    good = JOB.format(name="good", command='"/bin/true"') + f'on_success = "{TELL}"\n'
     bad = JOB.format(name="bad", command="\"/bin/sh -c 'exit 3'\"")
     with_service(machine, good + bad)
     for name, end in (("good", ""), ("bad", "/3")):
@@ -66,6 +72,11 @@ def test_a_service_hears_of_each_run_in_order(machine: Machine) -> None:
         assert first[2].startswith(f"{rows[0]['run_id']} starts on {rows[0]['host']}: ")
         said = f"{rows[0]['outcome']} on {rows[0]['host']}: {rows[0]['reason']}"
         assert last[2] == f"{rows[0]['run_id']} {said}"
+    machine.wait_until(f"test $(wc -l <{TOLD}) -ge 2")
+    succeeded = [row for row in agent.runs(machine, "good") if row["outcome"] is not None][:2]
+    assert [message["text"] for message in messages(machine)[:2]] == [
+        f"good succeeded: {row['run_id']} on {row['host']} {row['reason']}" for row in succeeded
+    ]
     machine.succeed("systemctl stop service")
     machine.wait_until("journalctl -b -t hostagent -o cat | grep -q '^ping_url of bad was not'", 30)
     journal = machine.succeed("journalctl -b -o export")

@@ -80,6 +80,24 @@ def test_a_webhook_gets_json(inbox: Inbox) -> None:
     assert json.loads(posted.body) == MESSAGE
 
 
+def test_a_webhook_gets_the_body_that_it_wants(inbox: Inbox) -> None:
+    """JSON is said to be JSON, whatever stands in it; anything else is text."""
+    message = MESSAGE | {"text": 'a "b" \\ </c>\n'}
+    slack = Notify("x", webhook=inbox.url, body='{"text": {{ text | tojson }}}')
+    assert told(slack, message=message).returncode == 0
+    assert told(Notify("x", webhook=inbox.url, body="{{ job }}: {{ alarm }}")).returncode == 0
+    first, second = inbox.got
+    assert (first.kind, json.loads(first.body)) == ("application/json", {"text": message["text"]})
+    assert (second.kind, second.body) == ("text/plain; charset=utf-8", b"backup: failed")
+
+
+def test_a_body_that_cannot_be_made_is_not_delivered(inbox: Inbox) -> None:
+    """One that an older version took, perhaps."""
+    done = told(Notify("x", webhook=inbox.url, body="{{ txt }}"))
+    assert (done.returncode, inbox.got) == (1, [])
+    assert done.stderr == "its body cannot be made: 'txt' is undefined\n"
+
+
 def test_a_webhook_that_refuses_is_named_by_its_host_alone(inbox: Inbox) -> None:
     """The path of a URL may be a secret."""
     inbox.statuses = [403]

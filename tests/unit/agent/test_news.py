@@ -13,14 +13,19 @@ from typing import Any, cast
 from hostagent.agent.book import Entry
 from hostagent.agent.news import AT_ONCE, MOST, News
 from hostagent.host import paths
-from hostagent.model import Form, Job, Kind, Run, Schedule, Unit
+from hostagent.model import Form, Job, Kind, Manifest, Notify, Run, Schedule, Unit
 from hostagent.policy.outcome import Ended, end_of
 from hostagent.systemd.beside import Done
 
 AT = datetime(2026, 11, 21, 2, tzinfo=UTC)
 URL = "https://hc.example/secret"
 JOB = Job("a", ("/bin/true",), Schedule(Form.EVERY, "1h"), timedelta(minutes=10), ping_url=URL)
-OK = end_of(Ended("success"))
+OK = replace(end_of(Ended("success")), ended_at=AT)
+NOON = AT.replace(hour=12)
+OPS = Notify("ops", command=("/bin/true",))
+ASLEEP = replace(OPS, name="asleep", quiet=("11:00..13:00",))
+MANIFEST = Manifest(1, AT, 252, "web1", (JOB,), notify=(OPS, ASLEEP))
+TOLD = replace(JOB, ping_url=None, on_success=("ops", "asleep"))
 
 
 class Host:
@@ -37,8 +42,9 @@ class Host:
             paths=paths.system(),
             beside=self._beside,
             record=lambda text, _: self.said.append(text),
+            clock=SimpleNamespace(now=lambda: NOON),
         )
-        self.news = News(cast("Any", fake), self._spawn)
+        self.news = News(cast("Any", fake), lambda: MANIFEST, self._spawn)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         self.tasks.append(asyncio.get_running_loop().create_task(work))
@@ -50,6 +56,9 @@ class Host:
         await self.may_go.wait()
         self.going -= 1
         asked = json.loads(told)
+        if "notify" in asked:
+            self.sent.append(f"{asked['notify']['name']}: {asked['message']['text']}")
+            return self.answer
         assert asked["url"] == URL
         self.sent.append(f"{asked['ping']['text'].split()[0]}{asked['ping']['signal']}")
         return self.answer
@@ -156,3 +165,40 @@ def test_a_job_without_a_ping_url_costs_nothing() -> None:
         return host
 
     assert asyncio.run(story()).tasks == []
+
+
+def test_each_success_is_told_to_who_has_no_quiet_hours() -> None:
+    """However many there are, and nothing else of a run; who does not take it is named."""
+
+    async def story() -> Host:
+        host = Host()
+        for number in range(3):
+            host.news.began(entry(TOLD), run(number))
+            host.news.ended(entry(TOLD), run(number), OK, None)
+        host.news.ended(entry(TOLD), run(3), end_of(Ended("exit-code", exit_code=1)), None)
+        host.news.ended(entry(TOLD), replace(run(4), kind=Kind.MANUAL), OK, None)
+        await host.settle()
+        host.answer = Done(1, "no paper")
+        host.news.ended(entry(TOLD), run(5), OK, None)
+        await host.settle()
+        return host
+
+    host = asyncio.run(story())
+    said = "a succeeded: {} on web1 finished"
+    assert host.sent == [f"ops: {said.format(run(number).run_id)}" for number in (0, 1, 2, 5)]
+    assert host.said == [f"ops was not told that {said.format(run(5).run_id)} (no paper)"]
+
+
+def test_a_ping_that_hangs_holds_no_message_up() -> None:
+    """Each has a line of its own."""
+
+    async def story() -> list[str]:
+        host = Host()
+        host.news.began(entry(), run())
+        host.news.ended(entry(replace(TOLD, ping_url=URL)), run(), OK, None)
+        while host.going < 2:  # noqa: ASYNC110 -- it is about many things
+            await asyncio.sleep(0)
+        await host.settle()
+        return host.sent
+
+    assert len(asyncio.run(story())) == 3
