@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 
 from hostagent import __version__
-from hostagent.agent.interface import Backlog, Going, Status
+from hostagent.agent.interface import Activity, Backlog, Status
 from hostagent.host.identity import host_name
 from hostagent.host.paths import Paths, user
 from hostagent.model import Form, Job, Kind, Outcome, Run, Schedule
@@ -55,7 +55,7 @@ class Agent:
     async def backlog(self) -> Backlog:
         return answers.backlog()
 
-    async def going(self) -> Going:
+    async def going(self) -> Activity:
         return answers.going()
 
     async def status(self) -> Status:

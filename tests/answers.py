@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from hostagent.agent import server
-from hostagent.agent.interface import Backlog, Going, Held, Service, Slots, Status, Using
+from hostagent.agent.interface import Activity, Backlog, Held, Service, Slots, Status, Using
 from hostagent.host.paths import Paths
 
 
@@ -82,10 +82,10 @@ def backlog(**changes: Any) -> Backlog:
     return changed
 
 
-def going(**changes: Any) -> Going:
+def going(**changes: Any) -> Activity:
     """Of what runs."""
-    changed: Going = _changed(
-        Going(read_at="2026-11-21T02:00:00Z", runs=[], lanes=[], pools=[]), changes
+    changed: Activity = _changed(
+        Activity(read_at="2026-11-21T02:00:00Z", runs=[], lanes=[], pools=[]), changes
     )
     return changed
 

@@ -20,8 +20,8 @@ from typing import Any
 
 from hostagent.agent.backlog import Backlog
 from hostagent.agent.book import Book, spec_of
-from hostagent.agent.going import GoingRuns
 from hostagent.agent.hung import Hung
+from hostagent.agent.live_runs import LiveRuns
 from hostagent.agent.messages import ALARM, alarm_fields
 from hostagent.agent.offload import Offloaded
 from hostagent.agent.telling import Telling
@@ -34,7 +34,7 @@ from hostagent.policy import alarms as policy
 from hostagent.policy import early
 from hostagent.policy.durations import Usual
 from hostagent.policy.place import watcher
-from hostagent.policy.trouble import Going
+from hostagent.policy.trouble import LiveRun
 from hostagent.store.port import Store
 
 AT_ONCE = 5
@@ -71,7 +71,7 @@ class Alarms:
         self._world = world
         self._book = book
         self._spawn = spawn
-        self.going = GoingRuns(book, hung, self.look)
+        self.going = LiveRuns(book, hung, self.look)
         self._host = ThisHost(world, book, backlog)
         self._seen = Seen()
         self._usual: dict[Name, Usual | None] = {}
@@ -182,7 +182,7 @@ class Alarms:
             await self._judge_host()
         await self._try_again()
 
-    def _question(self, name: Name, going: Going | None, is_thorough: bool) -> Question:
+    def _question(self, name: Name, going: LiveRun | None, is_thorough: bool) -> Question:
         one, standing = self._seen.watched[name], self._seen.alarms.get(name)
         is_others = one.job.run_on is RunOn.EACH and self._book().exactly(*name) is None
         return Question(one.job, one.since, standing, going, is_others, is_thorough)

@@ -213,11 +213,14 @@ class Beats:
             self._daemon.on_change()
 
     def _say_reached(self) -> None:
-        self._world.cluster.is_reached = True
+        """A wake, if this host's lease had run out: a store that falters every minute is none."""
+        cluster = self._world.cluster
+        cluster.is_reached = True
         if self._is_reached is False:
             log.warning("this host's lease is renewed again")
             self._is_reached = True
-            self._daemon.backlog.woke("the store was away")
+            if not cluster.may_act(self._world.clock.boottime_s()):
+                self._daemon.backlog.woke("the store was away")
             self._daemon.on_change()
         self._is_reached = True
 

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from hostagent.agent import stops
-from hostagent.agent.again import Again, ended_run
+from hostagent.agent.aftermath import Aftermath, ended_run
 from hostagent.agent.alarms import Alarms
 from hostagent.agent.backfills import Backfills
 from hostagent.agent.backlog import POLL_S, Backlog
@@ -72,10 +72,10 @@ class Daemon:
         self._reloading = asyncio.Lock()
         self._is_unread = False
         self.wakes = Wakes(timer)
-        again = Again(world)
+        aftermath = Aftermath(world)
         self._news = News(world, lambda: self.book.manifest, self.spawn)
-        self.endings = Endings(world, again, self._news)
-        self._leases = Leases(world, again)
+        self.endings = Endings(world, aftermath, self._news)
+        self._leases = Leases(world, aftermath)
         self.book = Book(None, world.host)
         self.backlog = Backlog(world)
         self.backfills = Backfills(world)

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 
 from hostagent.agent import handover
-from hostagent.agent.again import Again, ended_run
+from hostagent.agent.aftermath import Aftermath, ended_run
 from hostagent.agent.batch import Batch
 from hostagent.agent.book import Entry
 from hostagent.agent.messages import fields_of, outcome_fields
@@ -42,9 +42,9 @@ SHUTDOWN = {"TERM", "KILL"}
 class Endings:
     """Looks at active runs and writes down how they ended. Callers hold the entry's lock."""
 
-    def __init__(self, world: World, again: Again, news: News) -> None:
+    def __init__(self, world: World, aftermath: Aftermath, news: News) -> None:
         self._world = world
-        self._again = again
+        self._aftermath = aftermath
         self._news = news
         self._starts: dict[tuple[str, str, int], int] = {}
         self._asked_s: dict[tuple[str, str, int], float] = {}
@@ -142,7 +142,7 @@ class Endings:
             report=report,
             report_problem=problem,
         )
-        end, retry_at = await self._again.after(entry, run, end)
+        end, retry_at = await self._aftermath.after(entry, run, end)
         finish = Finish(run.job, run.scope, run.token, end, retry_at)
         answer = await self._finishes[entry.is_leased].ask(finish)
         if isinstance(answer, Accepted):

@@ -10,7 +10,7 @@ from typing import cast
 
 from hostagent.agent.backlog import Backlog
 from hostagent.agent.book import Book, Entry
-from hostagent.agent.interface import Going, Slots, Using
+from hostagent.agent.interface import Activity, Slots, Using
 from hostagent.agent.world import World
 from hostagent.codec import rfc3339
 from hostagent.errors import SystemdError
@@ -27,10 +27,10 @@ class Glance:
     def __init__(self, world: World, book: Callable[[], Book], backlog: Backlog) -> None:
         self._world, self._book, self._backlog = world, book, backlog
         self._reading = asyncio.Lock()
-        self._last: Going | None = None
+        self._last: Activity | None = None
         self._read_s = float("-inf")
 
-    async def now(self) -> Going:
+    async def now(self) -> Activity:
         """The runs of this host, the oldest first, and the slots that they take."""
         async with self._reading:
             now_s = self._world.clock.boottime_s()
@@ -38,12 +38,12 @@ class Glance:
                 self._last, self._read_s = await self._read(), now_s
             return self._last
 
-    async def _read(self) -> Going:
+    async def _read(self) -> Activity:
         book = self._book()
         active = [(entry, entry.active) for entry in book if entry.active is not None]
         active.sort(key=lambda one: one[1].started_at or one[1].scheduled_for)
         lanes, pools = self._backlog.slots(book)
-        return Going(
+        return Activity(
             runs=[await self._using(entry, run) for entry, run in active],
             read_at=rfc3339(self._world.clock.now()),
             lanes=_told(lanes),

@@ -191,7 +191,7 @@ class Slots(TypedDict):
     held: int
 
 
-class Going(TypedDict):
+class Activity(TypedDict):
     """The runs of this host, the oldest first, as they were at ``read_at``; and who takes slots."""
 
     read_at: str
@@ -276,7 +276,7 @@ class Service(Protocol):
     async def status(self) -> Status:
         """What the agent sees."""
 
-    async def going(self) -> Going:
+    async def going(self) -> Activity:
         """What runs, and what it uses."""
 
     async def backlog(self) -> Backlog:
@@ -365,7 +365,7 @@ class AgentInterface(VarlinkInterface, name=NAME):
         return await self._service.status()
 
     @varlinkmethod
-    async def Going(self) -> Going:
+    async def Going(self) -> Activity:
         """What runs on this host, and what it uses."""
         return await self._service.going()
 

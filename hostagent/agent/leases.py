@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from hostagent.agent.again import Again
+from hostagent.agent.aftermath import Aftermath
 from hostagent.agent.book import Entry
 from hostagent.agent.world import World
 from hostagent.model import Run
@@ -18,9 +18,9 @@ log = logging.getLogger(__name__)
 class Leases:
     """Carries out what the beat found. Callers hold the entry's lock."""
 
-    def __init__(self, world: World, again: Again) -> None:
+    def __init__(self, world: World, aftermath: Aftermath) -> None:
         self._world = world
-        self._again = again
+        self._aftermath = aftermath
 
     async def lose(self, entries: Sequence[Entry], reason: str) -> None:
         """This host's lease is over: PID 1 stops what runs on it, if it has not yet."""
@@ -47,7 +47,7 @@ class Leases:
         """End a run whose host was lost; the next attempt may start at once, anywhere."""
         store = self._world.store_of(entry)
         end = end_of(Ended("lease-lost", detail=reason))
-        end, retry_at = await self._again.after(entry, run, end)
+        end, retry_at = await self._aftermath.after(entry, run, end)
         finish = Finish(run.job, run.scope, run.token, end, retry_at)
         await store.call(store.it.finish, [finish])
         self._world.record(

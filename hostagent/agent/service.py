@@ -9,18 +9,18 @@ from datetime import UTC, datetime, timedelta
 from typing import ParamSpec, TypeVar, cast
 
 from hostagent import __version__
-from hostagent.agent.again import REINSTATE, reinstated
+from hostagent.agent.aftermath import REINSTATE, reinstated
 from hostagent.agent.book import Entry, order_of
 from hostagent.agent.daemon import Daemon
 from hostagent.agent.glance import Glance
 from hostagent.agent.interface import (
     Abandoned,
     Abandonment,
+    Activity,
     Admission,
     Backfilling,
     Backlog,
     Due,
-    Going,
     Held,
     NotPermitted,
     NotPossible,
@@ -358,7 +358,7 @@ class AgentService:
             ],
         )
 
-    async def going(self) -> Going:
+    async def going(self) -> Activity:
         """What runs here, and what it uses."""
         return await self._glance.now()
 

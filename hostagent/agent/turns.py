@@ -75,19 +75,16 @@ class Turns:
         return NotNow(f"due {when(due)}; this host asks for it at {when(ask_at)}{before}", ask_at)
 
     def steps_aside(self, entry: Entry, now: datetime) -> NotNow | None:
-        """What is owed is left to others who may run it: they do not obey a pause of this host.
-
-        What nobody else may run is skipped, as on a host alone. None: it is for us to decide.
-        """
+        """What a paused host owes is left to others; None: it is for us to decide."""
         pause = self._book.host_pause(now)
         if pause is None or self._due(entry, now) is None:
             return None
-        alive = {
-            other.session.host for other in self._world.cluster.others if not other.has_expired
-        }
-        if alive.isdisjoint(self._order(entry)):
+        cluster = self._world.cluster
+        live = {other.session.host for other in cluster.others if not other.has_expired}
+        takers = place.left_to(self._order(entry), live)
+        if not takers:
             return None
-        return NotNow(f"left to other hosts: {order_of(pause)}", now + SOON)
+        return NotNow(f"left to {', '.join(takers[:3])}: {order_of(pause)}", now + SOON)
 
     def no_lease(self) -> str | None:
         """Why this host may start nothing of the cluster's, or None."""

@@ -9,7 +9,7 @@ from datetime import datetime
 from hostagent.model import Alarm, Job, Manifest, Outcome, Run
 from hostagent.policy import diagnosis
 from hostagent.policy.durations import HISTORY
-from hostagent.policy.trouble import Facts, Going, Verdict
+from hostagent.policy.trouble import Facts, LiveRun, Verdict
 from hostagent.store.port import Cursor, RunFilter, SpecRecord, Store
 
 Name = tuple[str, str]
@@ -37,7 +37,7 @@ class Question:
     job: Job
     since: datetime
     standing: Alarm | None = None
-    going: Going | None = None
+    going: LiveRun | None = None
     is_others: bool = False
     is_thorough: bool = False
 

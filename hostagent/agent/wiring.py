@@ -80,8 +80,8 @@ async def _run(paths: Paths) -> None:
             host=settings.host,
             boot_id=identity.boot_id(),
             booted_at=manager.booted_at(),
-            wake=_last_wake(paths.ready, session_file, clock),
-            keep_wake=partial(_keep_wake, paths.ready),
+            wake=_last_wake(paths.wake, session_file, clock),
+            keep_wake=partial(_keep_wake, paths.wake),
             cores=len(os.sched_getaffinity(0)),
             limits=settings.gate,
             signals=Pressure(clock.boottime_s).read,
@@ -161,6 +161,7 @@ async def _serve(daemon: Daemon) -> None:
     # PID 1 may start jobs from here on: those of our own first look already depend on it, and
     # callers wait in the socket's queue until we serve it.
     daemon.world.keep_wake(daemon.world.wake)
+    daemon.world.paths.ready.touch()
     watchdog = _keep_watchdog(loop, notifier)
     daemon.on_change = lambda: notifier.notify(f"STATUS={_status(daemon)}")
     await daemon.start(partial(_ready, daemon, notifier))
@@ -222,10 +223,10 @@ def _status(daemon: Daemon) -> str:
     return f"{len(book)} jobs, {running} running{hung}{held}{then}{away}"
 
 
-def _last_wake(ready: Path, session: Path, clock: Clock) -> Wake:
-    """The last one of the agent that we go on for: ``ready`` outlives a restart, and holds it."""
+def _last_wake(file: Path, session: Path, clock: Clock) -> Wake:
+    """The last one of the agent that we go on for."""
     try:
-        at_s, _, why = ready.read_text(encoding="utf-8").strip().partition(" ")
+        at_s, _, why = file.read_text(encoding="utf-8").strip().partition(" ")
         return Wake(float(at_s), why)
     except (OSError, ValueError):
         is_first = not session.exists()
@@ -233,8 +234,8 @@ def _last_wake(ready: Path, session: Path, clock: Clock) -> Wake:
         return Wake(clock.boottime_s(), why)
 
 
-def _keep_wake(ready: Path, wake: Wake) -> None:
-    write_atomically(ready, f"{wake.at_s:f} {wake.why}\n".encode(), 0o644, sync=False)
+def _keep_wake(file: Path, wake: Wake) -> None:
+    write_atomically(file, f"{wake.at_s:f} {wake.why}\n".encode(), 0o644, sync=False)
 
 
 def _open_session(store: Store, host: str, file: Path, *, ttl: timedelta | None = None) -> Session:

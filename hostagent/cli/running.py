@@ -61,7 +61,10 @@ def pause(
     job: Annotated[str | None, typer.Argument(help="A job's name.")] = None,
     *,
     lane: Annotated[str | None, typer.Option("--lane", help="A lane instead of a job.")] = None,
-    host: Annotated[bool, typer.Option("--host", help="All jobs of this host.")] = False,
+    host: Annotated[
+        bool,
+        typer.Option("--host", help="All jobs of this host; others run what they may."),
+    ] = False,
     every: Annotated[
         bool, typer.Option("--all", help="All jobs, on every host that shares the store.")
     ] = False,

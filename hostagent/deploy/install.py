@@ -24,6 +24,11 @@ SERVICE, SOCKET = "hostagent.service", "hostagent.socket"
 FENCE = ("hostagentd-once.target", "hostagentd-fence.target", "hostagentd-fence@.service")
 """What PID 1 stops jobs with when the lease has run out; not for a user's manager."""
 
+SLEEP = "hostagentd-sleep.service"
+"""While the host falls asleep and wakes up, no job starts; not for a user's manager."""
+
+_OF_THE_SYSTEM = {"multi-user.target": SERVICE, "sleep.target": SLEEP}
+
 FENCE_TIMERS = "hostagentd-fence@*.timer"
 """One of them stands while the host holds runs of the cluster."""
 
@@ -221,7 +226,7 @@ def _files(places: _Places, exec_path: str, *, user: bool = False) -> list[_File
         fence = (shipped / "hostagentd-fence.sh").read_text(encoding="utf-8")
         files.append(_File(places.libexec / "fence", fence, 0o755))
         for source, place in {
-            **{unit: places.units / unit for unit in FENCE},
+            **{unit: places.units / unit for unit in (*FENCE, SLEEP)},
             "hostagent.sysusers": places.sysusers / _CONF,
             "hostagent.tmpfiles": places.tmpfiles / _CONF,
             "hostagent.catalog": places.catalog / "hostagent.catalog",
@@ -232,11 +237,9 @@ def _files(places: _Places, exec_path: str, *, user: bool = False) -> list[_File
 
 def _links(paths: Paths) -> dict[Path, str]:
     """What ``systemctl enable`` makes of the units' [Install] sections."""
-    target = "default.target" if paths.user else "multi-user.target"
-    return {
-        paths.units / f"{target}.wants" / SERVICE: SERVICE,
-        paths.units / "sockets.target.wants" / SOCKET: SOCKET,
-    }
+    wanted = {"sockets.target": SOCKET}
+    wanted |= {"default.target": SERVICE} if paths.user else _OF_THE_SYSTEM
+    return {paths.units / f"{target}.wants" / unit: unit for target, unit in wanted.items()}
 
 
 def _write(file: _File) -> bool:

@@ -72,8 +72,13 @@ class Paths:
 
     @property
     def ready(self) -> Path:
-        """Exists exactly while an agent is up (or restarting)."""
+        """Exists exactly while an agent is up (or restarting), and the host not asleep."""
         return self.runtime / "up" / "ready"
+
+    @property
+    def wake(self) -> Path:
+        """The last wake that an agent of this boot saw; outlives a restart, as ``ready`` does."""
+        return self.runtime / "up" / "wake"
 
     @property
     def control(self) -> Path:

@@ -11,7 +11,7 @@ it means "rather not there": asked after all others.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
@@ -82,6 +82,15 @@ def ranked(
         return name == shunned, preference, -_weight(job.name, scope, name), name
 
     return tuple(sorted(names, key=order))
+
+
+def left_to(order: Sequence[str], others: Collection[str]) -> tuple[str, ...]:
+    """The live ``others`` that may run it, in the order in which they ask.
+
+    A paused host leaves what is owed to them, since they do not obey its pause. What nobody else
+    may run is skipped, as on a host alone.
+    """
+    return tuple(host for host in order if host in others)
 
 
 def watcher(job: str, scope: str, hosts: Iterable[str]) -> str:

@@ -57,7 +57,7 @@ OF_A_RUN = {Wrong.LATE, Wrong.OVERRAN, Wrong.HUNG}
 
 
 @dataclass(frozen=True, slots=True)
-class Going:
+class LiveRun:
     """What its host knows of a run that goes on.
 
     ``still``: since when it has not moved and on what evidence, in words. ``moves``: it was seen to
@@ -87,7 +87,7 @@ class Facts:
     runs: tuple[Run, ...] = ()
     skipped_at: datetime | None = None
     quarantined: str | None = None
-    going: Going | None = None
+    going: LiveRun | None = None
     is_elsewhere: bool = False
     standing: Alarm | None = None
 

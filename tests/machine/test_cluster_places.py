@@ -99,6 +99,17 @@ def test_the_preferred_host_wins_while_it_is_there(cluster: Cluster) -> None:
         agent.wait_for_agent(cluster["host3"])
 
 
+def test_a_paused_host_leaves_its_share_to_others(cluster: Cluster) -> None:
+    """It asks for nothing while it is paused, and nothing that they may run is skipped for it."""
+    cluster["host3"].succeed("hostagent pause --host --reason 'a new disk'")
+    try:
+        assert won_by(cluster, "rather", time.time() + 1) == "host2"
+        rows = cluster.runs()
+        assert {row["outcome"] for row in rows if row["job"] == "rather"} <= {None, "succeeded"}
+    finally:
+        cluster["host3"].succeed("hostagent resume --host")
+
+
 def test_a_drained_host_ends_what_runs_and_takes_no_more(cluster: Cluster) -> None:
     """Others start what falls due within a second; nothing is killed; --cancel takes it back."""
     before = len(starts(cluster, "long"))

@@ -46,6 +46,7 @@ def test_systemd_has_no_complaint_about_the_units(any_machine: Machine) -> None:
         "cd /etc/systemd/system; SYSTEMD_LOG_LEVEL=info systemd-analyze verify --man=no"
         " ./hostagent.service ./hostagent.socket"
         " ./hostagentd-once.target ./hostagentd-fence.target ./hostagentd-fence@.service"
+        " ./hostagentd-sleep.service"
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     any_machine.succeed("systemctl daemon-reload")

@@ -163,3 +163,33 @@ def test_a_wake_settles_once_and_drains_without_a_storm(
 
     result = simulate(plan, story, owing(plan))
     assert result.is_kept, str(result)
+
+
+def test_a_store_that_falters_holds_nothing_back_for_ever() -> None:
+    """What is shorter than a lease is no wake: what was missed goes on, between the gaps."""
+    plan = Plan(seed=1, days=1.5 / 24, hosts=1)
+
+    async def story(one: Simulation) -> None:
+        one.history.failing = 0.0
+        one.nemesis.disturbances.append(Disturbance(None, "story", 0.0))
+        (host,) = one.hosts
+        host.pid1.loses = 0.0
+        host.limits, host.signals = Limits(), ROOMY
+        host.kill_agent()  # the next one reads them
+        await at(11)
+        await sleeps(host)
+        await asyncio.sleep(1)
+        settles = 0
+        for _ in range(DRAIN_S // 20):
+            host.link.is_store_down = True
+            await asyncio.sleep(3)
+            host.link.is_store_down = False
+            await asyncio.sleep(17)
+            settles += bool((await look(host))[0])
+        assert settles == SETTLE_S // 20, "for longer than the sleep asks for"
+        assert not (await look(host))[2], "it takes longer than that"
+        runs = one.store.runs(RunFilter(job="job00", since=BEGIN + 2 * TEN, attempts_only=True))
+        assert runs
+
+    result = simulate(plan, story, owing(plan))
+    assert result.is_kept, str(result)

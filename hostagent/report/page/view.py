@@ -77,7 +77,7 @@ class Page:
     hosts: tuple[Member, ...]
     hosts_unknown: str
     orders: tuple[str, ...]
-    running: tuple[work.Going, ...]
+    running: tuple[work.Running, ...]
     held: tuple[work.Held, ...]
     gate: tuple[str, ...]
     no_agent: str

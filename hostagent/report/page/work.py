@@ -15,7 +15,7 @@ from hostagent.report.runs import state_of
 
 
 @dataclass(frozen=True, slots=True)
-class Going:
+class Running:
     """A run that goes on."""
 
     job: str
@@ -40,7 +40,7 @@ class Held:
     reason: str
 
 
-def running(facts: Facts) -> Iterator[Going]:
+def running(facts: Facts) -> Iterator[Running]:
     """On whatever host, the oldest first."""
     hung, ran = facts.hung, facts.runs
     for run in facts.day:
@@ -48,7 +48,7 @@ def running(facts: Facts) -> Iterator[Going]:
             continue
         begin = run.started_at or run.claimed_at or run.scheduled_for
         mark, median = hung.get(run.run_id), usual(ran.get(run.job, ()))
-        yield Going(
+        yield Running(
             job=run.job,
             name=named(run.job, run.scope),
             host=run.host,

@@ -18,8 +18,8 @@ from hostagent.agent.alarms import Alarms
 from hostagent.agent.backlog import Backlog
 from hostagent.agent.book import Book, View
 from hostagent.agent.cluster import Cluster
-from hostagent.agent.going import AFTER_S, GoingRuns
 from hostagent.agent.hung import Hung, Mark
+from hostagent.agent.live_runs import AFTER_S, LiveRuns
 from hostagent.agent.offload import Offloaded
 from hostagent.agent.world import World
 from hostagent.host import paths
@@ -630,7 +630,7 @@ def test_a_run_is_looked_at_once_when_it_goes_on_for_long(
     async def story() -> None:
         (host,) = hosts("one")
         loop, asked = asyncio.get_running_loop(), list[tuple[str, str]]()
-        going = GoingRuns(lambda: host.book, host.hung, asked.append)
+        going = LiveRuns(lambda: host.book, host.hung, asked.append)
         run = began(host, 1)
         (entry,) = host.book
         going.watch(entry)

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from hostagent.agent.interface import Backlog, Going, Status
+from hostagent.agent.interface import Activity, Backlog, Status
 from hostagent.cli import client
 from hostagent.cli.top import top
 from hostagent.errors import InputError, RefusedError
@@ -40,7 +40,7 @@ class Agent:
     async def status(self) -> Status:
         return answers.status(host="one")
 
-    async def going(self) -> Going:
+    async def going(self) -> Activity:
         return answers.going(runs=[answers.using(run_id="import.20261121T020000Z")])
 
     async def backlog(self) -> Backlog:
@@ -156,7 +156,7 @@ def test_an_agent_that_does_not_answer_is_told(
     """It may wait for its store, or stand still."""
 
     class Silent(Agent):
-        async def going(self) -> Going:
+        async def going(self) -> Activity:
             await asyncio.sleep(3600)
             return await super().going()
 

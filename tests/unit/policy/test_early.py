@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hostagent.model import Alarm, Form, Job, Kind, Outcome, Run, Schedule
 from hostagent.policy import diagnosis, durations, early
 from hostagent.policy.durations import Usual
-from hostagent.policy.trouble import Facts, Going, Trouble, Wrong
+from hostagent.policy.trouble import Facts, LiveRun, Trouble, Wrong
 
 T0 = datetime(2026, 3, 2, tzinfo=UTC)
 HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
@@ -54,7 +54,7 @@ def history(count: int, took: timedelta = 10 * MINUTE, before: int = 100) -> tup
     return tuple(run(before - number, took) for number in range(1, count + 1))
 
 
-def facts(*runs: Run, going: Going | None = None, job: Job = JOB, **more: object) -> Facts:
+def facts(*runs: Run, going: LiveRun | None = None, job: Job = JOB, **more: object) -> Facts:
     """After the last of the runs, newest first, or a minute after what goes on began."""
     now = runs[0].ended_at or T0
     if going is not None and going.run.started_at is not None:
@@ -145,9 +145,9 @@ def test_a_run_that_goes_on_overruns_at_an_instant() -> None:
     """Whoever runs it is told when to look again, and says so then; the next usual run ends it."""
     goes = run(100, None)
     assert goes.started_at is not None
-    early_on = diagnosis.decide(facts(*history(10), going=Going(goes)))
+    early_on = diagnosis.decide(facts(*history(10), going=LiveRun(goes)))
     assert (early_on.trouble, early_on.overruns_at) == (None, goes.started_at + 30 * MINUTE)
-    then = replace(facts(*history(10), going=Going(goes)), now=goes.started_at + 30 * MINUTE)
+    then = replace(facts(*history(10), going=LiveRun(goes)), now=goes.started_at + 30 * MINUTE)
     reason = "etl.20260306T040000Z on one goes on for more than 30min; usual are at most 10min, "
     found = diagnosis.decide(then)
     expected = Trouble(Wrong.OVERRAN, reason + "as for 95 % of 10 successes")
@@ -179,7 +179,7 @@ def test_only_what_compares_is_compared(more: dict[str, object]) -> None:
     odd = run(100, 30 * MINUTE, **more)  # type: ignore[arg-type]
     assert wrong(facts(odd, *history(10))) is None
     goes = replace(odd, ended_at=None, outcome=None)
-    assert diagnosis.decide(facts(*history(10), going=Going(goes))).overruns_at is None
+    assert diagnosis.decide(facts(*history(10), going=LiveRun(goes))).overruns_at is None
     mixed = [replace(one, kind=odd.kind, covers=odd.covers) for one in history(10)]
     assert durations.usual(mixed) is None
 
@@ -227,7 +227,7 @@ def test_a_start_that_had_to_wait_is_late() -> None:
 
 def test_a_late_run_is_told_while_it_goes_on() -> None:
     """It need not end for that."""
-    goes = Going(run(100, None, behind=20 * MINUTE))
+    goes = LiveRun(run(100, None, behind=20 * MINUTE))
     assert wrong(facts(*history(3), going=goes)) is Wrong.LATE
 
 
@@ -254,10 +254,10 @@ STILL = "has used no CPU time and no I/O, and has printed nothing, for 5min"
 def test_a_run_that_stands_still_may_hang() -> None:
     """While it does: when it moves, or is over, so is the alarm."""
     goes = run(100, None)
-    still = facts(*history(3), going=Going(goes, STILL, moves=True))
+    still = facts(*history(3), going=LiveRun(goes, STILL, moves=True))
     assert trouble(still) == Trouble(Wrong.HUNG, f"etl.20260306T040000Z on one {STILL}")
     stands = standing(Wrong.HUNG)
-    moves = diagnosis.decide(replace(still, going=Going(goes, moves=True), standing=stands))
+    moves = diagnosis.decide(replace(still, going=LiveRun(goes, moves=True), standing=stands))
     assert (moves.trouble, moves.relief) == (None, "etl.20260306T040000Z moves on")
     gone = diagnosis.decide(replace(still, going=None, standing=stands))
     assert (gone.trouble, gone.relief) == (None, "its run is over")
@@ -265,7 +265,7 @@ def test_a_run_that_stands_still_may_hang() -> None:
 
 def test_an_agent_that_begins_anew_looks_before_it_says_that_all_is_well() -> None:
     """What was seen before stands until the run was seen to move; an older alarm's end is told."""
-    some = facts(*history(3), going=Going(run(100, None)), standing=standing(Wrong.HUNG))
+    some = facts(*history(3), going=LiveRun(run(100, None)), standing=standing(Wrong.HUNG))
     assert trouble(some) == Trouble(Wrong.HUNG, "as was seen")
     assert trouble(replace(some, standing=None)) is None
     over = replace(standing(Wrong.HUNG), over_at=some.now)

@@ -19,6 +19,7 @@ from hostagent.policy.place import (
     ask_at,
     decide,
     due_at,
+    left_to,
     ranked,
     step,
 )
@@ -125,6 +126,13 @@ def test_a_retry_elsewhere_asks_the_last_host_last() -> None:
     assert ranked(job, "", FIVE, last_host="db4") == ("db5", "db2", "db1", "db3", "db4")
     assert ranked(job, "", FIVE[3:4], last_host="db4") == ("db4",)
     assert ranked(replace(job, retry_elsewhere=False), "", FIVE, last_host="db4")[0] == "db4"
+
+
+def test_what_a_paused_host_leaves_goes_to_the_live_ones_that_may_run_it() -> None:
+    """In their order; to nobody who is gone, or whom the job does not name."""
+    order = ("db1", "db3", "db2")
+    assert left_to(order, {"db2", "db3", "web"}) == ("db3", "db2")
+    assert left_to(order, {"web"}) == ()
 
 
 def test_each_rank_asks_50_ms_after_the_one_before() -> None:

@@ -24,7 +24,7 @@ LOOKED_AT = 4
 """How many ledger rows are read for each crash that counts: skipped ones stand among them."""
 
 
-class Again:
+class Aftermath:
     """Gathers the facts for policy's decisions, and writes a quarantine. Callers hold the lock."""
 
     def __init__(self, world: World) -> None:

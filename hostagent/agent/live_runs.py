@@ -13,13 +13,13 @@ from hostagent.agent.book import Book, Entry
 from hostagent.agent.hung import Hung
 from hostagent.agent.verdicts import Name
 from hostagent.policy.durations import LONG_BY
-from hostagent.policy.trouble import Going
+from hostagent.policy.trouble import LiveRun
 
 AFTER_S = LONG_BY.total_seconds()
 """No run has overrun sooner."""
 
 
-class GoingRuns:
+class LiveRuns:
     """One agent's. ``look`` is called with what is to be looked at."""
 
     def __init__(self, book: Callable[[], Book], hung: Hung, look: Callable[[Name], None]) -> None:
@@ -43,14 +43,14 @@ class GoingRuns:
             self._timer.cancel()
             self._timer = None
 
-    def now(self) -> dict[Name, Going]:
+    def now(self) -> dict[Name, LiveRun]:
         """The runs that go on."""
         found = {}
         for entry in self._book():
             if entry.active is not None and entry.active.started_at is not None:
                 mark, moves = self._hung.sign(entry)
                 still = mark.reason if mark else None
-                found[_name(entry)] = Going(entry.active, still, moves=moves)
+                found[_name(entry)] = LiveRun(entry.active, still, moves=moves)
         return found
 
     def _is_new(self, entry: Entry) -> bool:
