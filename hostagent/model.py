@@ -233,7 +233,7 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    """``[notify.NAME]``: where messages go; exactly one of command, webhook, mail is set.
+    """``[notify.NAME]``: where messages go; exactly one of command, webhook, mail, apprise is set.
 
     ``body`` is a template of what the webhook gets; None: all of the message, as JSON. In the
     ranges ``quiet`` of times in ``zone`` nothing is told. ``of_hosts``: alarms of hosts are
@@ -246,6 +246,7 @@ class Notify:
     webhook: str | None = None
     mail: str | None = None
     body: str | None = None
+    apprise: str | None = None
     quiet: tuple[str, ...] = ()
     zone: str = "UTC"
     of_hosts: bool = False

@@ -285,6 +285,7 @@ def _notify() -> st.SearchStrategy[Table]:
             {"webhook": "https://chat.example.org/hook", "body": '{"text": {{ text | tojson }}}'}
         ),
         st.just({"mail": "root@localhost"}),
+        st.just({"apprise": "ntfy://ntfy.sh/topic"}),
     )
     quiet = st.sampled_from(
         [{}, {"quiet": "22:00..07:00", "timezone": "Europe/Berlin"}, {"of_hosts": True}]

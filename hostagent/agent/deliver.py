@@ -9,6 +9,7 @@ secret.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -19,7 +20,8 @@ from hostagent import body
 from hostagent.agent.web import NotDeliveredError, post, run
 from hostagent.codec import from_json, to_json
 from hostagent.model import Notify
-from hostagent.policy.alarms import whose
+from hostagent.policy.alarms import RECOVERED, SUCCEEDED, whose
+from hostagent.policy.trouble import is_serious
 
 LIMIT_S = 30
 """How long one delivery may take."""
@@ -53,6 +55,8 @@ def deliver(notify: Notify, message: Mapping[str, str]) -> None:
         post(notify.webhook, said.encode(), body.kind_of(said), LIMIT_S)
     elif notify.mail:
         _run((_sendmail(), "-t", "-i"), mail(notify.mail, message), dict(os.environ))
+    elif notify.apprise:
+        _by_apprise(notify.apprise, message)
 
 
 def _body(template: str | None, message: Mapping[str, str]) -> str:
@@ -69,14 +73,35 @@ def mail(to: str, message: Mapping[str, str]) -> bytes:
     from email.message import EmailMessage  # noqa: PLC0415 -- as in web.post
     from email.policy import SMTP  # noqa: PLC0415 -- as above
 
-    name, more = whose(message["job"], message["scope"]), f"why {message['job']}"
-    more = more if message["job"] else "status"
+    more = f"why {message['job']}" if message["job"] else "status"
     letter = EmailMessage(SMTP.clone(linesep="\n"))
     letter["To"] = to
-    letter["Subject"] = f"hostagent: {name} {message['alarm']}"
+    letter["Subject"] = _subject(message)
     letter["Auto-Submitted"] = "auto-generated"
     letter.set_content(f"{message['text']}\n\nMore: hostagent {more}\n")
     return letter.as_bytes()
+
+
+def _subject(message: Mapping[str, str]) -> str:
+    return f"hostagent: {whose(message['job'], message['scope'])} {message['alarm']}"
+
+
+def _by_apprise(address: str, message: Mapping[str, str]) -> None:
+    try:
+        import apprise  # noqa: PLC0415 -- an extra, and 20 MB
+    except ImportError:
+        why = "the package apprise is not installed here; type: pip install 'hostagent[apprise]'"
+        raise NotDeliveredError(why) from None
+    logging.disable()  # what it says itself may hold the address
+    scheme, service = address.partition("://")[0], apprise.Apprise()
+    if not service.add(address):
+        raise NotDeliveredError(f"apprise knows no such address of {scheme}")
+    is_good = message["alarm"] in {RECOVERED, SUCCEEDED}
+    is_bad = is_serious(message["alarm"])
+    kind = "success" if is_good else "failure" if is_bad else "warning"
+    if not service.notify(message["text"], _subject(message), apprise.NotifyType(kind)):
+        why = f"the {scheme} service did not take it; to see why: apprise -vv --body test ADDRESS"
+        raise NotDeliveredError(why)
 
 
 def _run(command: tuple[str, ...], given: bytes, environment: dict[str, str]) -> None:

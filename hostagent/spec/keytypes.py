@@ -297,6 +297,14 @@ def _url(text: str) -> str:
     return text
 
 
+def _address(text: str) -> str:
+    """Check an address for apprise, which may be a secret: no message shows it."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]+", text):
+        hint = 'write for example "ntfy://ntfy.sh/topic"; apprise lists all services it knows'
+        raise WrongValueError("is not an address that apprise could know", hint)
+    return text
+
+
 def _body(text: str) -> str:
     try:
         body.check(text)
@@ -435,6 +443,7 @@ Directory = Annotated[str, AfterValidator(_directory)]
 User = Annotated[str, AfterValidator(_user)]
 Url = Annotated[str, AfterValidator(_url)]
 Body = Annotated[str, AfterValidator(_body), Field(max_length=20_000)]
+Address = Annotated[str, AfterValidator(_address)]
 Mail = Annotated[str, AfterValidator(_mail)]
 Ranges = Annotated[
     list[Annotated[str, AfterValidator(_range)]],

@@ -217,7 +217,7 @@ class PoolTable(Table):
 
 
 class NotifyTable(Table):
-    """Where messages go: exactly one of command, webhook, mail."""
+    """Where messages go: exactly one of command, webhook, mail, apprise."""
 
     command: t.Command | None = None
     """Run with the alarm as JSON on its standard input, and in its environment."""
@@ -228,6 +228,8 @@ class NotifyTable(Table):
     reason and text; each of them with | tojson where it is JSON."""
     mail: t.Mail | None = None
     """An address, for sendmail."""
+    apprise: t.Address | None = None
+    """An address of one of the services that apprise (a package of its own) knows."""
     quiet: t.Ranges | None = None
     """When nothing is told, written as a blackout; what is still so is told after them."""
     timezone: t.Zone | None = None

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from hostagent.agent import deliver
+from hostagent.agent.web import NotDeliveredError
 from hostagent.model import Notify
 from tests.inbox import Inbox, Posted, open_inbox
 
@@ -154,3 +155,46 @@ def test_mail_is_sendmails(tmp_path: Path) -> None:
     letter = message_from_bytes((tmp_path / "mail").read_bytes())
     assert letter["Subject"] == "hostagent: host web1 skew"
     assert "More: hostagent status\n" in (tmp_path / "mail").read_text()
+
+
+PHONE = "json://127.0.0.1:{}/secret"
+"""What apprise posts to as JSON; its other services differ in what they are sent."""
+
+
+@pytest.mark.parametrize(
+    ("alarm", "kind"),
+    [
+        ("failed", "failure"),
+        ("late", "warning"),
+        ("recovered", "success"),
+        ("succeeded", "success"),
+    ],
+)
+def test_apprise_tells_its_services(inbox: Inbox, alarm: str, kind: str) -> None:
+    """With a title, the sentence, and how bad it is."""
+    pytest.importorskip("apprise", reason="the extra apprise is not installed")
+    phone = Notify("x", apprise=PHONE.format(inbox.server_port))
+    done = told(phone, message=MESSAGE | {"alarm": alarm})
+    assert (done.returncode, done.stderr) == (0, "")
+    (posted,) = inbox.got
+    sent = json.loads(posted.body)
+    assert (sent["title"], sent["message"]) == (f"hostagent: backup@eu {alarm}", MESSAGE["text"])
+    assert (posted.path, sent["type"]) == ("/secret", kind)
+
+
+def test_what_apprise_cannot_tell_is_said_without_its_address(inbox: Inbox) -> None:
+    """Whatever its own log holds: it is told how to see that."""
+    pytest.importorskip("apprise", reason="the extra apprise is not installed")
+    inbox.statuses = [403]
+    done = told(Notify("x", apprise=PHONE.format(inbox.server_port)))
+    said = "the json service did not take it; to see why: apprise -vv --body test ADDRESS\n"
+    assert (done.returncode, done.stderr, len(inbox.got)) == (1, said, 1)
+    done = told(Notify("x", apprise="carrier-pigeon://secret"))
+    assert done.stderr == "apprise knows no such address of carrier-pigeon\n"
+
+
+def test_without_apprise_it_is_said_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an extra."""
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    with pytest.raises(NotDeliveredError, match=r"type: pip install 'hostagent\[apprise\]'$"):
+        deliver.deliver(Notify("x", apprise="ntfy://ntfy.sh/secret"), MESSAGE)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from docs.generate.lint import NOTES
 from hostagent.spec.lint import CODES
 from hostagent.spec.load import load
 
@@ -127,3 +129,18 @@ PINGS = 'ping_url = "https://hc.example/1"\n'
 def test_a_ping_url_is_of_one_kind_of_runs(tmp_path: Path, text: str, said: list[str]) -> None:
     """Else a success of one hides the failure of another."""
     assert warnings(tmp_path, text) == said
+
+
+def test_apprise_must_be_installed_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only where the spec is for this host, and only where it is named; in the docs' words."""
+    note = NOTES["HA112"]
+    text = f"[job.example]\n{note.example}\n"
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    assert warnings(tmp_path, text) == []
+    assert warnings(tmp_path, text, check_host=True) == ["HA112 7:notify.phone.apprise"]
+    (found,) = load(tmp_path / "jobs.toml", now=NOW).warnings
+    assert f"warning: {found}".replace(str(tmp_path), "/etc/hostagent") == note.said
+    other = text.replace('apprise = "ntfy', 'webhook = "https')
+    assert warnings(tmp_path, other, check_host=True) == []
+    monkeypatch.setitem(sys.modules, "apprise", sys)  # any module will do
+    assert warnings(tmp_path, text, check_host=True) == []
