@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.machine import agent
+from tests.machine.cluster import Cluster
+from tests.machine.fixtures import Roots
 from tests.machine.guest import Guest
 from tests.machine.images import VENV
 from tests.machine.machine import Machine
 from tests.machine.test_alarms import SCRIPT, TELL, TOLD
 from tests.machine.test_alarms import told as messages
 
-GOT, SERVICE = "/root/got", "/opt/service.py"
+GOT, SERVICE, PORT = "/root/got", "/opt/service.py", 8000
 PROGRAM = f"""
-import sys, time
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class Handler(BaseHTTPRequestHandler):
@@ -24,23 +28,31 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
 
-ThreadingHTTPServer(("127.0.0.1", 8000), Handler).serve_forever()
+    def log_message(self, *words):
+        pass
+
+ThreadingHTTPServer(("127.0.0.1", {PORT}), Handler).serve_forever()
 """
-JOB = """
-[job.{name}]
-command = {command}
+JOB = f"""
+[job.{{name}}]
+command = {{command}}
 calendar = "*:*:0/2"
 jitter = 0
-ping_url = "http://127.0.0.1:8000/secret/{name}"
+ping_url = "http://127.0.0.1:{PORT}/secret/{{name}}"
 """
 
 
 def with_service(machine: Machine, jobs: str) -> Guest:
     """A machine with these jobs, and a service that writes down what it is told."""
+    serve(machine)
+    return agent.with_agent(machine, jobs)
+
+
+def serve(machine: Machine) -> None:
+    """Have the service of that machine listen."""
     machine.write(SERVICE, PROGRAM)
     machine.succeed(f"systemd-run --unit=service {VENV}/bin/python3 {SERVICE}")
-    machine.wait_until("ss -ltn | grep -q :8000 || grep -q :1F40 /proc/net/tcp")
-    return agent.with_agent(machine, jobs)
+    machine.wait_until(f"grep -q {PORT:04X} /proc/net/tcp")
 
 
 def told(machine: Guest, name: str) -> list[tuple[str, str, str]]:
@@ -92,3 +104,28 @@ def test_a_service_that_hangs_holds_no_job_up(machine: Machine) -> None:
     (ping,) = set(told(machine, "hangs"))
     assert ping[0] == "/start"
     assert ping[2].startswith(rows[0]["run_id"])
+
+
+@pytest.mark.skipif(not agent.LONG, reason="it boots three machines: HOSTAGENT_LONG=1")
+def test_the_host_that_ran_it_tells_and_no_other(roots: Roots) -> None:
+    """Each run of the cluster's: its start and its end, once, from where the ledger says it ran."""
+    jobs = "".join(JOB.format(name=name, command='"/bin/true"') for name in "abcdefgh")
+    with Cluster(roots, hosts=2) as cluster:
+        for name in cluster.hosts:
+            serve(cluster[name])
+        cluster.deploy(jobs)
+        for name in "abcdefgh":
+            agent.wait_for_runs(cluster["host1"], name, agent.ended(3), timeout=60)
+        cluster.everywhere(lambda name: cluster[name].succeed(agent.PAUSED), cluster.hosts)
+        rows = agent.wait_for_runs(
+            cluster["host1"], "", lambda found: all(row["outcome"] for row in found)
+        )
+        rows = [row for row in rows if row["outcome"] == "succeeded"]
+        assert {row["host"] for row in rows} == {*cluster.hosts}
+        for name in cluster.hosts:
+            here = [row["run_id"] for row in rows if row["host"] == name]
+            cluster[name].wait_until(f"test $(wc -l <{GOT}) -ge {2 * len(here)}", 30)
+            heard = [(text.split()[0], signal) for signal, _, text in told(cluster[name], "")]
+            assert {run for run, _ in heard} == {*here}
+            for run in here:
+                assert [signal[2:] for one, signal in heard if one == run] == ["start", ""]
