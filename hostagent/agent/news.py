@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import uuid
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,13 +25,13 @@ from hostagent.model import Alarm, End, Manifest, Run
 from hostagent.policy import alarms, pings
 
 AT_ONCE = 8
-"""How many are told at the same time; others wait for their turn."""
+"""How many lines of a kind are worked off at the same time; others wait for their turn."""
 
-MOST = 8
+MOST = 4
 """How many may wait in one line: then the oldest is given up."""
 
 Name = tuple[str, str, str]
-"""A line: of which job and scope, and what is told there."""
+"""A line: of which job and scope, and of what kind."""
 
 
 Tell = Callable[[], Coroutine[Any, Any, str]]
@@ -59,7 +59,7 @@ class News:
         self._world = world
         self._manifest = manifest
         self._spawn = spawn
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._rooms = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(AT_ONCE))
         self._lines: dict[Name, deque[Errand]] = {}
         self._telling = Telling(world)
 
@@ -110,7 +110,7 @@ class News:
         line = self._lines[name]
         try:
             while line:
-                async with self._room:
+                async with self._rooms[name[-1]]:
                     errand = line.popleft()
                     if why := await errand.tell():
                         self._give_up(errand, why)
