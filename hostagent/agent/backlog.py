@@ -160,8 +160,8 @@ class Backlog:
     async def forecast(self, book: Book) -> dict[str, Expected]:
         """When what is held will probably start, by its name; of the first in order alone."""
         ahead = {one.name for one in gate.in_order(self._facts(book).waiting)[:LOOKED_AHEAD]}
-        await self._past.read_all([e for e in book if e.active is not None or _text(e) in ahead])
-        told = {_text(entry): self._past.of(entry).lasts_s for entry in book}
+        await self._past.read_all([e for e in book if e.active is not None or e.title in ahead])
+        told = {entry.title: self._past.of(entry).lasts_s for entry in book}
         lasts_s = {name: seconds for name, seconds in told.items() if seconds is not None}
         return await asyncio.to_thread(forecast, self._facts(book), lasts_s)
 
@@ -171,7 +171,7 @@ class Backlog:
         if answer is None:
             return None
         self._state = gate.stopped(self._state, self._world.clock.boottime_s())
-        return next((entry, answer.reason) for entry in book if _text(entry) == answer.name)
+        return next((entry, answer.reason) for entry in book if entry.title == answer.name)
 
     def next(self, book: Book, tried: Container[Name] = ()) -> Name | None:
         """Who is to be looked at: whose deadline has passed, else who may start now."""
@@ -207,7 +207,7 @@ class Backlog:
 
     def fresh(self, book: Book, job: str) -> list[str]:
         """What of ``job`` (empty: of all) waits though it was not missed."""
-        return [_text(one) for one in self._waiting_of(book, job) if self.held[_name(one)].is_fresh]
+        return [one.title for one in self._waiting_of(book, job) if self.held[_name(one)].is_fresh]
 
     def _waiting_of(self, book: Book, job: str) -> list[Entry]:
         return [one for one in book if self.holds(one) and job in {one.job.name, ""}]
@@ -245,7 +245,7 @@ class Backlog:
         """Whether the storm is over."""
         now = self._world.clock.now()
         late = sorted(
-            _text(entry)
+            entry.title
             for entry in book
             if entry.next_due and entry.next_due + entry.job.schedule.jitter + FRESH_FOR < now
         )
@@ -321,7 +321,7 @@ class Backlog:
         before = self.held.get(_name(entry))
         window = max(job.catch_up_window, job.schedule.jitter + FRESH_FOR)
         return Waiting(
-            name=_text(entry),
+            name=entry.title,
             lane=job.lane,
             pool=job.pool,
             weight=job.weight,
@@ -339,7 +339,7 @@ class Backlog:
         age = self._world.clock.now() - since if since else timedelta(0)
         current = self._current.get(_name(entry))
         return Going(
-            name=_text(entry),
+            name=entry.title,
             lane=_lane(entry, run),
             pool=job.pool,
             weight=job.weight,
@@ -389,7 +389,3 @@ def _lane(entry: Entry, run: Run | None) -> Lane:
 
 def _name(entry: Entry) -> Name:
     return entry.job.name, entry.scope
-
-
-def _text(entry: Entry) -> str:
-    return f"{entry.job.name}@{entry.scope}" if entry.scope else entry.job.name

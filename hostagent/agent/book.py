@@ -69,6 +69,11 @@ class Entry:
         return self.unit.scope
 
     @property
+    def title(self) -> str:
+        """What people call it: ``job`` or ``job@scope``."""
+        return f"{self.job.name}@{self.scope}" if self.scope else self.job.name
+
+    @property
     def is_ending(self) -> bool:
         """Whether its active run was told to end: by its overlap, a person or the gate."""
         return self.stopped is not None or self.gave_way is not None

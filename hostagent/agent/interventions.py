@@ -13,13 +13,12 @@ from hostagent.agent.backfills import why_not as why_no_backfill
 from hostagent.agent.book import Entry
 from hostagent.agent.daemon import Daemon
 from hostagent.agent.interface import NotPossible
-from hostagent.agent.offload import Offloaded
 from hostagent.agent.starts import Verdict
 from hostagent.errors import HostagentError
 from hostagent.model import Kind, Only, Outcome, Run, run_id
 from hostagent.policy.again import why_not
 from hostagent.policy.words import when
-from hostagent.store.port import AuditEvent, Backfill, Store
+from hostagent.store.port import Backfill
 
 RETRY = "retry"
 """The action of the audit log's record; its target is ``run RUN_ID``."""
@@ -56,7 +55,7 @@ class Interventions:
                     reason=f"{run.run_id} has just ended; see: hostagent why {run.run_id}"
                 )
             if entry.stopped is None:  # first: an agent that takes over is to know it
-                await self._log(uid, stops.STOP, stops.target(run), reason, self._world.own)
+                await self._world.log(uid, stops.STOP, stops.target(run), reason, self._world.own)
                 entry.stopped = stops.sentence(uid, reason)
             await systemd.call(systemd.it.stop, [entry.unit.service], no_block=True)
         self._daemon.spawn(self._daemon.look(entry))
@@ -86,7 +85,7 @@ class Interventions:
         if isinstance(answer, Verdict):
             raise NotPossible(reason=f"{answer.reason}; see: hostagent why {last.run_id}")
         store = self._world.store_of(entry)
-        await self._log(uid, RETRY, stops.target(last), f"attempt {answer.attempt}", store)
+        await self._world.log(uid, RETRY, stops.target(last), f"attempt {answer.attempt}", store)
         return answer.run_id, answer.attempt
 
     async def backfill(
@@ -124,7 +123,7 @@ class Interventions:
             await own.call(own.it.backfill, order)
             detail = f"{when(order.first)} to {when(order.last)}, {only}"
             name = f"job {order.job}@{order.scope}" if order.scope else f"job {order.job}"
-            await self._log(uid, BACKFILL, name, detail, own)
+            await self._world.log(uid, BACKFILL, name, detail, own)
         if orders and not is_dry:
             await self._daemon.read_own()
         return sorted(found, key=lambda one: (one[1], one[0]))
@@ -146,7 +145,7 @@ class Interventions:
                     continue
                 entry.queued.remove(at)
                 self._daemon.endings.tell(name, Outcome.ABANDONED)
-                await self._log(uid, stops.STOP, f"run {name}", reason, self._world.own)
+                await self._world.log(uid, stops.STOP, f"run {name}", reason, self._world.own)
                 return name
         raise NotPossible(reason=await self._why_not_running(name))
 
@@ -179,12 +178,6 @@ class Interventions:
             if attempts := await store.call(store.it.run, name):
                 return attempts
         return ()
-
-    async def _log(
-        self, uid: int, action: str, target: str, detail: str, store: Offloaded[Store]
-    ) -> None:
-        event = AuditEvent(self._now(), uid, self._world.host, action, target, detail)
-        await store.call(store.it.log, event)
 
     def _now(self) -> datetime:
         return self._world.clock.now()

@@ -17,7 +17,7 @@ from hostagent.host.clock import Clock
 from hostagent.host.paths import Paths
 from hostagent.policy.backlog import Limits, Signals, Wake
 from hostagent.policy.outcome import Ended
-from hostagent.store.port import Session, Store
+from hostagent.store.port import AuditEvent, Session, Store
 from hostagent.systemd.beside import Done
 from hostagent.systemd.port import Systemd
 
@@ -93,6 +93,19 @@ class World:
     def reached(self) -> list[Offloaded[Store]]:
         """The ledgers that can be asked now."""
         return [self.own] if self.shared is None or self.is_cut_off else [self.own, self.shared]
+
+    async def log(
+        self,
+        uid: int,
+        action: str,
+        target: str,
+        detail: str = "",
+        store: Offloaded[Store] | None = None,
+    ) -> None:
+        """Write what a person did into the audit log: of this host, if of no other ledger."""
+        store = store or self.own
+        event = AuditEvent(self.clock.now(), uid, self.host, action, target, detail)
+        await store.call(store.it.log, event)
 
     @property
     def is_cut_off(self) -> bool:
