@@ -23,6 +23,7 @@ from hostagent.agent.book import Book, Entry, View
 from hostagent.agent.endings import Endings
 from hostagent.agent.hung import Hung
 from hostagent.agent.leases import Leases
+from hostagent.agent.news import News
 from hostagent.agent.offload import Offloaded
 from hostagent.agent.starts import Starts, Verdict
 from hostagent.agent.wakes import Wakes
@@ -72,7 +73,8 @@ class Daemon:
         self._is_unread = False
         self.wakes = Wakes(timer)
         aftermath = Aftermath(world)
-        self.endings = Endings(world, aftermath)
+        self._news = News(world, lambda: self.book.manifest, self.spawn)
+        self.endings = Endings(world, aftermath, self._news)
         self._leases = Leases(world, aftermath)
         self.book = Book(None, world.host)
         self.backlog = Backlog(world)
@@ -95,6 +97,7 @@ class Daemon:
             self.backlog,
             self.backfills,
             self._weights,
+            self._news,
         )
 
     async def start(self, ready: Callable[[], None] = lambda: None) -> None:
