@@ -51,6 +51,8 @@ def status(**changes: Any) -> Status:
         hung_because=[],
         held=[],
         held_because=[],
+        waits=[],
+        waits_because=[],
         settles="",
         pace="",
         next_job="",

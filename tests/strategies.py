@@ -270,8 +270,10 @@ def specs(draw: Callable[[Any], Any], min_jobs: int = 1, max_jobs: int = 4) -> T
         if draw(st.booleans()):
             spec["profile"][later]["extends"] = earlier
     for earlier, later in itertools.pairwise(job_names):
-        if draw(st.booleans()):
-            spec["job"][later]["after"] = [earlier]
+        first, second = spec["job"][earlier], spec["job"][later]
+        is_alike = first.get("run_on") == second.get("run_on") and "on_boot" not in first
+        if is_alike and draw(st.booleans()):
+            second["after"] = [earlier]
     if draw(st.booleans()):
         spec["job"][job_names[0]]["renamed_from"] = "the-old-name"
     return {key: value for key, value in spec.items() if value}

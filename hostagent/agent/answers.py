@@ -42,6 +42,8 @@ class Answers:
         book = self._daemon.book
         next_at, next_job = book.next_due()
         held, marks = self._daemon.backlog.told(book), self._daemon.hung.marks()
+        upstreams = self._daemon.starts.upstreams
+        waits = {e.title: await upstreams.told(e) for e in book if e.awaits is not None}
         return Status(
             version=__version__,
             host=self._world.host,
@@ -53,6 +55,8 @@ class Answers:
             hung_because=[mark.reason for mark in marks],
             held=[waiting.name for waiting, _ in held],
             held_because=[why for _, why in held],
+            waits=list(waits),
+            waits_because=list(waits.values()),
             settles=self._daemon.backlog.settles(book) or "",
             pace=self._daemon.backlog.pace(),
             paused=[order_of(one) for one in book.pauses(self._world.clock.now())],

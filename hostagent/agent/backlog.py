@@ -213,11 +213,11 @@ class Backlog:
         return [one for one in book if self.holds(one) and job in {one.job.name, ""}]
 
     def owing(self, book: Book, job: str) -> list[Entry]:
-        """Those of ``job`` (empty: of all) that are held, or wait to be tried again."""
+        """Those of ``job`` (empty: of all) that are held, or wait for others, or another try."""
         return [
             one
             for one in book
-            if job in {one.job.name, ""} and (self.holds(one) or one.retry is not None)
+            if job in {one.job.name, ""} and (self.holds(one) or one.retry or one.awaits)
         ]
 
     def release(self, entries: Sequence[Entry], pace: Pace | None) -> None:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from hostagent.codec import content_hash
 from hostagent.compile.names import service_name
 from hostagent.model import Form, Job, Manifest, Run, RunOn, Schedule, Unit
-from hostagent.policy.due import is_catch_up
+from hostagent.policy.due import Await, is_catch_up
 from hostagent.policy.words import when
 from hostagent.store.port import Backfill, Cursor, Pause, PauseTarget, Quarantine
 
@@ -34,7 +34,8 @@ class Entry:
     the job was taken out. ``waits_elsewhere``: it waits for a run on another host, whose end
     nobody tells us. ``lost``: the result of the active run if PID 1 stops it (``fenced``,
     ``host-stopped``). ``pool_mates`` are the jobs of its pool; ``takes_place``: a place of it is
-    taken for a run that is being claimed. ``is_leased``: it is the cluster's, kept in the store
+    taken for a run that is being claimed. ``awaits``: other jobs are waited for (``after``).
+    ``is_leased``: it is the cluster's, kept in the store
     that hosts share; its claims hold only by a live lease.
     """
 
@@ -61,6 +62,7 @@ class Entry:
     is_leased: bool = False
     pool_mates: frozenset[str] = frozenset()
     takes_place: bool = False
+    awaits: Await | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -81,7 +83,7 @@ class Entry:
     def deploy(self, job: Job, unit: Unit, *, is_leased: bool) -> None:
         """Take over what the manifest says."""
         self.job, self.unit, self.schedule_hash = job, unit, job.schedule.hash
-        self.is_leased = is_leased
+        self.is_leased, self.awaits = is_leased, None
 
     def stands_at(self, cursor: Cursor) -> bool:
         """Whether the cursor says what is known of it."""
@@ -119,6 +121,7 @@ class View:
 class Book:
     """The entries, found by service, timer or (job, scope).
 
+    ``jobs`` are all by their names, those of other hosts too.
     ``own`` is what this host's own ledger says, ``shared`` the store that hosts share (None: it
     could not be read, or not yet). ``is_shared``: there is one.
     """
@@ -140,7 +143,7 @@ class Book:
         self.shared: View = shared or (before.shared if before else View())
         self._by_service: dict[str, Entry] = {}
         self._by_name: dict[tuple[str, str], Entry] = {}
-        jobs = {job.name: job for job in manifest.jobs} if manifest else {}
+        jobs = self.jobs = {job.name: job for job in manifest.jobs} if manifest else {}
         self._pools: dict[str, frozenset[str]] = {}
         self.places = {
             pool.name: pool.max for pool in (manifest.pools if manifest else ()) if pool.max

@@ -264,6 +264,9 @@ class Daemon:
             self.backlog.ended(entry, run, end)
         if self.backlog.held:
             self.spawn(self.release())
+        for other in self.book:
+            if run.job in other.job.after and (other.awaits or other.lock.locked()):
+                self.spawn(self.look(other))
         if entry.is_leased or self.world.shared is None:  # else once it was copied
             self.alarms.ended(ended_run(run, end))
         self.on_change()
@@ -358,8 +361,8 @@ class Daemon:
         await self._look_at_waiting()
 
     async def _look_at_waiting(self) -> None:
-        """They may have waited for the end of a pause, and no clock wakes them."""
-        waits = [e for e in self.book if e.retry is not None or self.book.backfill_of(e)]
+        """They may have waited for the end of a pause, or for others, and no clock wakes them."""
+        waits = [e for e in self.book if e.retry or e.awaits or self.book.backfill_of(e)]
         await self.look_all(waits)
 
     async def look_elsewhere(self) -> None:

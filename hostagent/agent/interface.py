@@ -44,6 +44,9 @@ class Status(TypedDict):
     ``held`` are the jobs that the catch-up gate holds (``job`` or ``job@scope``), in the order in
     which it will let them go; ``held_because`` is a sentence for each.
 
+    ``waits`` are the jobs whose occurrence waits until others have succeeded (``after``);
+    ``waits_because`` is a sentence for each.
+
     ``settles`` is why nothing is caught up yet after the last wake, else empty; ``pace`` how fast a
     person lets go how many, else empty.
 
@@ -65,6 +68,8 @@ class Status(TypedDict):
     hung_because: list[str]
     held: list[str]
     held_because: list[str]
+    waits: list[str]
+    waits_because: list[str]
     settles: str
     pace: str
     paused: list[str]

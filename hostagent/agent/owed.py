@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from hostagent.agent.book import Entry
 from hostagent.model import Form, Overlap, Schedule
 from hostagent.policy.due import FRESH_FOR, Expired, Owed
+from hostagent.policy.upstream import SEEN_TO
 from hostagent.schedule.blackout import stretches
 from hostagent.schedule.occurrences import latest, next_after, row
 from hostagent.schedule.zones import MICROSECOND
@@ -30,6 +31,8 @@ def owed(
     if schedule.form is Form.ON_BOOT:
         return None, (Owed((booted_at,)),) if high_water < booted_at <= until else ()
     window = max(entry.job.catch_up_window, schedule.jitter + FRESH_FOR)
+    if entry.job.after:
+        window += SEEN_TO
     start, expired = high_water, None
     if until - window > high_water:
         start = until - window

@@ -20,6 +20,7 @@ from hostagent.agent.messages import SECOND_CLOCK, TURNED_AWAY, fields_of, outco
 from hostagent.agent.news import News
 from hostagent.agent.owed import next_due, owed
 from hostagent.agent.turns import SOON, NotNow, Turns
+from hostagent.agent.upstreams import Upstreams
 from hostagent.agent.wakes import Wakes
 from hostagent.agent.weights import Weights
 from hostagent.agent.world import World
@@ -28,6 +29,7 @@ from hostagent.model import Kind, Outcome, Overlap, Run, run_id
 from hostagent.policy import gate
 from hostagent.policy.due import (
     Again,
+    Await,
     Facts,
     Paused,
     Settle,
@@ -96,6 +98,7 @@ class Starts:
         self._news = news
         self._turns = Turns(world, book)
         self._claims = Claims(world, self._turns)
+        self.upstreams = Upstreams(world, book)
 
     async def evaluate(self, entry: Entry, invocation: str | None = None) -> Verdict:
         """Decide about all that ``entry`` owes now. ``invocation``: PID 1 is starting the unit."""
@@ -108,7 +111,7 @@ class Starts:
         return verdict
 
     async def _evaluate(self, entry: Entry, invocation: str | None) -> Verdict:
-        now = self._world.clock.now()
+        now, entry.awaits = self._world.clock.now(), None
         if entry.is_leased and (not_now := await self._not_now(entry, now)):
             self._wakes.set(entry, not_now.until)
             return Verdict(False, not_now.reason, is_held=self._backlog.holds(entry))
@@ -130,7 +133,7 @@ class Starts:
     async def _act(self, entry: Entry, now: datetime, invocation: str | None) -> Verdict | None:
         """Carry out what policy says of all that is owed; None: there is nothing to say."""
         entry.waits_elsewhere, verdict = False, None
-        for action in decide(self._facts(entry, now, now)):
+        for action in decide(await self._facts(entry, now, now)):
             match action:
                 case Settle():
                     refusal = await self._settle(entry, action, now)
@@ -150,10 +153,17 @@ class Starts:
                     verdict = await self._start_again(entry, now, invocation)
                 case Again():
                     verdict = Verdict(False, action.reason)
-                case Stop() | Wait():
-                    entry.waits_elsewhere = entry.elsewhere is not None
-                    verdict = Verdict(False, action.reason)
+                case Stop() | Wait() | Await():
+                    verdict = self._waits(entry, action) or verdict
         return verdict
+
+    def _waits(self, entry: Entry, action: Stop | Wait | Await) -> Verdict | None:
+        """None: while it waits for other jobs, a retry may go, or a backfill."""
+        if isinstance(action, Await):
+            entry.awaits, entry.waits_elsewhere = action, self.upstreams.are_elsewhere(entry)
+            return None
+        entry.waits_elsewhere = entry.elsewhere is not None
+        return Verdict(False, action.reason)
 
     async def _not_now(self, entry: Entry, now: datetime) -> NotNow | None:
         """Why this host may not ask for it now.
@@ -171,7 +181,7 @@ class Starts:
         if entry.job.overlap is not Overlap.SKIP or not entry.registered:
             return
         until = ended_at - entry.job.schedule.jitter
-        for action in decide(self._facts(entry, ended_at, until)):
+        for action in decide(await self._facts(entry, ended_at, until)):
             if isinstance(action, Settle):
                 await self._settle(entry, action, self._world.clock.now())
 
@@ -230,7 +240,8 @@ class Starts:
         if entry.active is not None:
             is_quiet = entry.active.invocation_id and not entry.is_ending
             still = self._world.clock.now() + (STILL if is_quiet else SOON)
-        wakes = [at for at in (due, again, still) if at is not None]
+        given_up = entry.awaits.until if entry.awaits else None
+        wakes = [at for at in (due, again, still, given_up) if at is not None]
         self._wakes.set(entry, min(wakes, default=None))
 
     async def abandon(self, entry: Entry, before: datetime | None, reason: str) -> tuple[int, bool]:
@@ -242,7 +253,7 @@ class Starts:
             RefusedError: they have their outcome by now, or the store's clock differs.
         """
         now, count = self._world.clock.now(), 0
-        for action in abandon(self._facts(entry, now, now), before, reason):
+        for action in abandon(await self._facts(entry, now, now), before, reason):
             if refusal := await self._settle(entry, action, now):
                 raise RefusedError(REFUSALS[refusal])
             count += action.count if action.outcome is Outcome.ABANDONED else 0
@@ -303,7 +314,7 @@ class Starts:
         """Why this host may start nothing of the cluster's now, or None."""
         return self._turns.no_lease()
 
-    def _facts(self, entry: Entry, now: datetime, until: datetime) -> Facts:
+    async def _facts(self, entry: Entry, now: datetime, until: datetime) -> Facts:
         expired, due = owed(entry, until, self._world.booted_at)
         pause = self._book.pause_of(entry, self._world.host, now)
         paused = None
@@ -312,7 +323,7 @@ class Starts:
         return Facts(
             job=entry.job,
             now=now,
-            owed=due,
+            owed=await self.upstreams.judged(entry, due, now),
             expired=expired,
             active=entry.active or entry.elsewhere,
             freed_at=entry.freed_at,
@@ -481,6 +492,8 @@ class Starts:
         await systemd.call(systemd.it.stop, [entry.unit.service], no_block=True)
 
     def _nothing_due(self, entry: Entry) -> str:
+        if entry.awaits is not None:
+            return entry.awaits.reason
         since = f" since {when(entry.high_water)}" if entry.high_water else ""
         then = f"; the next is due {when(entry.next_due)}" if entry.next_due else ""
         return f"no occurrence fell due{since}{then}"

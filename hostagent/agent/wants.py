@@ -35,7 +35,9 @@ def of_backfill(
 
 
 def manual(entry: Entry, as_of: datetime | None, reason: str, now: datetime) -> Want:
-    """A run by hand, for now or for another time."""
+    """A run by hand, for now or for another time; it waits for no other job."""
+    if entry.job.after:
+        reason += f", whatever {', '.join(entry.job.after)} did (after)"
     return _first(entry, Kind.MANUAL, as_of or now.replace(microsecond=0), reason, now)
 
 

@@ -61,6 +61,7 @@ def status(
 def _print_status(told: Mapping[str, Any]) -> None:
     """One host, a line for each thing that goes on or is in the way."""
     from hostagent.cli.hung import marks
+    from hostagent.cli.waits import waits
 
     print(f"{told['host']}: {told['jobs']} jobs of generation {told['generation']}")
     if told["barred"]:
@@ -78,6 +79,8 @@ def _print_status(told: Mapping[str, Any]) -> None:
         print(f"  released {told['pace']}")
     for name, why in zip(told["held"], told["held_because"], strict=True):
         print(f"  held     {name}: {why.removeprefix('held: ')}")
+    for name, why in waits(told).items():
+        print(f"  waits    {name}: {why.removeprefix('waits for ')}")
     if told["next_at"]:
         at = moment(datetime.fromisoformat(told["next_at"]), now())
         print(f"  next     {told['next_job']} at {at}")

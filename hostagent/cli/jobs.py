@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date, datetime
 
+    from hostagent.host.paths import Paths
     from hostagent.model import Job as JobModel
 
 
@@ -49,6 +50,7 @@ def list_(*, user: User = False, as_json: Json = False) -> None:
                 )
             )
     table(("JOB", "SCHEDULE", "NEXT", "LAST", "OF"), rows, empty="No job is deployed.")
+    _tell_waits(paths, jobs)
     if not paths.ready.exists():
         print(no_agent(user=user).sentences[0], file=sys.stderr)
 
@@ -101,6 +103,16 @@ def next_(
         return
     rows = [(named(o.job, o.scope), moment(o.scheduled_for, at)) for o in found]
     table(("JOB", "DUE"), rows, empty="Nothing is due ever again.")
+    if file is None:
+        _tell_waits(paths_of(user=user), chosen)
+
+
+def _tell_waits(paths: Paths, jobs: Sequence[JobModel]) -> None:
+    """Only what comes after others can wait: else no agent is asked."""
+    from hostagent.cli.waits import tell_waits
+
+    if names := {job.name for job in jobs if job.after}:
+        tell_waits(paths, names)
 
 
 def _crowds(

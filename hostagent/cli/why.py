@@ -52,17 +52,20 @@ def why(
 
 
 def _held_now(paths: Paths, job: str) -> list[Story]:
-    """What the agent's gate says now; an agent that cannot say it is told by ``status``."""
+    """What the agent says that waits; an agent that cannot say it is told by ``status``."""
     from hostagent.cli.client import call
+    from hostagent.cli.waits import waits
     from hostagent.errors import RefusedError
-    from hostagent.report.why import of_held
+    from hostagent.report.why import of_awaiting, of_held
 
     try:
         told = call(paths, lambda proxy: proxy.Status())
         held = zip(told["held"], told["held_because"], strict=True)
+        stories = [(name, of_held(name, why)) for name, why in held]
+        stories += [(name, of_awaiting(name, why)) for name, why in waits(told).items()]
     except RefusedError:
         return []
-    return [of_held(name, why) for name, why in held if name.partition("@")[0] == job]
+    return [one for name, one in stories if name.partition("@")[0] == job]
 
 
 def _stories_of_job(paths: Paths, store: Ledgers, name: str, at: str | None) -> list[Story]:

@@ -14,6 +14,9 @@ facts, so the answer is the same whoever asks, and asking twice is harmless. Its
    run that it had to wait for ended). What is not fresh was missed: ``missed = "skip"`` skips
    it, ``"latest"`` runs once for all of them, ``"all"`` runs each, oldest first: while one that
    failed is to be tried again, the next one that was missed waits for that. A fresh one does not.
+6. What comes ``after`` other jobs waits until they have succeeded, and is skipped at its
+   ``start_deadline``. Only then it counts as due to the rules 4 and 5. A later one that may start
+   stands for those that wait, where ``missed`` is not ``"all"``.
 
 Nothing here walks through occurrences: they are counted, divided at instants, and picked from, so
 that a job that owes a million of them costs what one costs, and its settlements are as few.
@@ -28,6 +31,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
 from hostagent.model import Form, Job, Kind, Missed, Outcome, Overlap, Run
+from hostagent.policy import upstream
+from hostagent.policy.upstream import Free, Lacks
 from hostagent.policy.words import ago, span_text, when
 
 PAUSED, BLACKOUT = "paused: ", "blackout: "
@@ -59,11 +64,13 @@ class Owed:
     """Occurrences in a row that fell due and have no outcome; at least one.
 
     ``times`` ascend, and need not be listed: a sequence that counts is enough. ``blackout``: the
-    range that covers all of them.
+    range that covers all of them. ``upstream``: what the jobs say that they come after; None: there
+    are none, or it does not matter.
     """
 
     times: Sequence[datetime]
     blackout: str | None = None
+    upstream: Free | Lacks | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +141,23 @@ class Again:
     reason: str
 
 
-Action = Settle | Start | Stop | Wait | Again
+@dataclass(frozen=True, slots=True)
+class Await:
+    """Other jobs have not succeeded after which the occurrence ``at`` comes.
 
-Fate = tuple[Sequence[datetime], str | None]
-"""Occurrences in a row, and why none of them gets an attempt; None: they may start."""
+    Decide again when that changes; at ``until`` it is skipped.
+    """
+
+    reason: str
+    at: datetime
+    until: datetime
+
+
+Action = Settle | Start | Stop | Wait | Again | Await
+
+Fate = tuple[Sequence[datetime], str | Lacks | None]
+"""Occurrences in a row, and why none of them gets an attempt, or for what they wait; None: they may
+start."""
 
 _EVER = datetime.min.replace(tzinfo=UTC)
 
@@ -146,7 +166,7 @@ def decide(facts: Facts) -> tuple[Action, ...]:
     """What to do, in this order. Settlements and starts ascend in time, so each can be claimed.
 
     Returns:
-        At most one ``Start``, ``Stop``, ``Wait`` or ``Again``, the last. What a run of
+        At most one ``Start``, ``Stop``, ``Wait``, ``Again`` or ``Await``, the last. What a run of
         ``missed = "all"`` leaves owed is decided again when that run has ended.
     """
     if facts.quarantined is not None:
@@ -155,9 +175,12 @@ def decide(facts: Facts) -> tuple[Action, ...]:
     if facts.expired is not None:
         actions.append(_settle_expired(facts, facts.expired))
     fates = [fate for owed in facts.owed for fate in _fates(facts, owed)]
-    eligible = [times for times, why in fates if why is None]
+    awaits: tuple[Await, ...] = ()
+    if facts.active is not None or facts.job.missed is not Missed.ALL:
+        fates, awaits = _ready(facts, fates)
+    eligible = [times for times, why in fates if not isinstance(why, str)]
     if not eligible:
-        return (*actions, *_settle(fates))
+        return (*actions, *_settle(fates), *awaits)
     if facts.active is not None:
         return (*actions, *_beside(facts, facts.active, fates, eligible))
     if facts.job.missed is Missed.ALL:
@@ -189,7 +212,8 @@ def _fresh_from(facts: Facts) -> datetime:
     if facts.job.schedule.form is Form.ON_BOOT:
         return _EVER  # however long the boot took
     since = facts.now - facts.job.schedule.jitter - FRESH_FOR
-    bounds = [since]
+    freed = ((owed.times[0], owed.upstream) for owed in facts.owed)
+    bounds = [since, *(at for at, one in freed if isinstance(one, Free) and one.at >= since)]
     if facts.kept_from is not None:
         bounds.append(facts.kept_from)
     if facts.freed_at is not None and facts.freed_at >= since:
@@ -217,12 +241,16 @@ def is_catch_up(job: Job, run: Run) -> bool:
     """
     if run.kind is Kind.BACKFILL:
         return True
-    return was_missed(job, run) and (run.attempt == 1 or run.covers_from is not None)
+    is_first = run.attempt == 1 and not job.after  # which may have waited for others
+    return was_missed(job, run) and (is_first or run.covers_from is not None)
 
 
 def _fates(facts: Facts, owed: Owed) -> Iterator[Fate]:
     """Which of them get no attempt whatever else is true, and why."""
     times, deadline = owed.times, facts.job.start_deadline
+    lacks = owed.upstream if isinstance(owed.upstream, Lacks) else None
+    if lacks is not None:
+        deadline = upstream.patience(facts.job)
     if facts.paused is not None:
         yield times, f"{PAUSED}{facts.paused.order}"
     elif owed.blackout is not None:
@@ -230,13 +258,35 @@ def _fates(facts: Facts, owed: Owed) -> Iterator[Fate]:
         yield times, f'{BLACKOUT}{_span(map(when, _ends(times)))} {lie} in "{owed.blackout}"'
     elif deadline is not None:
         late = bisect_left(times, facts.now - deadline)
-        if late:
+        if late and lacks is not None:
+            yield times[:late], upstream.given_up(lacks, facts.job)
+        elif late:
             by = _span(span_text(facts.now - at) for at in reversed(_ends(times[:late])))
             yield times[:late], f"start_deadline: {by} late, allowed are {span_text(deadline)}"
         if late < len(times):
-            yield times[late:], None
+            yield times[late:], lacks
     else:
         yield times, None
+
+
+def _ready(facts: Facts, fates: list[Fate]) -> tuple[list[Fate], tuple[Await, ...]]:
+    """What is decided now: nothing behind the first that waits, for it would be passed by.
+
+    What waits before the last one that may start is started, or skipped, with that.
+    """
+    able = [number for number, (_, why) in enumerate(fates) if why is None]
+    last = able[-1] if able and facts.job.missed is not Missed.ALL else 0
+    ready: list[Fate] = []
+    for number, (times, why) in enumerate(fates):
+        if isinstance(why, Lacks) and number >= last:
+            return ready, (_await(facts, times[0], why),)
+        ready.append((times, None if isinstance(why, Lacks) else why))
+    return ready, ()
+
+
+def _await(facts: Facts, at: datetime, lacks: Lacks) -> Await:
+    until = facts.now if lacks.is_unasked else at + upstream.patience(facts.job)
+    return Await(lacks.reason, at, until)
 
 
 def _ends(times: Sequence[datetime]) -> tuple[datetime, datetime]:
@@ -266,7 +316,7 @@ def _settle_expired(facts: Facts, expired: Expired) -> Settle:
 def _settle(fates: Iterable[Fate]) -> Iterator[Settle]:
     """One settlement for each stretch of occurrences with the same fate."""
     for why, group in groupby(fates, key=lambda fate: fate[1]):
-        if why is not None:
+        if isinstance(why, str):
             parts = [times for times, _ in group]
             count = sum(map(len, parts))
             yield Settle(parts[0][0], parts[-1][-1], count, Outcome.SKIPPED, why)
@@ -287,7 +337,12 @@ def _beside(
     elif facts.job.overlap is Overlap.REPLACE:
         yield Stop(f"replaced by the occurrence of {when(eligible[-1][-1])}")
     else:
-        yield from _settle((times, why or f"overlap: {held}") for times, why in fates)
+        yield from _settle(_instead(fates, f"overlap: {held}"))
+
+
+def _instead(fates: Iterable[Fate], reason: str) -> Iterator[Fate]:
+    """What may start gets no attempt, either."""
+    return ((times, reason if why is None else why) for times, why in fates)
 
 
 def _is_chained(facts: Facts, active: Run, first: datetime) -> bool:
@@ -318,7 +373,7 @@ def _each(facts: Facts, fates: list[Fate], eligible: list[Sequence[datetime]]) -
     dropped = max(0, missed - most) if most is not None else 0
     before: list[Fate] = []
     for times, why in fates:
-        if why is not None:
+        if isinstance(why, str):
             before.append((times, why))
             continue
         if dropped:
@@ -326,6 +381,9 @@ def _each(facts: Facts, fates: list[Fate], eligible: list[Sequence[datetime]]) -
         if dropped < len(times):
             yield from _settle(before)
             first = times[dropped]
+            if why is not None:
+                yield _await(facts, first, why)
+                return
             late = not is_fresh(facts, first)
             yield Start(first, first, 1, late, _reason(facts, first, 1, first, late=late))
             return
@@ -345,7 +403,7 @@ def _latest(
         missed = f'missed: no agent was up in time, and missed = "skip" (seen {when(facts.now)})'
         passed = f"it waited until the occurrence of {when(last)} fell due, which starts instead"
         if late:
-            yield from _settle((times, why or missed) for times, why in fates)
+            yield from _settle(_instead(fates, missed))
             return
         before = [*fates[:closes], (eligible[-1][:-1], None)]
         yield from _settle(_told(facts, before, missed, passed))
@@ -370,12 +428,19 @@ def _told(facts: Facts, fates: list[Fate], missed: str, passed: str) -> Iterator
 
 
 def _reason(facts: Facts, at: datetime, covers: int, first: datetime, *, late: bool) -> str:
-    behind = ago(facts.now - at)
+    behind, others = ago(facts.now - at), _others(facts, at)
     if covers > 1:
         return (
             f"catch-up: {covers} occurrences fell due from {when(first)} to {when(at)}; "
-            f'missed = "latest" runs once for all of them'
+            f'missed = "latest" runs once for all of them{others}'
         )
     if late:
-        return f'catch-up: due {when(at)}, missed by {behind}; missed = "{facts.job.missed}"'
-    return f"due {when(at)}, admitted {behind} after"
+        missed = f'missed = "{facts.job.missed}"'
+        return f"catch-up: due {when(at)}, missed by {behind}; {missed}{others}"
+    return f"due {when(at)}, admitted {behind} after{others}"
+
+
+def _others(facts: Facts, at: datetime) -> str:
+    """That those have succeeded after which the occurrence ``at`` comes."""
+    own = (owed.upstream for owed in facts.owed if owed.times[0] <= at <= owed.times[-1])
+    return "".join(f"; {one.reason}" for one in own if isinstance(one, Free))

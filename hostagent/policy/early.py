@@ -90,9 +90,9 @@ def late(facts: Facts) -> Trouble | None:
 
 
 def late_by(job: Job, run: Run) -> timedelta | None:
-    """How long after it was due it started, if that was late."""
+    """How long after it was due it started, if that was late. What waits for others never is."""
     is_fresh = run.kind is Kind.SCHEDULED and run.attempt == 1 and run.covers_from is None
-    if not is_fresh or run.started_at is None or job.schedule.form is Form.ON_BOOT:
+    if not is_fresh or job.after or run.started_at is None or job.schedule.form is Form.ON_BOOT:
         return None
     behind = run.started_at - run.scheduled_for
     return behind if behind > _start_allowed(job) else None

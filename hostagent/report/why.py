@@ -102,6 +102,12 @@ def of_held(name: str, reason: str) -> Story:
     return Story(f"missed run of {name}", "held", (reason, more))
 
 
+def of_awaiting(name: str, reason: str) -> Story:
+    """What waits just now until other jobs have succeeded."""
+    more = f"start it at once: hostagent run {name.partition('@')[0]}"
+    return Story(f"occurrence of {name}", "waits", (reason, more))
+
+
 def of_decision(decision: Decision) -> Story:
     """A start that was turned away."""
     return Story(f"turned away {when(decision.at)}", decision.verdict, (decision.reason,))

@@ -21,6 +21,7 @@ from hostagent.schedule.zones import EPOCH, MICROSECOND
 
 _BASE = datetime(2026, 1, 1, tzinfo=UTC)
 _FIRST = 100
+_LOOKED_BACK = (1, 32, 9 * 366)  # what elapses often is not counted for years
 _MIDNIGHT = Times((0,), (0,), (0,))
 
 
@@ -59,6 +60,14 @@ def _merged(
 def next_after(schedule: Schedule, after: datetime) -> datetime | None:
     """The first occurrence strictly after ``after``; None when there is none until 2200."""
     return next(between(schedule, after, END), None)
+
+
+def last_until(schedule: Schedule, until: datetime) -> datetime | None:
+    """The last occurrence at or before ``until``; None: there is none in the nine years before."""
+    for days in _LOOKED_BACK:
+        if found := latest(schedule, until - timedelta(days=days), until):
+            return found.last
+    return None
 
 
 def latest(schedule: Schedule, after: datetime, until: datetime) -> Span | None:

@@ -25,9 +25,10 @@ def check_names(
     ``jobs``, ``pools`` (with their max, if it is known) and ``notify`` hold every name that has a
     table, be the table good or not.
     """
+    by_name = {draft.name: draft for draft in drafts}
     for draft in drafts:
         yield from _pool(draft, pools)
-        yield from _after(draft, jobs)
+        yield from _after(draft, jobs, by_name)
         for key in ("on_failure", "on_success"):
             yield from _messages(draft, key, notify)
     yield from _after_cycles(drafts)
@@ -49,13 +50,27 @@ def _pool(draft: Draft, pools: Mapping[str, int | None]) -> Found:
         yield draft.at("weight").problem(message)
 
 
-def _after(draft: Draft, jobs: AbstractSet[str]) -> Found:
+def _after(draft: Draft, jobs: AbstractSet[str], by_name: Mapping[str, Draft]) -> Found:
     for index, name in enumerate(draft.values.get("after", ())):
         if name == draft.name:
             yield draft.at("after").problem("the job would wait for itself", None, index)
         elif name not in jobs:
             guess = did_you_mean(name, jobs)
             yield draft.at("after").problem(f"no job is called {shown(name)}{guess}", None, index)
+        elif name in by_name:
+            yield from _after_each(draft, by_name[name], index)
+
+
+def _after_each(draft: Draft, other: Draft, index: int) -> Found:
+    """What runs on each host, or at each boot, is waited for only by what does so, too."""
+    place, mine, its = draft.at("after"), draft.values, other.values
+    if its.get("on_boot") and not mine.get("on_boot"):
+        message = f"{other.name} runs at each boot, and a boot is in no period"
+        yield place.problem(message, "only a job with on_boot = true can come after it", index)
+    elif its.get("run_on") == "each" and mine.get("run_on") != "each":
+        message = f"{other.name} runs on each host, so it has no one outcome to wait for"
+        hint = 'add run_on = "each": each host then waits for its own run'
+        yield place.problem(message, hint, index)
 
 
 def _after_cycles(drafts: Sequence[Draft]) -> Found:

@@ -102,7 +102,8 @@ class Common(Table):
     blackout: t.Texts | None = None
     """Times in which occurrences are skipped, as in "2026-12-24..2027-01-02" or "22:00..06:00"."""
     start_deadline: t.PositiveSpan | None = None
-    """An occurrence that could not start for so long is skipped."""
+    """An occurrence that could not start for so long is skipped. What waits for other jobs (after)
+    is skipped after the catch_up_window at the latest."""
 
     run_on: Literal["one", "each"] | None = None
     """On one eligible host of the cluster for each occurrence (one), or on each of them (each)."""
@@ -168,7 +169,8 @@ class Common(Table):
     """Any other directive, in [job.NAME.systemd.service], .timer or .unit."""
 
     after: t.Names | None = None
-    """Jobs whose occurrence of the same period must have succeeded, on any host."""
+    """Jobs that must have succeeded first, on any host: the last occurrence of each at or before
+    this job's own. What has waited until its start_deadline is skipped."""
     on_failure: t.Texts | None = None
     """Who is told, once, of each alarm of the job (it fails, is silent, may hang, …), and once when
     that is over: names of [notify.NAME] tables, or commands."""

@@ -30,6 +30,15 @@ prefer = ["host3", "!host1"]
 command = "/usr/local/bin/work 3"
 calendar = "*:*:0/5"
 hosts = ["host3"]
+
+[job.first]
+command = "/usr/local/bin/work 0.5"
+calendar = "*:*:0/4"
+hosts = ["host1"]
+[job.second]
+calendar = "*:*:0/4"
+hosts = ["host2"]
+after = ["first"]
 """
 HEARD_S = 4.5
 """By then the others have heard of what a host said: a beat, and what it takes to look."""
@@ -84,6 +93,17 @@ def test_jobs_run_where_they_may(cluster: Cluster) -> None:
     assert set(hosts_of(cluster, "on-named", since)) == {"host1"}
     for job in ("on-disks", "on-named", "anywhere"):
         assert len(hosts_of(cluster, job, since)) >= 3, job
+
+
+def test_what_comes_after_a_job_waits_for_its_end_on_another_host(cluster: Cluster) -> None:
+    """The second one's host hears of it with its next beat."""
+    cluster["host2"].wait_until(f"grep -q '^end second ' {history.PLACE}/host2")
+    began = starts(cluster, "second")
+    ends = {x.run_id: x for x in cluster.history() if (x.what, x.job) == ("end", "first")}
+    for start in began:
+        first = ends[start.run_id.replace("second", "first")]
+        assert (first.host, start.host) == ("host1", "host2")
+        assert first.at < start.at
 
 
 def test_the_preferred_host_wins_while_it_is_there(cluster: Cluster) -> None:

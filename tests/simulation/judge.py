@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from hostagent.codec import from_json
-from hostagent.model import Outcome, Run, Schedule
+from hostagent.model import Kind, Outcome, Run, Schedule
 from hostagent.report.audit import audit
 from hostagent.report.runs import run_json
-from hostagent.schedule.occurrences import between
+from hostagent.schedule.occurrences import between, last_until, next_after
 from hostagent.store.port import RunFilter
 from tests.machine.checker import check
 from tests.machine.verdict import Breach, Due, Report, Violation
@@ -43,6 +44,7 @@ def judge(one: Simulation) -> Report:
     report.violations += _open(one)
     report.violations += _late(one, report, runs)
     report.violations += _wrong_ends(one, runs)
+    report.violations += _too_soon(one, runs)
     until = min(one.until, instant(one.loop.true_now))
     found = audit(store.specs(), runs, store.cursors(), instant(0), until)
     report.violations += [
@@ -145,3 +147,30 @@ def _wrong_ends(one: Simulation, runs: list[Run]) -> Iterator[Violation]:
         if run.result == "unknown":
             what = f"ended unknown: {run.end_reason}"
             yield Violation(Breach.UNEXPLAINED, f"{run.run_id} attempt {run.attempt}", what)
+
+
+def _too_soon(one: Simulation, runs: list[Run]) -> Iterator[Violation]:
+    """What comes after another job began when that had ended well, by true time.
+
+    Where nobody changed that one's schedule.
+    """
+    firsts = {x.run_id: x.at for x in reversed(one.history.lines) if x.attempt == 1}
+    ends = {(x.run_id, x.attempt): x.at for x in one.history.lines if x.what == "end"}
+    changed = {spec.job for spec in one.store.specs() if spec.seq > 1}
+    jobs = {job.name: job for job in one.jobs}
+    for run in runs:
+        if run.kind is not Kind.SCHEDULED or run.attempt != 1 or run.run_id not in firsts:
+            continue
+        for other in (jobs[name] for name in jobs[run.job].after if name not in changed):
+            opens = last_until(other.schedule, run.scheduled_for)
+            closes = next_after(other.schedule, run.scheduled_for) or one.until
+            done = [
+                ends[row.run_id, row.attempt]
+                for row in runs
+                if row.job == other.name and row.outcome is Outcome.SUCCEEDED
+                if opens and opens <= row.scheduled_for
+                if (row.covers_from or row.scheduled_for) < closes
+            ]
+            if min(done, default=math.inf) > firsts[run.run_id]:
+                what = f"began before {other.name} of {opens} had succeeded"
+                yield Violation(Breach.EARLY, run.run_id, what)

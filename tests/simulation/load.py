@@ -48,6 +48,19 @@ def single(job: Job, lasts_s: float) -> Load:
     return Load((job,), {job.name: (lasts_s, lasts_s)}, frozenset())
 
 
+def chain(until: datetime) -> Load:
+    """A job of every two minutes that now and then fails, and two that come after it."""
+    first, second, third = (
+        one_job(f"chain{n}", number, n * MINUTE, timedelta(0), until)
+        for n, number in ((2, 1), (4, 0), (3, 5))
+    )
+    waits = timedelta(minutes=7)  # all is over when it is judged
+    second = replace(second, after=(first.name,), start_deadline=waits)
+    third = replace(third, after=(first.name, second.name), start_deadline=waits)
+    bounds = {first.name: (1.0, 100.0), second.name: (1.0, 60.0), third.name: (0.1, 20.0)}
+    return Load((first, second, third), bounds, frozenset())
+
+
 def busy(rnd: Random, until: datetime) -> Load:
     """Ten jobs with periods of half a minute to ten; some overrun, some ignore SIGTERM."""
     jobs, bounds = [], {}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 
 import pytest
 
+from tests.simulation import load
 from tests.simulation.mutants import MUTANTS, Mutant
-from tests.simulation.simulation import Plan, Result, simulate
+from tests.simulation.simulation import BEGIN, Plan, Result, simulate
 
 HOUR = 1 / 24
 
@@ -51,6 +53,21 @@ def test_a_new_seed_keeps_every_promise() -> None:
     seed = random.SystemRandom().randrange(10**9)
     print(f"SEED={seed}")
     kept(Plan(seed, days=0.6 * HOUR, faults=60, is_busy=True))
+
+
+def test_what_comes_after_others_never_begins_before_they_succeeded() -> None:
+    """Each is run, or skipped with the name of what it waited for; also under all faults."""
+    seed, until = random.SystemRandom().randrange(10**9), BEGIN + timedelta(hours=0.5)
+    for faults in (0, 60):
+        plan = Plan(seed, days=0.5 * HOUR, faults=faults)
+        result = simulate(plan, one_load=load.chain(until))
+        assert result.is_kept, f"SEED={seed} {result}"
+        assert any("; chain2 of " in line for line in result.trace)
+        # What was due before the first apply has no run.
+        waited = any(
+            " skipped: upstream: chain4 of 2026-03-01 00:00:00Z" in x for x in result.trace
+        )
+        assert waited or faults
 
 
 def test_the_same_seed_is_the_same_simulation() -> None:

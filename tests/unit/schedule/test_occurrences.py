@@ -184,3 +184,17 @@ def test_a_month_of_minutes_is_counted() -> None:
     month = (NOW - timedelta(days=31), NOW)
     span = occurrences.latest(calendar("minutely", zone="Europe/Berlin"), *month)
     assert span == Span(month[0] + timedelta(minutes=1), NOW, 31 * 24 * 60 - 60)
+
+
+@given(schedules, bounds)
+def test_the_last_until_an_instant_is_the_last_of_all_before(
+    schedule: Schedule, span: tuple[datetime, datetime]
+) -> None:
+    """Itself, if it is one; looked for over years, however often it elapses."""
+    since, until = span
+    last = occurrences.last_until(schedule, until)
+    known = list(occurrences.between(schedule, since, until))
+    assert not known or last == known[-1]
+    if last is not None:
+        assert last <= until
+        assert not list(occurrences.between(schedule, last, until))
