@@ -23,6 +23,9 @@ SHARED = "/mnt/shared"
 SHARED_SIZE = "512m"
 STORES = ("store", "store2")
 FIRST_HOST, FIRST_STORE = 11, 2
+GATE = f"{agent.SETTLE_NOT}cpu_pressure = 100\n"
+"""All hosts here read the pressure of one kernel: what one does would hold back the others."""
+
 DROP_IN = "[Service]\nEnvironment=PGPASSFILE=/etc/hostagent/pgpass\n"
 
 
@@ -165,7 +168,7 @@ class Cluster(Faults):
             machine = self._boot(name, lower, binds)
             machine.write(history.WORK, history.PROGRAM, 0o755)
             store = f'store = "{self.url}"\n' if self.store else ""
-            settings = store + self.settings + agent.SETTLE_NOT
+            settings = store + self.settings + GATE
             machine.write("/etc/hostagent/agent.toml", settings)
             if self.stores:
                 machine.write("/etc/systemd/system/hostagent.service.d/password.conf", DROP_IN)

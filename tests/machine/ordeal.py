@@ -37,6 +37,7 @@ calendar = "*:*:0/{period}"
 timeout = "60s"
 stop_timeout = "5s"
 quarantine_after = 1000
+memory_max = "64M"
 overlap = "{overlap}"
 missed = "{missed}"
 retries = {retries}
