@@ -249,4 +249,4 @@ def test_a_store_that_is_away_is_told_by_the_host_that_lost_it() -> None:
 def said(one: Simulation) -> list[tuple[str, str]]:
     """What agents said of their hosts' reach: the host, the sentence."""
     about = re.compile(r"host (\S+) ((?:does not reach the store|has recovered \(store).*)")
-    return [match.group(1, 2) for line in one.trace if (match := about.search(line))]
+    return [(found[1], found[2]) for line in one.trace if (found := about.search(line))]
