@@ -292,22 +292,10 @@ MUTANTS = [
         "ON CONFLICT (job, scope) DO UPDATE SET reason=excluded.reason",
     ),
     Mutant(
-        "an alarm that is over stands",
-        orders,
-        'db.execute("DELETE FROM alarm WHERE job=? AND scope=?", key)\n    return after is None or',
-        "return after is None or",
-    ),
-    Mutant(
         "who is put back stays out",
         orders,
         '"DELETE FROM quarantine WHERE job=? AND scope=?"',
         '"UPDATE quarantine SET host=host WHERE job=? AND scope=?"',
-    ),
-    Mutant(
-        "what is taken out keeps its retry",
-        orders,
-        'claims.give_up(db, one.job, one.scope, "not tried again: the job was quarantined")',
-        "pass",
     ),
     Mutant(
         "a backfill that is over goes on",
