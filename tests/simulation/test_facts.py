@@ -470,3 +470,27 @@ async def back_after_a_while(released: str | None, one: Simulation) -> None:
     assert bool(one.store.runs(RunFilter())) is (released is not None)
     await at(12)
     assert one.store.runs(RunFilter())
+
+
+def test_what_comes_after_a_job_on_another_host_starts_within_a_beat_of_its_end() -> None:
+    """Nobody tells its host: it asks with each beat while something waits. Skipped if it fails."""
+    first = replace(job(), name="first", hosts=("host0",))
+    second = replace(job(), name="second", hosts=("host1",), after=("first",))
+    second = replace(second, start_deadline=TEN / 5)
+    chain = Load((first, second), {"first": (60.0, 60.0), "second": (1.0, 1.0)}, frozenset())
+
+    async def story(one: Simulation) -> None:
+        await at(10.5)
+        assert {(x.job, x.host) for x in one.history.live()} == {("first", "host0")}
+        await at(11.1)
+        (start,) = (x for x in one.history.lines if (x.job, x.what) == ("second", "start"))
+        assert start.host == "host1"
+        one.history.failing = 1.0
+        await at(24)
+        one.history.failing = 0.0
+        (row,) = one.store.runs(RunFilter(job="second", limit=1))
+        assert row.outcome is Outcome.SKIPPED
+        assert row.reason.startswith("upstream: first of 2026-03-01 00:20:00Z failed on host0: ")
+        assert row.reason.endswith("; it was waited for 2min, as start_deadline says")
+
+    play(story, chain)
