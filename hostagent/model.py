@@ -233,9 +233,10 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    """``[notify.NAME]``: where messages go; exactly one of command, webhook, mail is set.
+    """``[notify.NAME]``: where messages go; exactly one of command, webhook, mail, apprise is set.
 
-    In the ranges ``quiet`` of times in ``zone`` nothing is told. ``of_hosts``: alarms of hosts are
+    ``body`` is a template of what the webhook gets; None: all of the message, as JSON. In the
+    ranges ``quiet`` of times in ``zone`` nothing is told. ``of_hosts``: alarms of hosts are
     told there, too. A command that a job names itself
     is one, too: its text is the name.
     """
@@ -244,6 +245,8 @@ class Notify:
     command: tuple[str, ...] = ()
     webhook: str | None = None
     mail: str | None = None
+    body: str | None = None
+    apprise: str | None = None
     quiet: tuple[str, ...] = ()
     zone: str = "UTC"
     of_hosts: bool = False

@@ -283,7 +283,11 @@ def _notify() -> st.SearchStrategy[Table]:
     where = st.one_of(
         st.builds(lambda c: {"command": c}, _commands()),
         st.just({"webhook": "https://chat.example.org/hook"}),
+        st.just(
+            {"webhook": "https://chat.example.org/hook", "body": '{"text": {{ text | tojson }}}'}
+        ),
         st.just({"mail": "root@localhost"}),
+        st.just({"apprise": "ntfy://ntfy.sh/topic"}),
     )
     quiet = st.sampled_from(
         [{}, {"quiet": "22:00..07:00", "timezone": "Europe/Berlin"}, {"of_hosts": True}]

@@ -61,14 +61,13 @@ _LAST_WORDS = re.compile(r" \(([^()]+)\)\.$")
 
 @dataclasses.dataclass(frozen=True)
 class Key:
-    """One key as the docs show it; ``waits`` when this release only checks and keeps it."""
+    """One key as the docs show it."""
 
     name: str
     kind: str
     default: str
     meaning: str
     example: str
-    waits: bool
 
 
 def for_page(group: str) -> str:
@@ -106,7 +105,7 @@ def refused() -> str:
 def _heading(key: Key) -> str:
     default = f" Default: {key.default}." if key.default else ""
     lines = [f"### {key.name}", "", wrapped(f"{key.kind[0].upper()}{key.kind[1:]}.{default}")]
-    lines.append(wrapped(_meaning(key)))
+    lines.append(wrapped(key.meaning))
     if key.example:
         lines += ["", f"    {key.example}"]
     return "\n".join(lines)
@@ -115,11 +114,7 @@ def _heading(key: Key) -> str:
 def _definition(key: Key) -> str:
     default = f"; default: {key.default}" if key.default else ""
     first = wrapped(f":   {key.kind[0].upper()}{key.kind[1:]}{default}.", "    ")
-    return f"`{key.name}`\n{first}\n{wrapped(f'    {_meaning(key)}', '    ')}"
-
-
-def _meaning(key: Key) -> str:
-    return key.meaning + (" *Checked and kept; without effect in this release.*" * key.waits)
+    return f"`{key.name}`\n{first}\n{wrapped(f'    {key.meaning}', '    ')}"
 
 
 def _of_group(group: str) -> Iterator[Key]:
@@ -150,7 +145,7 @@ def _key(name: str, schema: dict[str, Any], defaults: dict[str, Any]) -> Key:
         default = f"`{_toml(defaults[name])}`"
     if said and said[1] == default.strip('`"').strip('"'):
         meaning = meaning.removesuffix(said[0]) + "."
-    return Key(name, _kind(schema), default, meaning, _example(name), name in _waiting())
+    return Key(name, _kind(schema), default, meaning, _example(name))
 
 
 def _defaults(kind: type) -> dict[str, Any]:
@@ -198,16 +193,6 @@ def _plain(schema: dict[str, Any]) -> str:
     elif schema.get("exclusiveMinimum") is not None:
         word += f", more than {schema['exclusiveMinimum']:g}, at most {high:g}"
     return word
-
-
-@cache
-def _waiting() -> frozenset[str]:
-    """The keys that the changelog calls checked and kept, without effect yet."""
-    changes = (CHECKOUT / "CHANGELOG.md").read_text(encoding="utf-8")
-    found = re.search(
-        r"^### Checked and kept.*?\n(.*?)(?=^##|\Z)", changes, re.MULTILINE | re.DOTALL
-    )
-    return frozenset(re.findall(r"`(\w+)`", found[1])) if found else frozenset()
 
 
 @cache

@@ -17,11 +17,15 @@ NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Note:
-    """What a code's sentence in ``CODES`` leaves open: why it matters, what to do, an example."""
+    """What a code's sentence in ``CODES`` leaves open: why it matters, what to do, an example.
+
+    ``said`` is what check says of that, where it depends on the host.
+    """
 
     why: str
     mend: str
     example: str
+    said: str = ""
 
 
 NOTES = {
@@ -87,6 +91,26 @@ NOTES = {
         "Take it out, or mend the key that the message names.",
         'command = "/usr/local/bin/backup"\ncalendar = "03:30"\nbackoff = "5min"',
     ),
+    "HA111": Note(
+        "The service behind the address knows one job. If others succeed, it never misses the one"
+        " that does not.",
+        "Have the service make an address for each job. Where one job runs for several scopes, make"
+        " a job of each, with a profile for what they share; or be told by on_failure, which looks"
+        " at each scope.",
+        'command = "/usr/local/bin/backup"\ncalendar = "03:30"\nfor_each = ["eu", "us"]\n'
+        'ping_url = "https://hc.example.org/ping/backup"',
+    ),
+    "HA112": Note(
+        "The services that apprise knows are told by it, and it is not a part of hostagent. Who is"
+        " named there hears of nothing.",
+        "Install it into hostagent's environment, on each host. Or use a webhook with a body, or a"
+        " command that calls the program apprise.",
+        'command = "/bin/true"\ncalendar = "03:30"\non_failure = "phone"\n\n'
+        '[notify.phone]\napprise = "ntfy://ntfy.sh/8f3a"',
+        "warning: /etc/hostagent/jobs.toml:7:1: notify.phone.apprise: the package apprise is not"
+        " installed here: nothing can be told there [HA112]\n"
+        "  hint: install it beside hostagent (pip install 'hostagent[apprise]'), or use a webhook",
+    ),
 }
 
 
@@ -98,7 +122,7 @@ def for_page() -> str:
         toml = f"[job.example]\n{note.example}\n"
         parts.append(
             f"## {code}\n\n{meaning[0].upper()}{meaning[1:]}.\n\n```toml\n{toml}```\n\n"
-            f"```text\n{raised(code, toml)}\n```\n\n{wrapped(note.why)}\n\n"
+            f"```text\n{note.said or raised(code, toml)}\n```\n\n{wrapped(note.why)}\n\n"
             f"{wrapped(f'**Mend it.** {note.mend}')}"
         )
     return "\n\n".join(parts)

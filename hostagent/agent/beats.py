@@ -204,18 +204,19 @@ class Beats:
         cluster.skew = verdict
 
     def _say_unreached(self, why: str) -> None:
-        self._world.cluster.is_reached = False
+        self._world.cluster.lose(self._world.clock.monotonic_s(), why)
         if self._world.shared is not None:
             self._world.shared.give_up()
         if self._is_reached is not False:
             log.warning("this host's lease is not renewed: %s; runs of the cluster wait", why)
             self._is_reached = False
             self._daemon.on_change()
+        self._daemon.alarms.reach.look()
 
     def _say_reached(self) -> None:
         """A wake, if this host's lease had run out: a store that falters every minute is none."""
         cluster = self._world.cluster
-        cluster.is_reached = True
+        cluster.find()
         if self._is_reached is False:
             log.warning("this host's lease is renewed again")
             self._is_reached = True
@@ -223,6 +224,7 @@ class Beats:
                 self._daemon.backlog.woke("the store was away")
             self._daemon.on_change()
         self._is_reached = True
+        self._daemon.alarms.reach.look()
 
 
 def _seen(one: Presence) -> Seen:

@@ -15,13 +15,24 @@ from hostagent.policy.skew import Sample, Verdict
 from hostagent.store.port import Presence, Session
 
 
+@dataclass(frozen=True, slots=True)
+class Away:
+    """No beat had an answer since then (CLOCK_MONOTONIC: it stands still while the host sleeps).
+
+    The last one had none for the reason ``why``.
+    """
+
+    since_s: float
+    why: str
+
+
 @dataclass(slots=True)
 class Cluster:
     """``deadline_s`` is on CLOCK_BOOTTIME; None: there is none (yet, in a shared store).
 
     ``ttl`` is None where the store is not shared. ``session`` is that of the shared store, None
     until it was reached once; ``is_reached``: the last beat had an answer, and so had every call
-    since. ``others`` are the live sessions of other
+    since. ``away`` is None while beats have answers. ``others`` are the live sessions of other
     hosts, ``offset`` is how far this host's clock is from the store's, ``skew`` the verdict on
     it, ``labels`` are this host's own.
     """
@@ -36,6 +47,16 @@ class Cluster:
     offset: Sample | None = None
     is_draining: bool = False
     is_reached: bool = False
+    away: Away | None = None
+
+    def lose(self, now_s: float, why: str) -> None:
+        """A beat had no answer. ``now_s`` is by CLOCK_MONOTONIC."""
+        self.is_reached = False
+        self.away = Away(self.away.since_s if self.away else now_s, " ".join(why.split()))
+
+    def find(self) -> None:
+        """A beat had one."""
+        self.is_reached, self.away = True, None
 
     @property
     def is_shared(self) -> bool:

@@ -23,6 +23,7 @@ from hostagent.agent.book import Book, Entry, View
 from hostagent.agent.endings import Endings
 from hostagent.agent.hung import Hung
 from hostagent.agent.leases import Leases
+from hostagent.agent.news import News
 from hostagent.agent.offload import Offloaded
 from hostagent.agent.starts import Starts, Verdict
 from hostagent.agent.wakes import Wakes
@@ -72,7 +73,8 @@ class Daemon:
         self._is_unread = False
         self.wakes = Wakes(timer)
         aftermath = Aftermath(world)
-        self.endings = Endings(world, aftermath)
+        self._news = News(world, lambda: self.book.manifest, self.spawn)
+        self.endings = Endings(world, aftermath, self._news)
         self._leases = Leases(world, aftermath)
         self.book = Book(None, world.host)
         self.backlog = Backlog(world)
@@ -95,6 +97,7 @@ class Daemon:
             self.backlog,
             self.backfills,
             self._weights,
+            self._news,
         )
 
     async def start(self, ready: Callable[[], None] = lambda: None) -> None:
@@ -104,11 +107,12 @@ class Daemon:
         waits for the agent, but not for what days off have left owed (decision 0410).
         """
         loop = asyncio.get_running_loop()
-        self._hints = self._signals.watch("hostagent-", self._unit_changed)
+        self._hints = self._signals.watch("hostagent-", self._unit_changed, self.alarms.drift.hint)
         loop.add_reader(self._hints, self._signals.dispatch)
         loop.add_reader(self._timer.fileno(), self._timer_fired)
         await self.reload(ready)
         self.spawn(self.alarms.run())
+        self.spawn(self.alarms.drift.run())
 
     async def stop(self) -> None:
         """End what this process does; runs and claims go on without it."""
@@ -148,6 +152,7 @@ class Daemon:
             await self._weights.read(self.book)
             await self.look_all(self.book)
         self.alarms.look_at_all()
+        self.alarms.drift.hint()
         self.on_change()
 
     async def _rebuild(self, manifest: Manifest | None) -> None:

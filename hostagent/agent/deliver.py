@@ -9,16 +9,19 @@ secret.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
+from hostagent import body
+from hostagent.agent.web import NotDeliveredError, post, run
 from hostagent.codec import from_json, to_json
 from hostagent.model import Notify
-from hostagent.policy.alarms import whose
+from hostagent.policy.alarms import RECOVERED, SUCCEEDED, whose
+from hostagent.policy.trouble import is_serious
 
 LIMIT_S = 30
 """How long one delivery may take."""
@@ -33,44 +36,72 @@ VARIABLES = {
 """What a command finds in its environment, beside the whole message on its standard input."""
 
 
-class NotDeliveredError(Exception):
-    """And why."""
-
-
 def packed(notify: Notify, message: Mapping[str, str]) -> bytes:
     """What this program reads."""
     return json.dumps({"notify": to_json(notify), "message": message}).encode()
 
 
 def deliver(notify: Notify, message: Mapping[str, str]) -> None:
-    """Run the command, post to the webhook, or hand the mail to sendmail.
+    """Run the command, post to the webhook, or hand it to sendmail or to apprise.
 
     Raises:
         NotDeliveredError: whoever got it did not take it.
     """
     if notify.command:
-        body = json.dumps(message).encode()
         given = {name: message[key] for name, key in VARIABLES.items()}
-        _run(notify.command, body, {**os.environ, **given})
+        _run(notify.command, json.dumps(message).encode(), {**os.environ, **given})
     elif notify.webhook:
-        _post(notify.webhook, message)
+        said = _body(notify.body, message)
+        post(notify.webhook, said.encode(), body.kind_of(said), LIMIT_S)
     elif notify.mail:
         _run((_sendmail(), "-t", "-i"), mail(notify.mail, message), dict(os.environ))
+    elif notify.apprise:
+        _by_apprise(notify.apprise, message)
+
+
+def _body(template: str | None, message: Mapping[str, str]) -> str:
+    if template is None:
+        return json.dumps(message)
+    try:
+        return body.render(template, message)
+    except body.BodyError as error:
+        raise NotDeliveredError(f"its body cannot be made: {error}") from None
 
 
 def mail(to: str, message: Mapping[str, str]) -> bytes:
     """An RFC 5322 message, whose sender is sendmail's to say."""
-    from email.message import EmailMessage  # noqa: PLC0415 -- 3 MB that the agent does not need
+    from email.message import EmailMessage  # noqa: PLC0415 -- as in web.post
     from email.policy import SMTP  # noqa: PLC0415 -- as above
 
-    name, more = whose(message["job"], message["scope"]), f"why {message['job']}"
-    more = more if message["job"] else "status"
+    more = f"why {message['job']}" if message["job"] else "status"
     letter = EmailMessage(SMTP.clone(linesep="\n"))
     letter["To"] = to
-    letter["Subject"] = f"hostagent: {name} {message['alarm']}"
+    letter["Subject"] = _subject(message)
     letter["Auto-Submitted"] = "auto-generated"
     letter.set_content(f"{message['text']}\n\nMore: hostagent {more}\n")
     return letter.as_bytes()
+
+
+def _subject(message: Mapping[str, str]) -> str:
+    return f"hostagent: {whose(message['job'], message['scope'])} {message['alarm']}"
+
+
+def _by_apprise(address: str, message: Mapping[str, str]) -> None:
+    try:
+        import apprise  # noqa: PLC0415 -- an extra, and 20 MB
+    except ImportError:
+        why = "the package apprise is not installed here; type: pip install 'hostagent[apprise]'"
+        raise NotDeliveredError(why) from None
+    logging.disable()  # what it says itself may hold the address
+    scheme, service = address.partition("://")[0], apprise.Apprise()
+    if not service.add(address):
+        raise NotDeliveredError(f"apprise knows no such address of {scheme}")
+    is_good = message["alarm"] in {RECOVERED, SUCCEEDED}
+    is_bad = is_serious(message["alarm"])
+    kind = "success" if is_good else "failure" if is_bad else "warning"
+    if not service.notify(message["text"], _subject(message), apprise.NotifyType(kind)):
+        why = f"the {scheme} service did not take it; to see why: apprise -vv --body test ADDRESS"
+        raise NotDeliveredError(why)
 
 
 def _run(command: tuple[str, ...], given: bytes, environment: dict[str, str]) -> None:
@@ -82,25 +113,6 @@ def _run(command: tuple[str, ...], given: bytes, environment: dict[str, str]) ->
         raise NotDeliveredError(f"{command[0]} exited with status {done.returncode}")
 
 
-def _post(url: str, message: Mapping[str, str]) -> None:
-    import urllib.error  # noqa: PLC0415 -- see mail
-    import urllib.request  # noqa: PLC0415 -- see mail
-
-    where = urlsplit(url).hostname  # the rest may be a secret
-    request = urllib.request.Request(  # noqa: S310 -- the spec takes http and https only
-        url,
-        json.dumps(message).encode(),
-        {"Content-Type": "application/json", "User-Agent": "hostagent"},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:  # noqa: S310 -- as above
-            answer.read(1)
-    except urllib.error.HTTPError as error:
-        raise NotDeliveredError(f"{where} answered {error.code} {error.reason}") from error
-    except (OSError, ValueError) as error:
-        raise NotDeliveredError(f"{where}: {error}") from error
-
-
 def _sendmail() -> str:
     found = shutil.which("sendmail", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/lib")
     if found is None:
@@ -108,16 +120,11 @@ def _sendmail() -> str:
     return found
 
 
-def main() -> int:
-    """Deliver what stands on standard input; the exit status."""
+def main() -> None:
+    """Deliver what stands on standard input."""
     told = json.load(sys.stdin)
-    try:
-        deliver(from_json(Notify, told["notify"]), told["message"])
-    except NotDeliveredError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    deliver(from_json(Notify, told["notify"]), told["message"])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main))

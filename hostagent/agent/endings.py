@@ -17,6 +17,7 @@ from hostagent.agent.aftermath import Aftermath, ended_run
 from hostagent.agent.batch import Batch
 from hostagent.agent.book import Entry
 from hostagent.agent.messages import fields_of, outcome_fields
+from hostagent.agent.news import News
 from hostagent.agent.world import World
 from hostagent.errors import SystemdError
 from hostagent.model import End, Outcome, Run
@@ -41,9 +42,10 @@ SHUTDOWN = {"TERM", "KILL"}
 class Endings:
     """Looks at active runs and writes down how they ended. Callers hold the entry's lock."""
 
-    def __init__(self, world: World, aftermath: Aftermath) -> None:
+    def __init__(self, world: World, aftermath: Aftermath, news: News) -> None:
         self._world = world
         self._aftermath = aftermath
+        self._news = news
         self._starts: dict[tuple[str, str, int], int] = {}
         self._asked_s: dict[tuple[str, str, int], float] = {}
         self._finishes = {
@@ -143,7 +145,9 @@ class Endings:
         end, retry_at = await self._aftermath.after(entry, run, end)
         finish = Finish(run.job, run.scope, run.token, end, retry_at)
         answer = await self._finishes[entry.is_leased].ask(finish)
-        if not isinstance(answer, Accepted):
+        if isinstance(answer, Accepted):
+            self._news.ended(entry, run, end, retry_at)
+        else:
             end = replace(end, outcome=Outcome.FAILED, reason="its token was stale: not recorded")
             retry_at = None
         fields = fields_of(run, service) | outcome_fields(end.outcome)

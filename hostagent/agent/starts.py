@@ -17,6 +17,7 @@ from hostagent.agent.book import Book, Entry, order_of
 from hostagent.agent.claims import AGAIN, REFUSALS, Claims
 from hostagent.agent.endings import Endings
 from hostagent.agent.messages import SECOND_CLOCK, TURNED_AWAY, fields_of, outcome_fields
+from hostagent.agent.news import News
 from hostagent.agent.owed import next_due, owed
 from hostagent.agent.turns import SOON, NotNow, Turns
 from hostagent.agent.upstreams import Upstreams
@@ -85,6 +86,7 @@ class Starts:
         backlog: Backlog,
         backfills: Backfills,
         weights: Weights,
+        news: News,
     ) -> None:
         self._world = world
         self._book = book
@@ -93,6 +95,7 @@ class Starts:
         self._backlog = backlog
         self._backfills = backfills
         self._weights = weights
+        self._news = news
         self._turns = Turns(world, book)
         self._claims = Claims(world, self._turns)
         self.upstreams = Upstreams(world, book)
@@ -478,9 +481,10 @@ class Starts:
         return self._turns.no_lease()
 
     async def _hand_over(self, entry: Entry, run: Run) -> None:
-        """Write what the run's processes find in their environment."""
+        """Write what the run's processes find in their environment, and tell that it starts."""
         service = entry.unit.service
         await asyncio.to_thread(handover.write_env, self._world.paths, service, entry.job, run)
+        self._news.began(entry, run)
 
     async def _stop(self, entry: Entry, reason: str) -> None:
         entry.stopped = reason

@@ -66,6 +66,7 @@ class Telling:
             deliver.packed(notify, policy.message(alarm)),
             unit=f"hostagentd-tell-{uuid.uuid4().hex[:8]}.service",
             user=self._world.paths.user,
+            does="telling of a job or a host",
         )
         if done.status:
             why = done.line or f"exit {done.status}"

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from hostagent.agent.backlog import Backlog
 from hostagent.agent.book import Book, spec_of
+from hostagent.agent.drift import Drift
 from hostagent.agent.verdicts import Name
 from hostagent.agent.world import World
 from hostagent.model import Alarm
@@ -18,8 +19,10 @@ from hostagent.policy.trouble import Verdict
 class ThisHost:
     """One agent's. Its alarm has no job: the scope is the host."""
 
-    def __init__(self, world: World, book: Callable[[], Book], backlog: Backlog) -> None:
-        self._world, self._book, self._backlog = world, book, backlog
+    def __init__(
+        self, world: World, book: Callable[[], Book], backlog: Backlog, drift: Drift
+    ) -> None:
+        self._world, self._book, self._backlog, self._drift = world, book, backlog, drift
         self._odd_since_s: float | None = None
         self.name: Name = ("", world.host)
 
@@ -33,29 +36,31 @@ class ThisHost:
         others = (one for one in self._world.cluster.others if not one.has_expired)
         return frozenset({self._world.host, *(one.session.host for one in others)})
 
-    def is_news(self, standing: Alarm | None) -> bool:
-        """Whether its alarm is to begin, change or end."""
-        trouble = self.verdict(standing).trouble
-        if standing is None or standing.over_at is not None:
-            return trouble is not None and standing is None  # that it is over is told first
-        return trouble is None or trouble.wrong != standing.kind
+    def observe(self) -> None:
+        """Note since when it is the odd one of the fleet."""
+        if not hosts.is_odd(self._facts(None)):
+            self._odd_since_s = None
+        elif self._odd_since_s is None:
+            self._odd_since_s = self._world.clock.boottime_s()
 
     def verdict(self, standing: Alarm | None) -> Verdict:
-        """What is wrong with it now."""
+        """What is wrong with it now, as far as it was observed."""
+        return hosts.decide(self._facts(standing))
+
+    def _facts(self, standing: Alarm | None) -> Facts:
         cluster, now_s = self._world.cluster, self._world.clock.boottime_s()
         waits = [one.since_s for one in self._backlog.held.values() if not one.is_fresh]
         specs = {
             one.session.host: one.profile.spec for one in cluster.others if not one.has_expired
         }
         odd_since_s = now_s if self._odd_since_s is None else self._odd_since_s
-        facts = Facts(
+        return Facts(
             self._world.host,
             len(waits),
             timedelta(seconds=now_s - min(waits, default=now_s)),
             cluster.skew,
             specs | {self._world.host: spec_of(self._book())},
             timedelta(seconds=now_s - odd_since_s),
+            self._drift.found,
             standing.kind if standing is not None and standing.over_at is None else "",
         )
-        self._odd_since_s = odd_since_s if hosts.is_odd(facts) else None
-        return hosts.decide(facts)

@@ -25,7 +25,9 @@ from hostagent.systemd.port import Systemd
 class Beside(Protocol):
     """Runs a program outside the agent: see ``systemd.beside.run``."""
 
-    async def __call__(self, command: Sequence[str], told: bytes, *, unit: str, user: bool) -> Done:
+    async def __call__(
+        self, command: Sequence[str], told: bytes, *, unit: str, user: bool, does: str
+    ) -> Done:
         """How it ended."""
 
 

@@ -160,10 +160,7 @@ def _drift(paths: Paths, manifest: Manifest | None, tools: Tools) -> Iterator[Fi
     except HostagentError as error:
         yield health.failed("drift", error, tools.hostagent("drift"))
         return
-    differences = [
-        Difference(one.unit, str(one.what), one.fix, one.what is drift.What.DROP_IN)
-        for one in found
-    ]
+    differences = [Difference(one.unit, str(one.what), one.fix, one.is_meant) for one in found]
     yield from health.drift(differences, tools)
 
 

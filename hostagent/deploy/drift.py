@@ -42,6 +42,11 @@ class Drift:
     fix: str
     is_repaired: bool
 
+    @property
+    def is_meant(self) -> bool:
+        """Whether a person may well want it so: nobody is alarmed of that."""
+        return self.what is What.DROP_IN
+
 
 _APPLY = "hostagent apply puts it back"
 

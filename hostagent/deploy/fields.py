@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from hostagent.codec import rfc3339
 from hostagent.compile.escape import span
@@ -95,6 +97,8 @@ def _text(key: str, value: Any) -> str:
         return _size(value)
     if key == "command":
         return shlex.join(value)
+    if key == "ping_url" and value is not None:
+        return _address(value)
     match value:
         case None:
             text = ""
@@ -114,6 +118,12 @@ def _text(key: str, value: Any) -> str:
         case _:
             text = str(value)
     return text
+
+
+def _address(url: str) -> str:
+    """Whose it is, and whether it is another; the rest may be a secret."""
+    digest = hashlib.sha256(url.encode()).hexdigest()[:8]
+    return f"{urlsplit(url).hostname}/… ({digest})"
 
 
 def _size(value: int) -> str:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
-from hostagent.model import Alarm, Notify
+from hostagent.model import Alarm, End, Kind, Notify, Outcome, Run
 from hostagent.policy.trouble import RANKED, Verdict, Wrong, is_serious
 from hostagent.policy.words import ago, when
 from hostagent.schedule.blackout import covering, stretches
@@ -21,6 +21,9 @@ from hostagent.schedule.zones import MICROSECOND
 
 RECOVERED = "recovered"
 """What is told when an alarm is over."""
+
+SUCCEEDED = "succeeded"
+"""What is told of a run to those who want to hear of each success."""
 
 HOLD = timedelta(seconds=90)
 """Who tells has so long; if nothing is heard of it by then, it was lost, and others tell."""
@@ -62,6 +65,15 @@ def step(
     if is_serious(kind):
         return changed
     return _over(standing, verdict.relief, now) or begun
+
+
+def success(run: Run, end: End, to: tuple[str, ...]) -> Alarm | None:
+    """What ``to`` are told of a run that ended; None: nothing. It never stands anywhere."""
+    if not to or run.kind is not Kind.SCHEDULED or end.outcome is not Outcome.SUCCEEDED:
+        return None
+    assert end.ended_at is not None, "it was recorded"
+    reason = f"{run.run_id} on {run.host} {end.reason}"
+    return Alarm(run.job, run.scope, SUCCEEDED, end.ended_at, reason, untold=to, tries=1)
 
 
 def taken(alarm: Alarm, now: datetime) -> Alarm:
@@ -129,8 +141,10 @@ def sentence(alarm: Alarm) -> str:
 
 _IS: dict[str, str] = {
     Wrong.MIXED_SPECS: "has another jobs.toml than most",
+    Wrong.DRIFT: "is not as applied",
     Wrong.BACKLOG: "holds a backlog",
     Wrong.SKEW: "has a wrong clock",
+    Wrong.STORE: "does not reach the store",
     Wrong.NEAR_INTERVAL: "comes near its interval",
     Wrong.LATE: "was late",
     Wrong.TOO_SHORT: "was too short",

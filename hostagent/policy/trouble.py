@@ -36,8 +36,10 @@ class Wrong(StrEnum):
     """What can be wrong with a job, or with a host (``policy.hosts``), the worst last."""
 
     MIXED_SPECS = "mixed_specs"
+    DRIFT = "drift"
     BACKLOG = "backlog"
     SKEW = "skew"
+    STORE = "store"
     NEAR_INTERVAL = "near_interval"
     LATE = "late"
     TOO_SHORT = "too_short"
@@ -50,7 +52,7 @@ class Wrong(StrEnum):
 
 RANKED = list(Wrong)
 
-OF_A_HOST = {Wrong.MIXED_SPECS, Wrong.BACKLOG, Wrong.SKEW}
+OF_A_HOST = {Wrong.MIXED_SPECS, Wrong.DRIFT, Wrong.BACKLOG, Wrong.SKEW, Wrong.STORE}
 
 OF_A_RUN = {Wrong.LATE, Wrong.OVERRAN, Wrong.HUNG}
 """What may be known of a run while it goes on."""

@@ -11,10 +11,12 @@ import signal
 from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WithJsonSchema
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from hostagent import body
 from hostagent.model import LABEL
 from hostagent.schedule import blackout
 from hostagent.schedule.errors import CalendarError
@@ -282,10 +284,32 @@ def _scope(text: str) -> str:
 
 
 def _url(text: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/?#]+[^\s]*", line(text)):
+    """Check an address, which may be a secret: no message shows it."""
+    try:
+        parts = urlsplit(line(text))
+        is_whole = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is no number
+        is_whole = False
+    if not is_whole or not re.fullmatch(r"[!-~]+", text):
         raise WrongValueError(
             "is not an http or https URL", 'write for example "https://hc.example/…"'
         )
+    return text
+
+
+def _address(text: str) -> str:
+    """Check an address for apprise, which may be a secret: no message shows it."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]+", text):
+        hint = 'write for example "ntfy://ntfy.sh/topic"; apprise lists all services it knows'
+        raise WrongValueError("is not an address that apprise could know", hint)
+    return text
+
+
+def _body(text: str) -> str:
+    try:
+        body.check(text)
+    except body.BodyError as error:
+        raise WrongValueError(error.message, error.hint) from error
     return text
 
 
@@ -418,6 +442,8 @@ Umask = Annotated[str, BeforeValidator(_umask), WithJsonSchema({"type": "string"
 Directory = Annotated[str, AfterValidator(_directory)]
 User = Annotated[str, AfterValidator(_user)]
 Url = Annotated[str, AfterValidator(_url)]
+Body = Annotated[str, AfterValidator(_body), Field(max_length=20_000)]
+Address = Annotated[str, AfterValidator(_address)]
 Mail = Annotated[str, AfterValidator(_mail)]
 Ranges = Annotated[
     list[Annotated[str, AfterValidator(_range)]],

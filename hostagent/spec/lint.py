@@ -36,6 +36,8 @@ CODES = {
     "HA108": "the instant is past",
     "HA109": "the command holds what systemd would expand and hostagent does not",
     "HA110": "a key has no effect beside another",
+    "HA111": "runs of several kinds share a ping_url",
+    "HA112": "a message cannot be told from here: the package apprise is missing",
 }
 PULSE = 20
 """More jobs than this at one instant are a pulse."""
@@ -77,7 +79,8 @@ def lint(spec: Spec, places: Places, now: datetime, *, check_host: bool) -> list
             *_expansion(job, at),
             *_no_effect(job, at),
         )
-    return list(dict.fromkeys(found + list(_pulse(spec.jobs, places, now))))
+    found += (*_pulse(spec.jobs, places, now), *_shared_pings(spec.jobs, places))
+    return list(dict.fromkeys(found))
 
 
 def _warn(
@@ -238,6 +241,25 @@ def _no_effect(job: Job, at: Mapping[str, Place]) -> Iterator[Problem]:
         # What defaults and profiles say is for other jobs too.
         if is_silent and key in at and at[key].layer is own and not _dates(job, key):
             yield _warn(at, key, "HA110", f"{key} has no effect here: {why}")
+
+
+def _shared_pings(jobs: Sequence[Job], places: Places) -> Iterator[Problem]:
+    """To the service all that is told to one address is one job."""
+    first: dict[str, Job] = {}
+    for job in jobs:
+        if job.ping_url is None:
+            continue
+        other = first.setdefault(job.ping_url, job)
+        if other is not job:
+            shared = f"the job {other.name} has the same"
+        elif len(job.for_each) > 1:
+            shared = f"the job runs for {len(job.for_each)} scopes"
+        else:
+            continue
+        message = f"{shared}: there a success of one hides the failure of another"
+        yield _warn(
+            places[job.name], "ping_url", "HA111", message, "give each an address of its own"
+        )
 
 
 def _dates(job: Job, key: str) -> bool:

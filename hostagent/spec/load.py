@@ -20,6 +20,7 @@ from hostagent.spec.command import split
 from hostagent.spec.files import Document, read
 from hostagent.spec.jobs import build, check_complete
 from hostagent.spec.lint import lint
+from hostagent.spec.lint_notify import lint_notify
 from hostagent.spec.names import check_names
 from hostagent.spec.resolve import Draft, Origin, Place, check_extends, draft
 from hostagent.spec.schema import JobTable, NotifyTable, PoolTable, Table
@@ -107,6 +108,8 @@ def load_documents(
     )
     order = {document.path: document.index for document in documents}
     warnings = lint(spec, places, now or datetime.now(UTC), check_host=check_host)
+    if check_host:
+        warnings += lint_notify(tables.named["notify"])
     ordered = sorted(warnings, key=lambda w: (order.get(w.path, 0), w.line, w.column, str(w)))
     return Loaded(spec, tuple(ordered), places, derived)
 
@@ -120,10 +123,13 @@ def _between(tables: Tables, drafts: list[Draft]) -> Iterator[tuple[Document, Pr
     pools = {name: getattr(tables.models["pool", name], "max", None) for name in named["pool"]}
     yield from check_names(drafts, named["job"].keys(), pools, named["notify"].keys())
     for name, own in named["notify"].items():
-        written = {"command", "webhook", "mail"} & {*own.values, *own.broken}
+        written = {"command", "webhook", "mail", "apprise"} & {*own.values, *own.broken}
         if len(written) != 1 and isinstance(tables.models["notify", name], NotifyTable):
-            message = "needs exactly one of command, webhook, mail"
+            message = "needs exactly one of command, webhook, mail, apprise"
             yield own.document, own.document.problem(own.table, message, key=True)
+        if "body" in own.values and "webhook" not in written:
+            message = "only a webhook has a body"
+            yield own.document, own.document.problem((*own.table, "body"), message, key=True)
 
 
 def _pool(name: str, table: Table) -> Pool:
@@ -146,6 +152,8 @@ def _notify(name: str, table: Table) -> Notify:
         tuple(table.command or ()),
         table.webhook,
         table.mail,
+        table.body,
+        table.apprise,
         tuple(table.quiet or ()),
         table.timezone or "UTC",
         of_hosts=bool(table.of_hosts),

@@ -184,9 +184,11 @@ class Common(Table):
     """Alarms that it never has, as "hung" where it waits by design: of near_interval, late,
     too_short, overran, hung, silent, failed, quarantined."""
     on_success: t.Texts | None = None
-    """Names of [notify.NAME] tables, or commands, for a run that succeeded."""
+    """Who is told of each scheduled run that succeeded: names of [notify.NAME] tables, or
+    commands."""
     ping_url: t.Url | None = None
-    """Asked at start and end, as dead-man's-switch services expect."""
+    """The job's address at healthchecks.io, or a service like it, which gets a POST when a run
+    starts (URL/start), succeeds (URL) or fails (URL/fail, or URL/1 for the exit status 1)."""
 
 
 class Defaults(Common):
@@ -217,20 +219,25 @@ class PoolTable(Table):
 
 
 class NotifyTable(Table):
-    """Where messages go: exactly one of command, webhook, mail."""
+    """Where messages go: exactly one of command, webhook, mail, apprise."""
 
     command: t.Command | None = None
     """Run with the alarm as JSON on its standard input, and in its environment."""
     webhook: t.Url | None = None
-    """Gets the alarm as JSON by POST."""
+    """Gets the message as JSON by POST, or the body."""
+    body: t.Body | None = None
+    """What the webhook gets: a template (jinja2) of the message's alarm, was, job, scope, since,
+    reason and text; each of them with | tojson where it is JSON."""
     mail: t.Mail | None = None
     """An address, for sendmail."""
+    apprise: t.Address | None = None
+    """An address of one of the services that apprise (a package of its own) knows."""
     quiet: t.Ranges | None = None
     """When nothing is told, written as a blackout; what is still so is told after them."""
     timezone: t.Zone | None = None
     """The zone of quiet (UTC)."""
     of_hosts: bool | None = None
-    """Whether alarms of hosts (skew, backlog, mixed_specs) are told there, too (false)."""
+    """Whether alarms of hosts (drift, skew, store and others) are told there, too (false)."""
 
 
 class File(Table):

@@ -26,17 +26,18 @@ class Done:
     line: str
 
 
-async def run(command: Sequence[str], told: bytes, *, unit: str, user: bool) -> Done:
+async def run(command: Sequence[str], told: bytes, *, unit: str, user: bool, does: str) -> Done:
     """Run ``command`` as ``unit`` with ``told`` on its standard input, as root or this user.
 
-    What cannot be run, or takes too long, is told as a failure of it.
+    ``does`` says for what, in the unit's description. What cannot be run, or takes too long, is
+    told as a failure of it.
     """
     asked = [
         "systemd-run",
         *(["--user"] if user else []),
         *("--quiet", "--pipe", "--wait", "--collect", "--service-type=exec"),
         f"--unit={unit}",
-        "--description=hostagent, telling of an alarm",
+        f"--description=hostagent, {does}",
         f"--property=RuntimeMaxSec={LIMIT_S}",
         "--property=TimeoutStopSec=5",
         "--",

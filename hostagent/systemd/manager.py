@@ -163,7 +163,12 @@ class Manager:
         with refusals(f"reference to {unit}", skip=_has_no_reference):
             self._bus.call(f"reference to {unit}", unit_path(unit), UNIT, b"Unref", again=True)
 
-    def watch(self, prefix: str, callback: Callable[[str], None]) -> int:
+    def watch(
+        self,
+        prefix: str,
+        callback: Callable[[str], None],
+        reloaded: Callable[[], None] = lambda: None,
+    ) -> int:
         """See the port; one watch for each Manager, a new one replaces it."""
         if self._watch:
             self._watch.close()
@@ -171,11 +176,11 @@ class Manager:
         def everything() -> list[str]:
             return [*self._refs, *self.loaded(f"{prefix}*")]
 
-        self._watch = Watch(self._user, prefix, callback, everything)
+        self._watch = Watch(self._user, prefix, callback, everything, reloaded)
         return self._watch.fileno()
 
     def dispatch(self) -> None:
-        """Handle what has arrived on the descriptor of ``watch``; calls its callback."""
+        """Handle what has arrived on the descriptor of ``watch``; calls its callbacks."""
         if self._watch:
             self._watch.dispatch()
 

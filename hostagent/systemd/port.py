@@ -147,15 +147,21 @@ class Systemd(Protocol):
     def unref(self, unit: str) -> None:
         """Give back a reference; without one, nothing happens."""
 
-    def watch(self, prefix: str, callback: Callable[[str], None]) -> int:
+    def watch(
+        self,
+        prefix: str,
+        callback: Callable[[str], None],
+        reloaded: Callable[[], None] = lambda: None,
+    ) -> int:
         """Call back with a unit's name whenever it may have changed; returns a file descriptor.
 
+        ``reloaded`` is called when PID 1 reads all unit files anew: before, after, or both.
         When the descriptor is readable, ``dispatch`` must be called. Signals are hints, state is
         truth: a callback can come late, twice, or (after a reconnect) for nothing.
         """
 
     def dispatch(self) -> None:
-        """Handle what has arrived on the descriptor of ``watch``; calls its callback."""
+        """Handle what has arrived on the descriptor of ``watch``; calls its callbacks."""
 
     def close(self) -> None:
         """Close the connections. Idempotent."""

@@ -3,7 +3,8 @@
 Signals are hints, state is truth: nothing is read out of a signal but a name. The matches are few
 on purpose. ``PropertiesChanged`` of the Unit interface comes for every step of a unit's life, the
 last one before PID 1 forgets it. ``UnitRemoved`` is left out: a daemon-reload sends one for every
-unit there is. After a re-exec of PID 1 and after a restart of the bus everything is reported once.
+unit there is; that it is reloading, it says by itself. After a re-exec of PID 1 and after a restart
+of the bus everything is reported once.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ _OWNER_CHANGED = (
     b"type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',"
     b"member='NameOwnerChanged',arg0='org.freedesktop.systemd1'"
 )
+_RELOADING = (
+    b"type='signal',sender='org.freedesktop.systemd1',path='/org/freedesktop/systemd1',"
+    b"interface='org.freedesktop.systemd1.Manager',member='Reloading'"
+)
 _BUS_AWAY_S = 0.1
 
 
@@ -66,7 +71,7 @@ def arrived(raw: Any) -> Iterator[Any]:
 
 
 class Watch:
-    """Calls back with the names of units that may have changed.
+    """Calls back with the names of units that may have changed; ``reloaded``, at a daemon-reload.
 
     The descriptor is an epoll of its own, so it stays the same when the connection does not.
     """
@@ -77,11 +82,14 @@ class Watch:
         prefix: str,
         callback: Callable[[str], None],
         everything: Callable[[], Iterable[str]],
+        reloaded: Callable[[], None],
     ) -> None:
-        self._bus = Bus(user, on_open=subscriber(_UNIT_CHANGED, _OWNER_CHANGED))
+        self._bus = Bus(user, on_open=subscriber(_UNIT_CHANGED, _OWNER_CHANGED, _RELOADING))
         self._path = unit_path(prefix)
         self._callback = callback
         self._everything = everything
+        self._reloaded = reloaded
+        self._has_reloaded = False
         self._names: dict[str, None] = {}
         self._report_all = False
         self._connection: Any = None
@@ -113,6 +121,9 @@ class Watch:
         except SystemdError:
             self._again()
             time.sleep(_BUS_AWAY_S)
+        if self._has_reloaded:
+            self._has_reloaded = False
+            self._reloaded()
         try:
             while self._names:
                 name = next(iter(self._names))
@@ -138,6 +149,8 @@ class Watch:
                     path = message.get_path()
                     if path.startswith(self._path):
                         self._names[unit_name(path)] = None
+                elif message.is_signal(MANAGER, b"Reloading"):
+                    self._has_reloaded = True
                 elif message.is_signal(_DRIVER, b"NameOwnerChanged"):
                     self._report_all = True
             broken = self._connection.get_fd() < 0

@@ -266,6 +266,37 @@ def test_a_large_backlog_is_told_once_and_its_end_once(machine: Machine) -> None
     ]
 
 
+QUIET = f"""{NOTIFY}of_hosts = true
+
+[job.a]
+command = "/usr/bin/true"
+calendar = "2099-01-01"
+"""
+UNIT = "/etc/systemd/system/hostagent-a.service"
+
+
+def test_what_was_changed_behind_apply_is_told_until_apply_mends_it(machine: Machine) -> None:
+    """Once for the host, at the daemon-reload that makes it count; an apply is no change."""
+    with_teller(machine, QUIET)
+    machine.succeed(f"sed -i 's/^Description=.*/Description=mine/' {UNIT}")
+    machine.succeed("systemctl daemon-reload")
+    wait_told(machine, "drift")
+    name = machine.succeed("hostname").strip()
+    said = f"host {name} is not as applied: hostagent-a.service is edited; see: hostagent drift"
+    assert said in machine.succeed("hostagent status")
+    machine.succeed("hostagent apply")
+    wait_told(machine, "recovered")
+    first, last = told(machine)
+    assert (first["alarm"], first["job"], first["scope"], first["text"]) == (
+        "drift",
+        "",
+        name,
+        said,
+    )
+    assert (last["alarm"], last["was"]) == ("recovered", "drift")
+    assert agent.status(machine)["alarms"] == []
+
+
 CLUSTER_JOBS = f"""{NOTIFY}
 [job.ours]
 command = "/usr/bin/false"
@@ -334,3 +365,29 @@ def test_a_cluster_tells_once_and_a_dead_hosts_jobs_are_told(cluster: Cluster) -
     cluster.boot("host3")
     recovered = {("recovered", "mine", "host3"), ("recovered", "pinned", "")}
     wait_for(lambda: recovered <= set(told_by(cluster, cluster.hosts)), 60)
+
+
+@pytest.mark.skipif(not agent.LONG, reason="it takes 2 minutes: HOSTAGENT_LONG=1")
+def test_each_host_tells_that_it_lost_the_store_by_itself(roots: Roots) -> None:
+    """Without the store, once, and once when it is back; who reaches it has nothing to tell."""
+    with Cluster(roots, hosts=2, settings='lease_ttl = "4s"\n') as two:
+        for name in two.hosts:
+            two[name].write(TELL, SCRIPT, 0o755)
+        two.deploy(QUIET)
+        first = [("store", "", "host1")]
+        two.cut_store("host1")
+        wait_for(lambda: told_by(two, ["host1"]), 90)
+        assert "host1 does not reach the store" in two["host1"].succeed("hostagent status")
+        two.kill_agent("host1")
+        agent.wait_for_agent(two["host1"])
+        two.heal("host1")
+        wait_for(lambda: told_by(two, ["host1"]) == [("recovered", "", "host1"), *first], 30)
+        assert told_by(two, ["host2"]) == []
+        two.stop_store()
+        wait_for(lambda: told_by(two, ["host2"]), 90)
+        wait_for(lambda: len(told_by(two, two.hosts)) == 4, 10)
+        two.start_store()
+        wait_for(lambda: len(told_by(two, two.hosts)) == 6, 30)
+        for name, times in (("host1", 2), ("host2", 1)):
+            heard = [one["alarm"] for one in told(two[name])]
+            assert heard == ["store", "recovered"] * times

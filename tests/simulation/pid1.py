@@ -541,6 +541,8 @@ class Connection:
         self._callback: Callable[[str], None] = lambda _: None
         self._descriptor = pid1.loop.descriptor()
         self._hints: list[str] = []
+        self._reloaded: Callable[[], None] = lambda: None
+        self._has_reloaded = False
         self.refs: set[str] = set()
         pid1.connections.append(self)
 
@@ -558,7 +560,9 @@ class Connection:
         return self._pid1.is_stopping
 
     def reload(self) -> None:
-        """See the port."""
+        """See the port; ``deploy`` has read the files already, so the signal is all."""
+        for connection in self._pid1.connections:
+            connection.hint_reload()
 
     def start(self, units: Sequence[str], *, no_block: bool = True) -> None:
         """See the port; nobody here waits for the end."""
@@ -629,19 +633,33 @@ class Connection:
             self.refs.discard(unit)
             self._pid1.unheld(unit)
 
-    def watch(self, prefix: str, callback: Callable[[str], None]) -> int:
+    def watch(
+        self,
+        prefix: str,
+        callback: Callable[[str], None],
+        reloaded: Callable[[], None] = lambda: None,
+    ) -> int:
         """See the port."""
-        self._prefix, self._callback = prefix, callback
+        self._prefix, self._callback, self._reloaded = prefix, callback, reloaded
         return self._descriptor
 
     def dispatch(self) -> None:
         """See the port."""
+        if self._has_reloaded:
+            self._has_reloaded = False
+            self._reloaded()
         while self._hints:
             self._callback(self._hints.pop(0))
 
     def close(self) -> None:
         """See the port."""
         self._pid1.forget_refs(self)
+
+    def hint_reload(self) -> None:
+        """All units were read anew."""
+        if self._prefix is not None:
+            self._has_reloaded = True
+            self._pid1.loop.make_readable(self._descriptor)
 
     def hint(self, unit: str) -> None:
         """A unit may have changed."""

@@ -18,6 +18,7 @@ import pytest
 from hostagent.model import Missed
 from hostagent.policy.backlog import Limits, Memory, Signals
 from hostagent.policy.due import FRESH_FOR
+from hostagent.policy.hosts import UNREACHED_TTLS
 from hostagent.store.port import RunFilter
 from tests.simulation import agent, load
 from tests.simulation.faults import Disturbance
@@ -209,3 +210,43 @@ def test_a_store_that_falters_holds_nothing_back_for_ever() -> None:
 
     result = simulate(plan, story, owing(plan))
     assert result.is_kept, str(result)
+
+
+def test_a_store_that_is_away_is_told_by_the_host_that_lost_it() -> None:
+    """For minutes, once, and once when it is back; what it can reach no more is not asked for it.
+
+    A sleep is not counted, even where the store is away when it ends.
+    """
+    plan = Plan(seed=1, days=1.5 / 24, hosts=2)
+
+    async def story(one: Simulation) -> None:
+        one.history.failing = 0.0
+        one.nemesis.disturbances.append(Disturbance(None, "story", 0.0))
+        lost, _ = one.hosts
+        bound_s = UNREACHED_TTLS * plan.ttl.total_seconds()
+        await at(11)
+        lost.link.is_store_down = True
+        await asyncio.sleep(bound_s / 2)
+        await sleeps(lost)
+        await asyncio.sleep(bound_s / 2 - 10)
+        assert said(one) == []
+        await asyncio.sleep(20)
+        assert [who for who, _ in said(one)] == [lost.name]
+        lost.kill_agent()  # the next one goes on with what was told
+        await asyncio.sleep(2 * bound_s)
+        assert len(said(one)) == 1
+        lost.link.is_store_down = False
+        await asyncio.sleep(60)
+        (_, begun), (host, over) = said(one)
+        assert "does not reach the store: not for " in begun
+        assert host == lost.name
+        assert over.endswith("it reaches the store again")
+
+    result = simulate(plan, story, owing(plan))
+    assert result.is_kept, str(result)
+
+
+def said(one: Simulation) -> list[tuple[str, str]]:
+    """What agents said of their hosts' reach: the host, the sentence."""
+    about = re.compile(r"host (\S+) ((?:does not reach the store|has recovered \(store).*)")
+    return [(found[1], found[2]) for line in one.trace if (found := about.search(line))]

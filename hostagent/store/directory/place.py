@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ class Draft:
     """
 
     def __init__(self, directory: Path) -> None:
-        self.nonce = secrets.token_hex(16)
+        self.nonce = os.urandom(16).hex()  # what secrets does, without OpenSSL
         self.path = directory / f"{_PRIVATE}{self.nonce}"
         # No O_TMPFILE: NFS has none.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC

@@ -316,6 +316,7 @@ class Machine(SessionRules):
 
     @rule(
         host=st.sampled_from(["one", "two"]),
+        is_forged=st.sampled_from([False, False, False, True]),
         named=st.none() | st.sets(st.sampled_from(KEPT)),
         ran=st.lists(st.tuples(st.sampled_from(KEPT), ABOVE, KINDS), max_size=2),
         spec=HASHES,
@@ -324,12 +325,14 @@ class Machine(SessionRules):
     def record(
         self,
         host: str,
+        is_forged: bool,
         named: set[str] | None,
         ran: list[tuple[str, int, Kind]],
         spec: str,
         token: int,
     ) -> None:
-        """What a host keeps itself, whatever it said before."""
+        """What a host keeps itself, whatever it said before; or what another one keeps."""
+        whose = {"one": "two", "two": "one"}[host] if is_forged else host
         specs = None
         if named is not None:
             specs = [
@@ -337,10 +340,10 @@ class Machine(SessionRules):
             ]
         runs, marks = [], []
         for name, above, kind in ran:
-            stand = self.memory.stands.get((name, host))
+            stand = self.memory.stands.get((name, whose))
             at = (stand.high_water if stand else T0) + timedelta(seconds=above)
-            runs.append(kept_run(name, host, at, token, kind))
-            marks.append(Mark(name, host, spec, at, token))
+            runs.append(kept_run(name, whose, at, token, kind))
+            marks.append(Mark(name, whose, spec, at, token))
         self.store.record(host, specs, runs, marks)
         self.memory.record(host, specs, runs, marks)
 

@@ -137,11 +137,17 @@ class SessionRules(RuleBasedStateMachine):
             self.memory.backfills[name] = backfill(*name)
             self.store.backfill(backfill(*name))
 
-    @rule(which=st.integers(0, 3), knows=st.booleans(), change=st.integers(0, 2))
-    def change_alarm(self, which: int, knows: bool, change: int) -> None:
-        """By who knows how it stands, or has heard of none; alarms need no cursor."""
+    @rule(
+        which=st.integers(0, 3),
+        knows=st.sampled_from(["it", "none", "another"]),
+        change=st.integers(0, 2),
+    )
+    def change_alarm(self, which: int, knows: str, change: int) -> None:
+        """By who knows how it stands, has heard of none, or of how it stood; it needs no cursor."""
         name = (f"x{which}", "")
-        before = self.memory.alarms.get(name) if knows else None
+        before = self.memory.alarms.get(name) if knows == "it" else None
+        if knows == "another":
+            before = alarm(name[0], tries=9)
         after = alarm(name[0], tries=change) if change else None
         assert self.store.change_alarm(before, after) == self.memory.change_alarm(before, after)
 

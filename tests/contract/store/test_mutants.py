@@ -11,7 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from hostagent.errors import StoreError
 from hostagent.store.port import Store
-from hostagent.store.sql import claims, engine, ledger, orders, registry, renames, sessions
+from hostagent.store.sql import claims, copies, engine, ledger, orders, registry, renames, sessions
 from hostagent.store.sqlite.connection import Connection
 from tests.contract.store import stateful
 
@@ -278,6 +278,48 @@ MUTANTS = [
         claims,
         'if held["successor"] is not None:',
         'if held["successor"] == "":',
+    ),
+    Mutant(
+        "an alarm is changed by who does not know how it stands",
+        orders,
+        "if row is None or alarm_of(row) != before:",
+        "if row is None:",
+    ),
+    Mutant(
+        "an alarm is begun twice",
+        orders,
+        "ON CONFLICT (job, scope) DO NOTHING",
+        "ON CONFLICT (job, scope) DO UPDATE SET reason=excluded.reason",
+    ),
+    Mutant(
+        "who is put back stays out",
+        orders,
+        '"DELETE FROM quarantine WHERE job=? AND scope=?"',
+        '"UPDATE quarantine SET host=host WHERE job=? AND scope=?"',
+    ),
+    Mutant(
+        "a backfill that is over goes on",
+        orders,
+        '"DELETE FROM backfill WHERE job=? AND scope=?"',
+        '"UPDATE backfill SET job=job WHERE job=? AND scope=?"',
+    ),
+    Mutant(
+        "a host copies the rows of the others",
+        copies,
+        "if run.host == host:",
+        "if run.host:",
+    ),
+    Mutant(
+        "a copied mark goes back",
+        copies,
+        'max(cursor["high_water"], high_water),',
+        "high_water,",
+    ),
+    Mutant(
+        "a host takes the mark of the others",
+        copies,
+        'elif cursor["host"] == host or (',
+        'elif cursor["host"] != "?" or (',
     ),
 ]
 

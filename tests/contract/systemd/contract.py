@@ -83,6 +83,22 @@ def run(rig: Rig, unit: str) -> ServiceState:
 class ServiceContract:
     """Starts and ends."""
 
+    def test_that_all_units_are_read_anew_is_told(self, rig: Rig) -> None:
+        """Whoever has it done, and only then."""
+        told: list[str] = []
+        systemd = rig.systemd
+        systemd.watch("told", told.append, lambda: told.append("reloaded"))
+        systemd.dispatch()
+        assert told == []
+        rig.again().reload()
+
+        def is_told() -> bool:
+            systemd.dispatch()
+            return told != []
+
+        rig.wait_for(is_told)
+        assert set(told) == {"reloaded"}
+
     @pytest.mark.parametrize("case", ENDS)
     def test_how_the_main_process_ended_is_told(self, rig: Rig, case: str) -> None:
         """Result, exit code or signal, and both instants, as PID 1 saw them."""

@@ -556,6 +556,29 @@ def test_a_backlog_is_told_with_its_size(hosts: Callable[..., list[Host]]) -> No
     asyncio.run(story())
 
 
+def test_drift_is_told_by_its_host_until_it_is_mended(hosts: Callable[..., list[Host]]) -> None:
+    """An agent that begins anew has to look first: until then what was told stands."""
+
+    async def story() -> None:
+        (one,) = hosts("one")
+        of_hosts([one])
+        await one.look(T0)
+        for found in ("hostagent-a.service is edited", "hostagent-a.service is edited", None):
+            one.alarms.drift.found = found
+            one.alarms.look_at_host()
+            await one.wake(T0 + MINUTE)
+        await one.look(T0 + 2 * MINUTE)
+        assert one.heard == ["drift"]
+        reason = "hostagent-a.service is edited; see: hostagent drift"
+        assert one.said[0] == f"host one is not as applied: {reason}"
+        one.alarms.drift.found = ""
+        one.alarms.look_at_host()
+        await one.wake(T0 + 3 * MINUTE)
+        assert one.heard == ["drift", "recovered"]
+
+    asyncio.run(story())
+
+
 # Warnings
 
 

@@ -8,14 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from email import message_from_bytes
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
 from hostagent.agent import deliver
+from hostagent.agent.web import NotDeliveredError
 from hostagent.model import Notify
+from tests.inbox import Inbox, Posted, open_inbox
 
 MESSAGE = {
     "alarm": "failed",
@@ -42,44 +42,11 @@ def told(
     )
 
 
-class Inbox(HTTPServer):
-    """Keeps what is posted; answers with ``status``."""
-
-    status = 204
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.got: list[tuple[str, str, bytes]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/hook/secret"
-
-
-class Handler(BaseHTTPRequestHandler):
-    """One request."""
-
-    server: Inbox
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.got.append((self.path, self.headers["Content-Type"], body))
-        self.send_response(self.server.status)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
 def inbox() -> Iterator[Inbox]:
     """A web server of this host."""
-    with Inbox() as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
+    with open_inbox() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def test_a_command_gets_it_twice(tmp_path: Path) -> None:
@@ -109,16 +76,64 @@ def test_a_command_that_fails_says_so_last() -> None:
 def test_a_webhook_gets_json(inbox: Inbox) -> None:
     """By POST."""
     assert told(Notify("x", webhook=inbox.url)).returncode == 0
-    ((path, kind, body),) = inbox.got
-    assert (path, kind, json.loads(body)) == ("/hook/secret", "application/json", MESSAGE)
+    (posted,) = inbox.got
+    assert posted == Posted("/hook/secret", "application/json", posted.body, None)
+    assert json.loads(posted.body) == MESSAGE
+
+
+def test_a_webhook_gets_the_body_that_it_wants(inbox: Inbox) -> None:
+    """JSON is said to be JSON, whatever stands in it; anything else is text."""
+    message = MESSAGE | {"text": 'a "b" \\ </c>\n'}
+    slack = Notify("x", webhook=inbox.url, body='{"text": {{ text | tojson }}}')
+    assert told(slack, message=message).returncode == 0
+    assert told(Notify("x", webhook=inbox.url, body="{{ job }}: {{ alarm }}")).returncode == 0
+    first, second = inbox.got
+    assert (first.kind, json.loads(first.body)) == ("application/json", {"text": message["text"]})
+    assert (second.kind, second.body) == ("text/plain; charset=utf-8", b"backup: failed")
+
+
+def test_a_body_that_cannot_be_made_is_not_delivered(inbox: Inbox) -> None:
+    """One that an older version took, perhaps."""
+    done = told(Notify("x", webhook=inbox.url, body="{{ txt }}"))
+    assert (done.returncode, inbox.got) == (1, [])
+    assert done.stderr == "its body cannot be made: 'txt' is undefined\n"
 
 
 def test_a_webhook_that_refuses_is_named_by_its_host_alone(inbox: Inbox) -> None:
     """The path of a URL may be a secret."""
-    inbox.status = 403
+    inbox.statuses = [403]
     done = told(Notify("x", webhook=inbox.url))
     assert done.returncode == 1
     assert done.stderr == "127.0.0.1 answered 403 Forbidden\n"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (
+            "http://127.0.0.1:9/secret",
+            "127.0.0.1: <urlopen error [Errno 111] Connection refused>\n",
+        ),
+        (
+            "http://127.0.0.1:secret/",
+            "127.0.0.1 did not answer as a web server does (InvalidURL)\n",
+        ),
+        ("http://127.0.0.1/secr\u00e9t", "127.0.0.1: its URL is wrong (UnicodeEncodeError)\n"),
+        ("http://[::1/secret", "this is a bug in hostagent: ValueError\n"),
+    ],
+)
+def test_whatever_goes_wrong_no_url_is_shown(url: str, said: str) -> None:
+    """Not in an error's own words, and in no traceback."""
+    done = told(Notify("x", webhook=url))
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+def test_the_password_of_a_url_is_sent_as_such(inbox: Inbox) -> None:
+    """As a web browser does; it is no part of the host's name."""
+    url = inbox.url.replace("//", "//ops:p%40ss@")
+    assert told(Notify("x", webhook=url)).returncode == 0
+    (posted,) = inbox.got
+    assert posted.authorization == "Basic b3BzOnBAc3M="
 
 
 def test_mail_is_sendmails(tmp_path: Path) -> None:
@@ -140,3 +155,46 @@ def test_mail_is_sendmails(tmp_path: Path) -> None:
     letter = message_from_bytes((tmp_path / "mail").read_bytes())
     assert letter["Subject"] == "hostagent: host web1 skew"
     assert "More: hostagent status\n" in (tmp_path / "mail").read_text()
+
+
+PHONE = "json://127.0.0.1:{}/secret"
+"""What apprise posts to as JSON; its other services differ in what they are sent."""
+
+
+@pytest.mark.parametrize(
+    ("alarm", "kind"),
+    [
+        ("failed", "failure"),
+        ("late", "warning"),
+        ("recovered", "success"),
+        ("succeeded", "success"),
+    ],
+)
+def test_apprise_tells_its_services(inbox: Inbox, alarm: str, kind: str) -> None:
+    """With a title, the sentence, and how bad it is."""
+    pytest.importorskip("apprise", reason="the extra apprise is not installed")
+    phone = Notify("x", apprise=PHONE.format(inbox.server_port))
+    done = told(phone, message=MESSAGE | {"alarm": alarm})
+    assert (done.returncode, done.stderr) == (0, "")
+    (posted,) = inbox.got
+    sent = json.loads(posted.body)
+    assert (sent["title"], sent["message"]) == (f"hostagent: backup@eu {alarm}", MESSAGE["text"])
+    assert (posted.path, sent["type"]) == ("/secret", kind)
+
+
+def test_what_apprise_cannot_tell_is_said_without_its_address(inbox: Inbox) -> None:
+    """Whatever its own log holds: it is told how to see that."""
+    pytest.importorskip("apprise", reason="the extra apprise is not installed")
+    inbox.statuses = [403]
+    done = told(Notify("x", apprise=PHONE.format(inbox.server_port)))
+    said = "the json service did not take it; to see why: apprise -vv --body test ADDRESS\n"
+    assert (done.returncode, done.stderr, len(inbox.got)) == (1, said, 1)
+    done = told(Notify("x", apprise="carrier-pigeon://secret"))
+    assert done.stderr == "apprise knows no such address of carrier-pigeon\n"
+
+
+def test_without_apprise_it_is_said_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an extra."""
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    with pytest.raises(NotDeliveredError, match=r"type: pip install 'hostagent\[apprise\]'$"):
+        deliver.deliver(Notify("x", apprise="ntfy://ntfy.sh/secret"), MESSAGE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -215,6 +216,18 @@ def scheduled(was: Job, **changes: object) -> Job:
 def test_a_changed_field_is_told_in_the_words_of_jobs_toml(old: Job, new: Job, said: str) -> None:
     """The key, what it said and what it will say; nothing else."""
     assert [str(change) for change in differences(old, new)] == [said]
+
+
+def test_a_ping_url_is_a_secret_of_which_only_the_host_is_shown() -> None:
+    """That it is another shows all the same."""
+    old = replace(BASE, ping_url="https://hc.example/secret-1")
+    new = replace(BASE, ping_url="https://hc.example/secret-2")
+    (change,) = differences(old, new)
+    assert re.fullmatch(
+        r"ping_url: hc\.example/… \(\w{8}\) -> hc\.example/… \(\w{8}\)", str(change)
+    )
+    (gone,) = differences(old, BASE)
+    assert str(gone).endswith(" -> (none)")
 
 
 OTHER: dict[str, Any] = {

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostagent.model import Alarm, Notify
+from hostagent.model import Alarm, Kind, Notify, Run
 from hostagent.policy import alarms
 from hostagent.policy.alarms import HOLD, WAITS
+from hostagent.policy.outcome import Ended, end_of
 from hostagent.policy.trouble import Trouble, Verdict, Wrong
 
 T0 = datetime(2026, 3, 2, tzinfo=UTC)
@@ -267,3 +268,25 @@ def test_a_recovery_follows_news(story: list[tuple[Wrong | None, str]]) -> None:
     end = alarms.step(alarm, NAME, FINE, ("ops",), now)
     if end is not None:
         assert alarms.tried(end, ("ops",), now) is None
+
+
+def test_a_success_is_told_of_a_scheduled_run_alone() -> None:
+    """In the words of an alarm; a failure, a backfill and a run by hand are not told so."""
+    run = Run("backup", "eu", Kind.SCHEDULED, at(3), 1, 7, "one", "due")
+    end = end_of(Ended("success", 0, None, at(3), at(3, 2.5)))
+    found = alarms.success(run, end, ("ops",))
+    assert found is not None
+    assert found.untold == ("ops",)
+    assert alarms.message(found) == {
+        "alarm": "succeeded",
+        "was": "",
+        "job": "backup",
+        "scope": "eu",
+        "since": "2026-03-03 02:30:00Z",
+        "reason": f"{run.run_id} on one finished after 30min",
+        "text": f"backup@eu succeeded: {run.run_id} on one finished after 30min",
+    }
+    assert alarms.success(run, end, ()) is None
+    assert alarms.success(run, end_of(Ended("timeout", ended_at=at(3))), ("ops",)) is None
+    for kind in (Kind.MANUAL, Kind.BACKFILL):
+        assert alarms.success(replace(run, kind=kind), end, ("ops",)) is None

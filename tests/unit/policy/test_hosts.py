@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from hostagent.policy import hosts, skew
-from hostagent.policy.hosts import LONG, MANY, MIXED_FOR, Facts
+from hostagent.policy.hosts import LONG, MANY, MIXED_FOR, UNREACHED_TTLS, Facts
+from hostagent.policy.lease import TTL
 from hostagent.policy.trouble import Trouble, Wrong
 
 SECOND = timedelta(seconds=1)
@@ -65,3 +66,30 @@ def test_of_two_one_is_odd() -> None:
     specs = {"one": "a", "two": "b"}
     odd = [name for name in specs if hosts.is_odd(Facts(name, specs=specs))]
     assert odd == ["one"]
+
+
+def test_units_that_are_not_as_applied_are_told_until_they_are() -> None:
+    """What is worse is told first; an agent that has not looked yet takes nothing back."""
+    edited = "hostagent-a.service is edited, and 2 more"
+    found = hosts.decide(Facts("one", drift=edited)).trouble
+    assert found == Trouble(Wrong.DRIFT, f"{edited}; see: hostagent drift")
+    assert wrong(Facts("one", MANY + 1, drift=edited)) is Wrong.BACKLOG
+    assert wrong(Facts("one", drift=None)) is None
+    assert wrong(Facts("one", drift=None, standing="drift")) is Wrong.DRIFT
+    over = hosts.decide(Facts("one", drift="", standing="drift"))
+    assert (over.trouble, over.relief) == (None, "its units are as applied")
+
+
+def test_a_store_that_is_away_for_minutes_is_told_until_it_is_back() -> None:
+    """Not one that fails over; who begins anew meanwhile counts anew, but takes nothing back."""
+    bound = UNREACHED_TTLS * TTL
+    assert bound == timedelta(minutes=3)
+    assert hosts.decide_reach(TTL, bound - SECOND, "refused", "").trouble is None
+    assert hosts.decide_reach(TTL, bound, "refused", "").trouble == Trouble(
+        Wrong.STORE,
+        "not for 3min by now (refused); its runs of the cluster wait; see: hostagent doctor",
+    )
+    assert hosts.decide_reach(2 * TTL, bound, "refused", "").trouble is None
+    assert hosts.decide_reach(TTL, SECOND, "refused", "store").trouble is not None
+    over = hosts.decide_reach(TTL, None, "", "store")
+    assert (over.trouble, over.relief) == (None, "it reaches the store again")

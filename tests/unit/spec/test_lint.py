@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from docs.generate.lint import NOTES
 from hostagent.spec.lint import CODES
 from hostagent.spec.load import load
 
@@ -103,3 +105,42 @@ def test_what_defaults_say_for_others_is_no_warning(tmp_path: Path) -> None:
     """A key without effect is only warned of where the job itself has it."""
     text = f'[defaults]\nbackoff = "1s"\ntimezone = "Europe/Berlin"\n{HEAD}every = "1h"\n'
     assert warnings(tmp_path, text) == []
+
+
+PINGS = 'ping_url = "https://hc.example/1"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f'{HEAD}every = "1h"\n{PINGS}', []),
+        (f'{HEAD}every = "1h"\nfor_each = ["eu"]\n{PINGS}', []),
+        (f'{HEAD}every = "1h"\nfor_each = ["eu", "us"]\n{PINGS}', ["HA111 5:job.j.ping_url"]),
+        (
+            f'{HEAD}every = "1h"\n{PINGS}[job.k]\ncommand = "/bin/true"\nevery = "1h"\n{PINGS}',
+            ["HA111 8:job.k.ping_url"],
+        ),
+        (
+            f'[defaults]\nevery = "1h"\n{PINGS}{HEAD}[job.k]\ncommand = "/bin/true"\n',
+            ["HA111 3:defaults.ping_url"],
+        ),
+    ],
+)
+def test_a_ping_url_is_of_one_kind_of_runs(tmp_path: Path, text: str, said: list[str]) -> None:
+    """Else a success of one hides the failure of another."""
+    assert warnings(tmp_path, text) == said
+
+
+def test_apprise_must_be_installed_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only where the spec is for this host, and only where it is named; in the docs' words."""
+    note = NOTES["HA112"]
+    text = f"[job.example]\n{note.example}\n"
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    assert warnings(tmp_path, text) == []
+    assert warnings(tmp_path, text, check_host=True) == ["HA112 7:notify.phone.apprise"]
+    (found,) = load(tmp_path / "jobs.toml", now=NOW).warnings
+    assert f"warning: {found}".replace(str(tmp_path), "/etc/hostagent") == note.said
+    other = text.replace('apprise = "ntfy', 'webhook = "https')
+    assert warnings(tmp_path, other, check_host=True) == []
+    monkeypatch.setitem(sys.modules, "apprise", sys)  # any module will do
+    assert warnings(tmp_path, text, check_host=True) == []
