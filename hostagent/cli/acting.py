@@ -7,18 +7,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hostagent.cli.completing import job_names, jobs_and_runs, run_ids
 from hostagent.cli.options import Job, Json, User, open_ledger, paths_of
 from hostagent.cli.out import emit_json, moment, now, parse_past, table
 
 if TYPE_CHECKING:
     from hostagent.store.port import AuditEvent
 
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id.", autocompletion=run_ids)]
 
 
 def stop(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="A run's id, or a job's name for its one run.")
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="A run's id, or a job's name for its one run.",
+            autocompletion=jobs_and_runs,
+        ),
     ],
     *,
     reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the ledger.")] = "",
@@ -79,7 +85,7 @@ def retry(
 
 
 def backfill(
-    job: Annotated[str, typer.Argument(help="A job's name.")],
+    job: Annotated[str, typer.Argument(help="A job's name.", autocompletion=job_names)],
     scope: Annotated[str, typer.Argument(help="One of its scopes; else all of this host.")] = "",
     *,
     start: Annotated[

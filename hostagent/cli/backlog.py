@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hostagent.cli.completing import job_names
 from hostagent.cli.options import Json, User, paths_of
 from hostagent.cli.out import emit_json, now, parse_time, relative, table
 
@@ -23,7 +24,9 @@ backlog = typer.Typer(
     no_args_is_help=True,
 )
 
-Job = Annotated[str | None, typer.Argument(help="A job's name.", show_default=False)]
+Job = Annotated[
+    str | None, typer.Argument(help="A job's name.", autocompletion=job_names, show_default=False)
+]
 All = Annotated[bool, typer.Option("--all", help="All jobs instead of one.")]
 
 

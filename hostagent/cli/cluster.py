@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hostagent.cli.completing import job_names
 from hostagent.cli.options import Json, User, open_ledger, paths_of
 from hostagent.cli.out import emit_json, moment, named, now, table
 
@@ -18,7 +19,7 @@ quarantine = typer.Typer(
     no_args_is_help=True,
 )
 
-JobName = Annotated[str, typer.Argument(help="A job's name.")]
+JobName = Annotated[str, typer.Argument(help="A job's name.", autocompletion=job_names)]
 Scope = Annotated[str, typer.Argument(help="Which of its scopes.")]
 
 POLL_S = 1.0

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hostagent.cli.completing import job_names
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
@@ -35,7 +37,9 @@ Since = Annotated[
     str | None,
     typer.Option("--since", help="Due at or after then: a time, or how long ago (2h)."),
 ]
-Job = Annotated[str | None, typer.Argument(help="A job's name.", show_default=False)]
+Job = Annotated[
+    str | None, typer.Argument(help="A job's name.", autocompletion=job_names, show_default=False)
+]
 
 
 def paths_of(*, user: bool, root: Path | None = None) -> Paths:

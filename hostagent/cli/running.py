@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hostagent.cli.completing import job_names
 from hostagent.cli.options import Json, User, paths_of
 from hostagent.cli.out import emit_json, now, parse_time, relative
 
@@ -22,7 +23,7 @@ token = typer.Typer(
 
 
 def run(
-    job: Annotated[str, typer.Argument(help="A job's name.")],
+    job: Annotated[str, typer.Argument(help="A job's name.", autocompletion=job_names)],
     scope: Annotated[str, typer.Argument(help="Which of its scopes.")] = "",
     *,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its outcome.")] = False,
@@ -58,7 +59,9 @@ def run(
 
 
 def pause(
-    job: Annotated[str | None, typer.Argument(help="A job's name.")] = None,
+    job: Annotated[
+        str | None, typer.Argument(help="A job's name.", autocompletion=job_names)
+    ] = None,
     *,
     lane: Annotated[str | None, typer.Option("--lane", help="A lane instead of a job.")] = None,
     host: Annotated[
@@ -95,7 +98,9 @@ def pause(
 
 
 def resume(
-    job: Annotated[str | None, typer.Argument(help="A job's name.")] = None,
+    job: Annotated[
+        str | None, typer.Argument(help="A job's name.", autocompletion=job_names)
+    ] = None,
     *,
     lane: Annotated[str | None, typer.Option("--lane", help="A lane instead of a job.")] = None,
     host: Annotated[bool, typer.Option("--host", help="All jobs of this host.")] = False,

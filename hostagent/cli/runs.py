@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from hostagent.cli.completing import jobs_and_runs
 from hostagent.cli.options import Job, Json, Since, User, open_ledger, paths_of
 from hostagent.cli.out import emit_json, moment, named, now, parse_past, table
 
@@ -86,7 +87,12 @@ def runs(
 
 
 def logs(
-    run: Annotated[str, typer.Argument(help="A run's id, or a job's name for its last run.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="A run's id, or a job's name for its last run.", autocompletion=jobs_and_runs
+        ),
+    ],
     *,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as lines come.")] = False,
     user: User = False,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hostagent.cli.completing import jobs_and_runs
 from hostagent.cli.options import Json, User, deployed, open_ledger, paths_of, unknown_job
 from hostagent.cli.out import emit_json, now, parse_time
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 
 def why(
-    what: Annotated[str, typer.Argument(help="A job's name, or a run's id.")],
+    what: Annotated[
+        str, typer.Argument(help="A job's name, or a run's id.", autocompletion=jobs_and_runs)
+    ],
     *,
     at: Annotated[
         str | None, typer.Option("--at", help="The occurrence of this time, not the last and next.")

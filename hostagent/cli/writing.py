@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hostagent.cli.completing import job_names
 from hostagent.cli.options import File, Json, SystemdVersion, User, paths_of
 from hostagent.cli.out import emit_json, table, warn
 
@@ -92,7 +93,7 @@ def schema() -> None:
 
 
 def show(
-    job: Annotated[str, typer.Argument(help="A job's name.")],
+    job: Annotated[str, typer.Argument(help="A job's name.", autocompletion=job_names)],
     *,
     file: Annotated[
         Path | None, typer.Option("--file", help="jobs.toml [default: /etc/hostagent/jobs.toml]")
