@@ -156,6 +156,31 @@ quiet = "Mon..Sun"
     assert "bad was not told that broken fails: " in said
     assert "secret" not in machine.succeed("journalctl -b -o cat")
     assert len(told(machine)) == 1
+    assert "untold   gone was not told " in machine.succeed("hostagent status")
+    seen = machine.run("hostagent doctor")
+    assert seen.returncode == 1
+    assert "fix: mend that, then: hostagent notify test gone" in seen.stdout
+
+
+def test_a_teller_is_tried_out(machine: Machine) -> None:
+    """It gets a message that says nothing is wrong; who does not take it stands in the doctor's
+    list until it does. The apply stands in the audit log.
+    """
+    with_teller(machine, BROKEN.replace('"*:*:0/2"', '"2099-01-01"'))
+    assert "ops took the message" in machine.succeed("hostagent notify test ops")
+    (message,) = told(machine)
+    assert (message["alarm"], message["job"]) == ("test", "")
+    machine.succeed(f"mv {TELL} {TELL}.away")
+    refused = machine.run("hostagent notify test ops")
+    assert (refused.returncode, TELL in refused.stdout) == (1, True)
+    assert "ops was not told once, last " in machine.run("hostagent doctor").stdout
+    machine.succeed(f"mv {TELL}.away {TELL}; hostagent notify test ops")
+    assert "was not told" not in machine.run("hostagent doctor").stdout
+    unknown = machine.run("hostagent notify test nobody")
+    assert (unknown.returncode, "there are ops" in unknown.stderr) == (3, True)
+    (applied,) = json.loads(machine.succeed("hostagent audit-log --json"))
+    assert (applied["action"], applied["uid"]) == ("apply", 0)
+    assert applied["detail"] == "1 job changed"
 
 
 def test_mail_and_a_command_of_the_jobs_own(machine: Machine) -> None:
