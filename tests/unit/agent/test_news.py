@@ -49,7 +49,7 @@ class Host:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         self.tasks.append(asyncio.get_running_loop().create_task(work))
 
-    async def _beside(self, command: Sequence[str], told: bytes, *, unit: str, user: bool) -> Done:
+    async def _beside(self, command: Sequence[str], told: bytes, *, unit: str, **_: object) -> Done:
         assert URL not in " ".join((*command, unit))
         self.going += 1
         self.most = max(self.most, self.going)
