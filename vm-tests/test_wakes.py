@@ -13,7 +13,7 @@ from tests.machine import agent
 
 START = "2027-03-10 12:34:30"
 DUE = "12:35:15"
-SLEEP_S, SETTLE_S = 35, 15
+SLEEP_S, SETTLE_S = 60, 15
 CORES = 2
 SETTINGS = f'[gate]\nsettle = "{SETTLE_S}s"\nper_core = 1\n'
 WHY = f"settle = {SETTLE_S}s after a wake (the clock was set, or the host slept): "

@@ -16,16 +16,16 @@ from typing import Any
 
 from hostagent.agent import stops
 from hostagent.agent.aftermath import Aftermath, ended_run
-from hostagent.agent.alarms import Alarms
 from hostagent.agent.backfills import Backfills
 from hostagent.agent.backlog import POLL_S, Backlog
 from hostagent.agent.book import Book, Entry, View
 from hostagent.agent.endings import Endings
 from hostagent.agent.hung import Hung
 from hostagent.agent.leases import Leases
-from hostagent.agent.news import News
 from hostagent.agent.offload import Offloaded
 from hostagent.agent.starts import Starts, Verdict
+from hostagent.agent.tell.alarms import Alarms
+from hostagent.agent.tell.news import News
 from hostagent.agent.wakes import Wakes
 from hostagent.agent.weights import Weights
 from hostagent.agent.world import World

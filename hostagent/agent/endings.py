@@ -17,7 +17,7 @@ from hostagent.agent.aftermath import Aftermath, ended_run
 from hostagent.agent.batch import Batch
 from hostagent.agent.book import Entry
 from hostagent.agent.messages import fields_of, outcome_fields
-from hostagent.agent.news import News
+from hostagent.agent.tell.news import News
 from hostagent.agent.world import World
 from hostagent.errors import SystemdError
 from hostagent.model import End, Outcome, Run

@@ -17,8 +17,8 @@ from hostagent.agent.book import Book, Entry, order_of
 from hostagent.agent.claims import AGAIN, REFUSALS, Claims
 from hostagent.agent.endings import Endings
 from hostagent.agent.messages import SECOND_CLOCK, TURNED_AWAY, fields_of, outcome_fields
-from hostagent.agent.news import News
 from hostagent.agent.owed import next_due, owed
+from hostagent.agent.tell.news import News
 from hostagent.agent.turns import SOON, NotNow, Turns
 from hostagent.agent.upstreams import Upstreams
 from hostagent.agent.wakes import Wakes

@@ -16,6 +16,7 @@ from tests.machine.guest import Guest
 from tests.pages import CHECKOUT, PAGES, Typed, blocks, typed
 
 JOBS = "backup clean-up copy data etc-backup export import make notes reindex report thumbnails"
+JOBS += " verify"
 NOT_HERE = re.compile(
     r"hostagent (agent|store|serve|apply --user|\w+ --user)|.*--(wait|user|out)\b"
 )

@@ -14,13 +14,13 @@ from typing import Any, cast
 
 import pytest
 
-from hostagent.agent.alarms import Alarms
 from hostagent.agent.backlog import Backlog
 from hostagent.agent.book import Book, View
 from hostagent.agent.cluster import Cluster
 from hostagent.agent.hung import Hung, Mark
-from hostagent.agent.live_runs import AFTER_S, LiveRuns
 from hostagent.agent.offload import Offloaded
+from hostagent.agent.tell.alarms import Alarms
+from hostagent.agent.tell.live_runs import AFTER_S, LiveRuns
 from hostagent.agent.world import World
 from hostagent.host import paths
 from hostagent.model import (
@@ -493,6 +493,25 @@ def test_a_host_tells_of_itself_once(hosts: Callable[..., list[Host]]) -> None:
         await one.wake(at + MINUTE)
         assert heard([one, two]) == ["recovered", "skew"]
         assert one.said[-1].endswith("has recovered (skew for 1min): its clock is near the store's")
+
+    asyncio.run(story())
+
+
+def test_a_clock_that_is_hours_ahead_makes_nothing_silent(hosts: Callable[..., list[Host]]) -> None:
+    """Neither that of the store nor the host's own: the one that is behind counts."""
+
+    async def story() -> None:
+        (host,) = hosts("one")
+        ran(host, 1, Outcome.SUCCEEDED)
+        silent_at = T0 + 2 * HOUR + timedelta(minutes=10)
+        host.cluster.offset = skew.measured(T0, timedelta(0), T0 + 5 * HOUR)
+        await host.look(silent_at - MINUTE)
+        host.cluster.offset = skew.measured(T0, timedelta(0), T0 - 5 * HOUR)
+        await host.look(silent_at + HOUR)
+        assert host.heard == []
+        host.cluster.offset = skew.measured(T0, timedelta(0), T0)
+        await host.look(silent_at)
+        assert host.heard == ["silent"]
 
     asyncio.run(story())
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hostagent.agent import deliver
-from hostagent.agent.web import NotDeliveredError
+from hostagent.agent.tell import deliver
+from hostagent.agent.tell.web import NotDeliveredError
 from hostagent.model import Notify
 from tests.inbox import Inbox, Posted, open_inbox
 
@@ -33,7 +33,7 @@ def told(
 ) -> subprocess.CompletedProcess[str]:
     """How the program ends."""
     return subprocess.run(
-        [sys.executable, "-m", "hostagent.agent.deliver"],
+        [sys.executable, "-m", "hostagent.agent.tell.deliver"],
         input=deliver.packed(notify, message).decode(),
         capture_output=True,
         text=True,

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from hostagent.agent import drift
-from hostagent.agent.drift import Drift
+from hostagent.agent.tell import drift
+from hostagent.agent.tell.drift import Drift
 from hostagent.agent.world import World
 from hostagent.host import paths
 from hostagent.systemd.beside import Done

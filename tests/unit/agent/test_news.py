@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from hostagent.agent.book import Entry
-from hostagent.agent.news import AT_ONCE, MOST, News
+from hostagent.agent.tell.news import AT_ONCE, MOST, News
 from hostagent.host import paths
 from hostagent.model import Form, Job, Kind, Manifest, Notify, Run, Schedule, Unit
 from hostagent.policy.outcome import Ended, end_of

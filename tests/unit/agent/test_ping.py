@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from hostagent.agent import ping
-from hostagent.agent.web import NotDeliveredError
+from hostagent.agent.tell import ping
+from hostagent.agent.tell.web import NotDeliveredError
 from hostagent.policy.pings import Ping
 from tests.inbox import Inbox, Posted, open_inbox
 
@@ -27,7 +27,10 @@ def test_a_ping_is_a_post_with_a_text(inbox: Inbox) -> None:
     """What it is stands in the address, the run in its query."""
     told = ping.packed(inbox.url, PING)
     done = subprocess.run(
-        [sys.executable, "-m", "hostagent.agent.ping"], input=told, capture_output=True, check=False
+        [sys.executable, "-m", "hostagent.agent.tell.ping"],
+        input=told,
+        capture_output=True,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, b"")
     kind = "text/plain; charset=utf-8"
@@ -51,7 +54,7 @@ def test_what_is_refused_is_not_tried_again(inbox: Inbox) -> None:
     """The check does not exist: that will not pass."""
     inbox.statuses = [404]
     done = subprocess.run(
-        [sys.executable, "-m", "hostagent.agent.ping"],
+        [sys.executable, "-m", "hostagent.agent.tell.ping"],
         input=ping.packed(inbox.url, PING),
         capture_output=True,
         check=False,

@@ -13,12 +13,12 @@ from typing import Any, cast
 
 import pytest
 
-from hostagent.agent.alarms import Alarms
 from hostagent.agent.backlog import Backlog
 from hostagent.agent.book import Book
 from hostagent.agent.cluster import Cluster
 from hostagent.agent.hung import Hung
 from hostagent.agent.offload import Offloaded
+from hostagent.agent.tell.alarms import Alarms
 from hostagent.agent.world import World
 from hostagent.errors import StoreUnavailable
 from hostagent.host import paths

@@ -1,4 +1,4 @@
-"""``python -m hostagent.agent.deliver``: one message to one of those who are to be told.
+"""``python -m hostagent.agent.tell.deliver``: one message to one of those who are to be told.
 
 Run by PID 1 beside the agent, since the agent has no network. On standard input: the
 ``[notify.NAME]`` table and the message, as JSON. Exit status 0: it was delivered; else the last
@@ -17,7 +17,7 @@ import sys
 from collections.abc import Mapping
 
 from hostagent import body
-from hostagent.agent.web import NotDeliveredError, post, run
+from hostagent.agent.tell.web import NotDeliveredError, post, run
 from hostagent.codec import from_json, to_json
 from hostagent.model import Notify
 from hostagent.policy.alarms import RECOVERED, SUCCEEDED, whose

@@ -19,13 +19,13 @@ from typing import Any
 
 from hostagent.agent.backlog import Backlog
 from hostagent.agent.book import Book, spec_of
-from hostagent.agent.drift import Drift
 from hostagent.agent.hung import Hung
-from hostagent.agent.live_runs import LiveRuns
-from hostagent.agent.outbox import Outbox
-from hostagent.agent.reach import Reach
-from hostagent.agent.this_host import ThisHost
-from hostagent.agent.verdicts import Name, Question, Watched, verdicts_of, watched_of
+from hostagent.agent.tell.drift import Drift
+from hostagent.agent.tell.live_runs import LiveRuns
+from hostagent.agent.tell.outbox import Outbox
+from hostagent.agent.tell.reach import Reach
+from hostagent.agent.tell.this_host import ThisHost
+from hostagent.agent.tell.verdicts import Name, Question, Watched, verdicts_of, watched_of
 from hostagent.agent.world import World
 from hostagent.errors import HostagentError, StoreUnavailable
 from hostagent.model import Alarm, Run, RunOn

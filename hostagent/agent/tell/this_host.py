@@ -7,8 +7,8 @@ from datetime import timedelta
 
 from hostagent.agent.backlog import Backlog
 from hostagent.agent.book import Book, spec_of
-from hostagent.agent.drift import Drift
-from hostagent.agent.verdicts import Name
+from hostagent.agent.tell.drift import Drift
+from hostagent.agent.tell.verdicts import Name
 from hostagent.agent.world import World
 from hostagent.model import Alarm
 from hostagent.policy import hosts

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from hostagent.agent.book import Book, Entry
 from hostagent.agent.hung import Hung
-from hostagent.agent.verdicts import Name
+from hostagent.agent.tell.verdicts import Name
 from hostagent.policy.durations import LONG_BY
 from hostagent.policy.trouble import LiveRun
 

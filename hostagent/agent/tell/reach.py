@@ -11,8 +11,8 @@ from datetime import timedelta
 from typing import Any
 
 from hostagent.agent.book import Book
-from hostagent.agent.outbox import Outbox
-from hostagent.agent.this_host import ThisHost
+from hostagent.agent.tell.outbox import Outbox
+from hostagent.agent.tell.this_host import ThisHost
 from hostagent.agent.world import World
 from hostagent.model import Alarm
 from hostagent.policy.hosts import decide_reach

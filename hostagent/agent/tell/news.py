@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from hostagent.agent import ping
 from hostagent.agent.book import Entry
 from hostagent.agent.messages import NOT_TOLD, fields_of
-from hostagent.agent.telling import Telling
+from hostagent.agent.tell import ping
+from hostagent.agent.tell.telling import Telling
 from hostagent.agent.world import World
 from hostagent.model import Alarm, End, Manifest, Run
 from hostagent.policy import alarms, pings
@@ -83,7 +83,7 @@ class News:
 
     async def _send(self, url: str, one: pings.Ping) -> str:
         done = await self._world.beside(
-            (sys.executable, "-m", "hostagent.agent.ping"),
+            (sys.executable, "-m", "hostagent.agent.tell.ping"),
             ping.packed(url, one),
             unit=f"hostagentd-ping-{uuid.uuid4().hex[:8]}.service",
             user=self._world.paths.user,

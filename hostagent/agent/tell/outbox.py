@@ -16,8 +16,8 @@ from typing import Any
 from hostagent.agent.book import Book
 from hostagent.agent.messages import ALARM, alarm_fields
 from hostagent.agent.offload import Offloaded
-from hostagent.agent.telling import Telling
-from hostagent.agent.verdicts import Name
+from hostagent.agent.tell.telling import Telling
+from hostagent.agent.tell.verdicts import Name
 from hostagent.agent.world import World
 from hostagent.errors import StoreUnavailable
 from hostagent.model import Alarm
@@ -49,8 +49,12 @@ class Outbox:
         self._telling = Telling(world)
 
     def now(self) -> datetime:
-        """The store's clock, as far as it is known."""
-        return self._world.cluster.by_store(self._world.clock.now())
+        """By the clock that is behind, this host's or the store's.
+
+        Else one that is set an hour ahead would make every job silent at once.
+        """
+        now = self._world.clock.now()
+        return min(now, self._world.cluster.by_store(now))
 
     async def stored(self) -> list[Alarm]:
         """What the ledger holds."""

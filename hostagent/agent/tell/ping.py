@@ -1,4 +1,4 @@
-"""``python -m hostagent.agent.ping``: one ping of a job's ``ping_url``, tried a few times.
+"""``python -m hostagent.agent.tell.ping``: one ping of a job's ``ping_url``, tried a few times.
 
 Run by PID 1 beside the agent, as ``deliver`` is. On standard input: the URL and the ping, as JSON.
 Exit status 0: it was taken; else the last line printed says why not.
@@ -10,7 +10,7 @@ import json
 import sys
 import time
 
-from hostagent.agent.web import NotDeliveredError, post, run
+from hostagent.agent.tell.web import NotDeliveredError, post, run
 from hostagent.codec import from_json, to_json
 from hostagent.policy.pings import Ping, address
 

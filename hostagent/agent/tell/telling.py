@@ -9,8 +9,8 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
-from hostagent.agent import deliver
 from hostagent.agent.messages import NOT_TOLD, alarm_fields
+from hostagent.agent.tell import deliver
 from hostagent.agent.world import World
 from hostagent.model import Alarm, Manifest, Notify
 from hostagent.policy import alarms as policy
@@ -62,7 +62,7 @@ class Telling:
 
     async def _hand_over(self, alarm: Alarm, notify: Notify) -> bool:
         done = await self._world.beside(
-            (sys.executable, "-m", "hostagent.agent.deliver"),
+            (sys.executable, "-m", "hostagent.agent.tell.deliver"),
             deliver.packed(notify, policy.message(alarm)),
             unit=f"hostagentd-tell-{uuid.uuid4().hex[:8]}.service",
             user=self._world.paths.user,
