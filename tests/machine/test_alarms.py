@@ -266,7 +266,7 @@ def test_a_large_backlog_is_told_once_and_its_end_once(machine: Machine) -> None
     ]
 
 
-QUIET = f"""{NOTIFY}of_hosts = true
+QUIET = """of_hosts = true
 
 [job.a]
 command = "/usr/bin/true"
@@ -373,7 +373,7 @@ def test_each_host_tells_that_it_lost_the_store_by_itself(roots: Roots) -> None:
     with Cluster(roots, hosts=2, settings='lease_ttl = "4s"\n') as two:
         for name in two.hosts:
             two[name].write(TELL, SCRIPT, 0o755)
-        two.deploy(QUIET)
+        two.deploy(NOTIFY + QUIET)
         first = [("store", "", "host1")]
         two.cut_store("host1")
         wait_for(lambda: told_by(two, ["host1"]), 90)
