@@ -49,8 +49,10 @@ class Host:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         self.tasks.append(asyncio.get_running_loop().create_task(work))
 
-    async def _beside(self, command: Sequence[str], told: bytes, *, unit: str, user: bool) -> Done:
-        assert URL not in " ".join((*command, unit))
+    async def _beside(
+        self, command: Sequence[str], told: bytes, *, unit: str, user: bool, does: str
+    ) -> Done:
+        assert URL not in " ".join((*command, unit, does))
         self.going += 1
         self.most = max(self.most, self.going)
         await self.may_go.wait()
