@@ -79,6 +79,8 @@ def pause(
     It is not run afterwards. What runs goes on, and a run by hand starts in spite of the pause.
     """
     from hostagent.cli.client import call
+    from hostagent.report.why import resume as resume_command
+    from hostagent.store.port import PauseTarget
 
     paths = paths_of(user=user)
     target, name = _target(job, lane, host=host, every=every, user=user)
@@ -86,11 +88,8 @@ def pause(
     utc = lift.astimezone(UTC).isoformat() if lift else None
     said = reason or "no reason given"
     call(paths, lambda proxy: proxy.Pause(target=target, name=name, until=utc, reason=said))
-    option = f"--lane {lane}" if lane else "--host" if host else "--all" if every else job
-    flag = " --user" if user else ""
-    limit = (
-        f"lifts {relative(lift, now())}" if lift else f"lift it: hostagent resume {option}{flag}"
-    )
+    how = f"lift it: {resume_command(PauseTarget(target), name, user=user)}"
+    limit = f"lifts {relative(lift, now())}" if lift else how
     print(f"{_said(target, name)} paused; {limit}")
 
 

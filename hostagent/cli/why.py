@@ -104,6 +104,6 @@ def _stories_of_job(paths: Paths, store: Ledgers, name: str, at: str | None) -> 
         cursor = cursors.get((name, scope))
         pause = pauses[0] if pauses else None
         due_at = due.scheduled_for if due is not None else None
-        stories.append(story.of_next(due_at, cursor, pause, moment_at))
+        stories.append(story.of_next(due_at, cursor, pause, moment_at, user=paths.user))
     turned = [d for d in store.decisions(name) if not last or d.at > last[0].scheduled_for]
     return [*stories, *(story.of_decision(d) for d in turned[:3])]

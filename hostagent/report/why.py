@@ -9,7 +9,7 @@ from datetime import datetime
 from hostagent.model import Outcome, Run
 from hostagent.policy.words import ago, when
 from hostagent.report.runs import Hung, state_of
-from hostagent.store.port import Cursor, Decision, Pause
+from hostagent.store.port import Cursor, Decision, Pause, PauseTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,23 @@ def of_hung(story: Story, hung: Hung) -> Story:
     return Story(story.subject, "hung?", (*story.sentences, *more))
 
 
+def resume(target: PauseTarget, name: str, *, user: bool) -> str:
+    """The command that lifts a pause. That of a host is to be typed there."""
+    options = {
+        PauseTarget.LANE: f"--lane {name}",
+        PauseTarget.HOST: "--host",
+        PauseTarget.CLUSTER: "--all",
+    }
+    return f"hostagent resume {options.get(target, name)}{' --user' if user else ''}"
+
+
 def of_next(
-    at: datetime | None, cursor: Cursor | None, pause: Pause | None, now: datetime
+    at: datetime | None,
+    cursor: Cursor | None,
+    pause: Pause | None,
+    now: datetime,
+    *,
+    user: bool = False,
 ) -> Story:
     """The next occurrence's story, as far as it is known before it falls due."""
     if at is None:
@@ -81,7 +96,8 @@ def of_next(
         what = f"{pause.target} {pause.name}".strip()
         order = f"{what} is paused by {pause.by}: {pause.reason}"
         if pause.until is None:
-            sentences.append(f"it will be skipped: {order}; lift it: hostagent resume")
+            lift = resume(pause.target, pause.name, user=user)
+            sentences.append(f"it will be skipped: {order}; lift it: {lift}")
         elif pause.until > at:
             sentences.append(f"it will be skipped: {order}; until {when(pause.until)}")
         else:

@@ -27,6 +27,7 @@ MAX_DEPTH = 50
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 # tomllib takes time and memory by the square of a key's parts, so such a key is found before.
 _DEEP_KEY = re.compile(rf"^[ \t\[]*(?:[\w\"'-]+[ \t]*\.[ \t]*){{{MAX_DEPTH},}}", re.MULTILINE)
+_MOVE = "move the file to where only root can write, such as /etc/hostagent/jobs.d/"
 _LONG_NUMBER = re.compile(r"\d[\d_]{4000,}")
 
 
@@ -223,6 +224,8 @@ def _open_to_others(found: os.stat_result, trusted_uid: int) -> tuple[str, str] 
         owner = "root" if trusted_uid == 0 else f"root or uid {trusted_uid}"
         return f"belongs to uid {found.st_uid}, not to {owner}", "chown it"
     if found.st_mode & stat.S_IWOTH:
+        if found.st_mode & stat.S_ISVTX and stat.S_ISDIR(found.st_mode):
+            return "can be written by everybody", _MOVE  # such as /tmp: meant to be so
         return "can be written by everybody", "chmod o-w"
     if found.st_mode & stat.S_IWGRP and found.st_gid != 0:
         return f"can be written by the group {found.st_gid}", "chmod g-w"
