@@ -79,7 +79,7 @@ def pause(
     It is not run afterwards. What runs goes on, and a run by hand starts in spite of the pause.
     """
     from hostagent.cli.client import call
-    from hostagent.report.why import resume as resume_command
+    from hostagent.report.paused import resume as resume_command
     from hostagent.store.port import PauseTarget
 
     paths = paths_of(user=user)

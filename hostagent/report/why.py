@@ -8,8 +8,9 @@ from datetime import datetime
 
 from hostagent.model import Outcome, Run
 from hostagent.policy.words import ago, when
+from hostagent.report.paused import resume
 from hostagent.report.runs import Hung, state_of
-from hostagent.store.port import Cursor, Decision, Pause, PauseTarget
+from hostagent.store.port import Cursor, Decision, Pause
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +65,6 @@ def of_hung(story: Story, hung: Hung) -> Story:
         f"what it printed: hostagent logs {story.subject}",
     )
     return Story(story.subject, "hung?", (*story.sentences, *more))
-
-
-def resume(target: PauseTarget, name: str, *, user: bool) -> str:
-    """The command that lifts a pause. That of a host is to be typed there."""
-    options = {
-        PauseTarget.LANE: f"--lane {name}",
-        PauseTarget.HOST: "--host",
-        PauseTarget.CLUSTER: "--all",
-    }
-    return f"hostagent resume {options.get(target, name)}{' --user' if user else ''}"
 
 
 def of_next(
