@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hostagent.cli.options import Job, Json, User, deployed, open_ledger, paths_of, unknown_job
+from hostagent.cli.options import (
+    Job,
+    Json,
+    User,
+    deployed,
+    first_steps,
+    open_ledger,
+    paths_of,
+    unknown_job,
+)
 from hostagent.cli.out import emit_json, moment, named, now, parse_time, table
 
 if TYPE_CHECKING:
@@ -28,15 +37,21 @@ if TYPE_CHECKING:
 def list_(*, user: User = False, as_json: Json = False) -> None:
     """List the deployed jobs: schedule, next occurrence, last run."""
     from hostagent.codec import to_json
+    from hostagent.deploy.generations import current
     from hostagent.report.runs import state_of
     from hostagent.report.upcoming import upcoming
     from hostagent.report.why import no_agent
     from hostagent.store.port import RunFilter
 
     paths, at = paths_of(user=user), now()
-    jobs, host = deployed(paths)
+    manifest = current(paths)
+    jobs, host = (manifest.jobs, manifest.host) if manifest else ((), "")
     if as_json:
         emit_json([to_json(job) for job in jobs])
+        return
+    if manifest is None:
+        print("No job is deployed.")
+        print(f"  hint: {first_steps(paths)}", file=sys.stderr)
         return
     following = {(o.job, o.scope): o.scheduled_for for o in upcoming(jobs, host, at, 1)}
     store = open_ledger(paths)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hostagent.cli.options import File, Json, SystemdVersion, User, paths_of
+from hostagent.cli.options import File, Json, SystemdVersion, User, paths_of, unknown_job
 from hostagent.cli.out import emit_json, table, warn
 
 if TYPE_CHECKING:
@@ -102,13 +102,12 @@ def show(
 ) -> None:
     """Show a job as resolved, and where each value comes from."""
     from hostagent.codec import to_json
-    from hostagent.errors import InputError
     from hostagent.spec.load import load
 
     loaded = load(file or paths_of(user=user).jobs_toml, check_host=False)
     found = next((j for j in loaded.spec.jobs if j.name == job), None)
     if found is None:
-        raise InputError(f'there is no job "{job}"', "see: hostagent list")
+        unknown_job(job, loaded.spec.jobs)
     resolved = to_json(found)
     if as_json:
         emit_json(resolved)

@@ -24,6 +24,9 @@ MAX_FILE = 4 * 1024 * 1024
 MAX_FILES = 10_000
 MAX_DEPTH = 50
 
+EXAMPLE = "/usr/share/doc/hostagent/examples/minimal.toml, or examples/ of the sources"
+"""Where a package, and who has none, finds the smallest jobs.toml."""
+
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 # tomllib takes time and memory by the square of a key's parts, so such a key is found before.
 _DEEP_KEY = re.compile(rf"^[ \t\[]*(?:[\w\"'-]+[ \t]*\.[ \t]*){{{MAX_DEPTH},}}", re.MULTILINE)
@@ -114,7 +117,8 @@ def _bytes(path: Path, trusted_uid: int | None) -> tuple[list[Problem], bytes | 
         # O_NONBLOCK: a FIFO must not hold us up before we have seen what it is.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        hint = "give the path of a jobs.toml" if isinstance(error, FileNotFoundError) else None
+        start = f"write it (an example: {EXAMPLE}), or give the path of another"
+        hint = start if isinstance(error, FileNotFoundError) else None
         return [_whole(path, f"cannot be read: {error.strerror}", hint)], None
     try:
         found = os.fstat(handle)
