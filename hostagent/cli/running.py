@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from hostagent.cli.options import Json, User, about_job, paths_of, refuse_unknown
-from hostagent.cli.out import emit_json, now, parse_time, relative
+from hostagent.cli.out import emit_json, now, parse_future, parse_time, relative
 
 agent = typer.Typer(
     name="agent", help="Install the daemon of this host, remove it, ask it.", no_args_is_help=True
@@ -86,7 +86,7 @@ def pause(
 
     paths = paths_of(user=user)
     target, name = _target(job, lane, host=host, every=every, user=user)
-    lift = parse_time(until) if until else None
+    lift = parse_future("--until", until) if until else None
     utc = lift.astimezone(UTC).isoformat() if lift else None
     said = reason or "no reason given"
     with about_job(paths, name) if job else nullcontext():

@@ -11,6 +11,11 @@ def when(at: datetime) -> str:
     return f"{text}.{at.microsecond:06d}Z".replace(".000000Z", "Z")
 
 
+def to_second(at: datetime) -> str:
+    """``when``, for people, of what was measured and not scheduled."""
+    return when(at.replace(microsecond=0))
+
+
 def span_text(span: timedelta) -> str:
     """``1h 30min``, ``2d``, ``4.2s``, ``15ms``: two units at most; minus for the past."""
     seconds = span.total_seconds()

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hostagent.report.why import of_held, of_next
+from hostagent.model import Kind, Outcome, Run
+from hostagent.report.why import of_held, of_next, of_run
 from hostagent.store.port import Pause, PauseTarget
 
 
@@ -39,3 +40,17 @@ def test_a_pause_is_told_with_the_whole_command_that_lifts_it(
     assert of_next(due, None, pause, now).sentences[-1].endswith(f"; lift it: {typed}")
     mine = of_next(due, None, pause, now, user=True)
     assert mine.sentences[-1].endswith(f"; lift it: {typed} --user")
+
+
+def test_no_microsecond_is_told() -> None:
+    """When a run began and ended was measured; people read seconds."""
+    began = datetime(2026, 11, 21, 2, 0, 0, 123456, tzinfo=UTC)
+    run = Run(
+        *("backup", "", Kind.SCHEDULED, began.replace(microsecond=0), 1, 1, "one", "due"),
+        started_at=began,
+        ended_at=began + timedelta(seconds=7),
+        outcome=Outcome.SUCCEEDED,
+    )
+    begun, ended = of_run([run]).sentences
+    assert begun == "started at 2026-11-21 02:00:00Z on one: due"
+    assert ended == "ended at 2026-11-21 02:00:07Z: succeeded"
