@@ -11,6 +11,7 @@ import typer
 
 from hostagent.cli.options import Json, User, about_job, open_ledger, paths_of, refuse_unknown
 from hostagent.cli.out import emit_json, moment, named, now, table
+from hostagent.policy.words import counted
 
 quarantine = typer.Typer(
     name="quarantine",
@@ -63,7 +64,7 @@ def _print_status(told: Mapping[str, Any]) -> None:
     from hostagent.cli.hung import marks
     from hostagent.cli.waits import waits
 
-    print(f"{told['host']}: {told['jobs']} jobs of generation {told['generation']}")
+    print(f"{told['host']}: {counted(told['jobs'], 'job')} of generation {told['generation']}")
     if told["barred"]:
         print(f"  barred   {told['barred']}")
     for alarm in told["alarms"]:

@@ -1,4 +1,4 @@
-"""How times and durations stand in reason sentences: short, exact, UTC."""
+"""How times, durations and numbers of things stand in sentences: short, exact, UTC."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ def span_text(span: timedelta) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return " ".join(parts[:2])
+
+
+def counted(number: int, what: str) -> str:
+    """``1 job``, ``2 jobs``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def ago(span: timedelta) -> str:
