@@ -176,7 +176,7 @@ def test_a_timer_and_a_service_elsewhere_are_read_from_files(tmp_path: Path) -> 
     )
     out = tmp_path / "jobs.toml"
     done = hostagent("import", "timers", timer, service, "--timezone", "UTC", "--out", out)
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{out}: 1 jobs, 0 warnings\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{out}: 1 job, 0 warnings\n", "")
 
 
 def test_nothing_to_import_is_an_empty_jobs_toml(tmp_path: Path) -> None:
