@@ -53,7 +53,7 @@ def _end_of(run: Run) -> str:
 
 
 def _covering(run: Run) -> str:
-    if run.covers <= 1 or run.covers_from is None or "occurrences fell due" in run.reason:
+    if run.covers <= 1 or run.covers_from is None or "runs once for all" in run.reason:
         return ""
     return f" (stands for {run.covers} occurrences from {when(run.covers_from)})"
 
