@@ -69,6 +69,7 @@ def _print_status(told: Mapping[str, Any]) -> None:
         print(f"  barred   {told['barred']}")
     for alarm in told["alarms"]:
         print(f"  alarm    {alarm['sentence']}")
+    _print_untold(told)
     for order in told["paused"]:
         print(f"  paused   {order}")
     hung = marks(told)
@@ -85,6 +86,14 @@ def _print_status(told: Mapping[str, Any]) -> None:
     if told["next_at"]:
         at = moment(datetime.fromisoformat(told["next_at"]), now())
         print(f"  next     {told['next_job']} at {at}")
+
+
+def _print_untold(told: Mapping[str, Any]) -> None:
+    """Whom no message reaches; an agent of before does not say it."""
+    from hostagent.report.health import not_told
+
+    for one in told.get("untold", ()):
+        print(f"  untold   {not_told(one, now())}; see: hostagent doctor")
 
 
 def drain(

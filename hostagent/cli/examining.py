@@ -93,6 +93,7 @@ def _agent(paths: Paths, manifest: Manifest | None, tools: Tools) -> Iterator[Fi
     generation = manifest.generation if manifest else None
     ready = paths.ready.exists()
     yield from health.agent(told, __version__, generation, ready=ready, tools=tools)
+    yield from health.notifiers(told, now(), tools)
 
 
 def _stores(paths: Paths, settings: AgentConfig, tools: Tools) -> Iterator[Finding]:

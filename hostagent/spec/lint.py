@@ -37,7 +37,7 @@ CODES = {
     "HA109": "the command holds what systemd would expand and hostagent does not",
     "HA110": "a key has no effect beside another",
     "HA111": "runs of several kinds share a ping_url",
-    "HA112": "a message cannot be told from here: the package apprise is missing",
+    "HA112": "a message cannot be told from here: what would tell it is missing",
 }
 PULSE = 20
 """More jobs than this at one instant are a pulse."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from hostagent.codec import from_json, to_json
 from hostagent.model import Notify
 from hostagent.policy.alarms import RECOVERED, SUCCEEDED, whose
 from hostagent.policy.trouble import is_serious
+from hostagent.sendmail import ADVICE, sendmail
 
 LIMIT_S = 30
 """How long one delivery may take."""
@@ -114,9 +114,9 @@ def _run(command: tuple[str, ...], given: bytes, environment: dict[str, str]) ->
 
 
 def _sendmail() -> str:
-    found = shutil.which("sendmail", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/lib")
+    found = sendmail()
     if found is None:
-        raise NotDeliveredError("this host has no sendmail; install a mail transport agent")
+        raise NotDeliveredError(f"this host has no sendmail; {ADVICE}")
     return found
 
 
