@@ -168,9 +168,10 @@ _IS: dict[str, str] = {
 def message(alarm: Alarm) -> dict[str, str]:
     """The same for programs: what webhooks get, and commands on their standard input.
 
-    ``alarm`` is what is told, ``was`` what is over; ``text`` is the sentence.
+    ``alarm`` is what is told, ``was`` what is over; ``text`` is the sentence, and what to type.
     """
     is_over = alarm.over_at is not None
+    more = f"; see: hostagent why {alarm.job}" if alarm.job else ""
     return {
         "alarm": RECOVERED if is_over else alarm.kind,
         "was": alarm.kind if is_over else "",
@@ -178,7 +179,7 @@ def message(alarm: Alarm) -> dict[str, str]:
         "scope": alarm.scope,
         "since": when(alarm.since),
         "reason": alarm.reason,
-        "text": sentence(alarm),
+        "text": f"{sentence(alarm)}{more}",
     }
 
 

@@ -31,7 +31,9 @@ VARIABLES = {
     "HOSTAGENT_WAS": "was",
     "HOSTAGENT_JOB": "job",
     "HOSTAGENT_SCOPE": "scope",
-    "HOSTAGENT_REASON": "text",
+    "HOSTAGENT_SINCE": "since",
+    "HOSTAGENT_REASON": "reason",
+    "HOSTAGENT_TEXT": "text",
 }
 """What a command finds in its environment, beside the whole message on its standard input."""
 
@@ -73,12 +75,12 @@ def mail(to: str, message: Mapping[str, str]) -> bytes:
     from email.message import EmailMessage  # noqa: PLC0415 -- as in web.post
     from email.policy import SMTP  # noqa: PLC0415 -- as above
 
-    more = f"why {message['job']}" if message["job"] else "status"
+    more = "" if message["job"] else "\n\nMore: hostagent status"
     letter = EmailMessage(SMTP.clone(linesep="\n"))
     letter["To"] = to
     letter["Subject"] = _subject(message)
     letter["Auto-Submitted"] = "auto-generated"
-    letter.set_content(f"{message['text']}\n\nMore: hostagent {more}\n")
+    letter.set_content(f"{message['text']}{more}\n")
     return letter.as_bytes()
 
 

@@ -189,7 +189,9 @@ def test_each_success_is_told_to_who_has_no_quiet_hours() -> None:
 
     host = asyncio.run(story())
     said = "a succeeded: {} on web1 finished"
-    assert host.sent == [f"ops: {said.format(run(number).run_id)}" for number in (0, 1, 2, 5)]
+    more = "; see: hostagent why a"
+    told = [f"ops: {said.format(run(number).run_id)}{more}" for number in (0, 1, 2, 5)]
+    assert host.sent == told
     assert host.said == [f"ops was not told that {said.format(run(5).run_id)} (no paper)"]
 
 
