@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from hostagent.cli.completing import job_names
-from hostagent.cli.options import Json, User, open_ledger, paths_of
+from hostagent.cli.options import Json, User, about_job, open_ledger, paths_of, refuse_unknown
 from hostagent.cli.out import emit_json, moment, named, now, table
+from hostagent.policy.words import counted
 
 quarantine = typer.Typer(
     name="quarantine",
@@ -64,7 +65,7 @@ def _print_status(told: Mapping[str, Any]) -> None:
     from hostagent.cli.hung import marks
     from hostagent.cli.waits import waits
 
-    print(f"{told['host']}: {told['jobs']} jobs of generation {told['generation']}")
+    print(f"{told['host']}: {counted(told['jobs'], 'job')} of generation {told['generation']}")
     if told["barred"]:
         print(f"  barred   {told['barred']}")
     for alarm in told["alarms"]:
@@ -143,9 +144,11 @@ def show(job: JobName, scope: Scope = "", *, user: User = False, as_json: Json =
     from hostagent.codec import to_json
     from hostagent.errors import RefusedError
 
-    everything = open_ledger(paths_of(user=user)).quarantines()
+    paths = paths_of(user=user)
+    everything = open_ledger(paths).quarantines()
     found = [q for q in everything if q.job == job and scope in {"", q.scope}]
     if not found:
+        refuse_unknown(paths, job)
         raise RefusedError(f"{named(job, scope)} is not in quarantine", "hostagent quarantine list")
     if as_json:
         emit_json([to_json(one) for one in found])
@@ -174,8 +177,10 @@ def reinstate(job: JobName, scope: Scope = "", *, user: User = False) -> None:
     from hostagent.cli.client import call
 
     paths = paths_of(user=user)
-    was_out = call(paths, lambda proxy: proxy.Reinstate(job=job, scope=scope))["was_out"]
+    with about_job(paths, job):
+        was_out = call(paths, lambda proxy: proxy.Reinstate(job=job, scope=scope))["was_out"]
     if not was_out:
+        refuse_unknown(paths, job)
         print(f"{named(job, scope)} was not in quarantine")
         raise typer.Exit(1)
     print(f"{named(job, scope)} is back; run it now: hostagent run {job} {scope}".rstrip())

@@ -17,6 +17,7 @@ from pathlib import Path
 from hostagent import __version__
 from hostagent.agent.config import AgentConfig, load, stores
 from hostagent.cli.client import call
+from hostagent.cli.options import first_steps
 from hostagent.cli.out import now
 from hostagent.deploy import drift, generations
 from hostagent.deploy.apply import Site
@@ -153,7 +154,7 @@ def _distrusts(paths: Paths) -> dict[str, str]:
 
 def _drift(paths: Paths, manifest: Manifest | None, tools: Tools) -> Iterator[Finding]:
     if manifest is None:
-        yield health.nothing_deployed(tools)
+        yield health.nothing_deployed(first_steps(paths))
         return
     try:
         with closing(Manager(user=paths.user)) as manager:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hostagent.cli.out import warn
+from hostagent.policy.words import counted
 
 if TYPE_CHECKING:
     from hostagent.errors import Problem
@@ -296,7 +297,8 @@ def _write(found: Imported, what: str, out: Path | None, *, user: bool = False) 
             file.write(text)
     warn(found.warnings)
     if out is not None:
-        print(f"{out}: {len(found.jobs)} jobs, {len(found.warnings)} warnings")
+        jobs, warnings = len(found.jobs), len(found.warnings)
+        print(f"{out}: {counted(jobs, 'job')}, {counted(warnings, 'warning')}")
         if found.jobs:
             place, option = ("~/.config", " --user") if user else ("/etc", "")
             print(

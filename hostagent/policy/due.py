@@ -429,6 +429,8 @@ def _told(facts: Facts, fates: list[Fate], missed: str, passed: str) -> Iterator
 
 def _reason(facts: Facts, at: datetime, covers: int, first: datetime, *, late: bool) -> str:
     behind, others = ago(facts.now - at), _others(facts, at)
+    if covers > 1 and not late:
+        return f"due {when(at)}, admitted {behind} after; {_stands(covers - 1, first)}{others}"
     if covers > 1:
         return (
             f"catch-up: {covers} occurrences fell due from {when(first)} to {when(at)}; "
@@ -438,6 +440,14 @@ def _reason(facts: Facts, at: datetime, covers: int, first: datetime, *, late: b
         missed = f'missed = "{facts.job.missed}"'
         return f"catch-up: due {when(at)}, missed by {behind}; {missed}{others}"
     return f"due {when(at)}, admitted {behind} after{others}"
+
+
+def _stands(before: int, first: datetime) -> str:
+    """What a fresh run is besides: the one for those before it, too."""
+    those = f"the {before} before it, from {when(first)} on,"
+    if before == 1:
+        those = f"the one before it, due {when(first)},"
+    return f'{those} had not run: missed = "latest" runs once for all'
 
 
 def _others(facts: Facts, at: datetime) -> str:

@@ -32,6 +32,53 @@ SENTENCES = {
 }
 """Results that say all by themselves: systemd's (systemd.service(5), $SERVICE_RESULT) and ours."""
 
+NOT_EXECUTED = {
+    200: "CHDIR",
+    201: "NICE",
+    202: "FDS",
+    203: "EXEC",
+    204: "MEMORY",
+    205: "LIMITS",
+    206: "OOM_ADJUST",
+    207: "SIGNAL_MASK",
+    208: "STDIN",
+    209: "STDOUT",
+    210: "CHROOT",
+    211: "IOPRIO",
+    212: "TIMERSLACK",
+    213: "SECUREBITS",
+    214: "SETSCHEDULER",
+    215: "CPUAFFINITY",
+    216: "GROUP",
+    217: "USER",
+    218: "CAPABILITIES",
+    219: "CGROUP",
+    220: "SETSID",
+    221: "CONFIRM",
+    222: "STDERR",
+    224: "PAM",
+    225: "NETWORK",
+    226: "NAMESPACE",
+    227: "NO_NEW_PRIVILEGES",
+    228: "SECCOMP",
+    229: "SELINUX_CONTEXT",
+    230: "PERSONALITY",
+    231: "APPARMOR",
+    232: "ADDRESS_FAMILIES",
+    233: "RUNTIME_DIRECTORY",
+    235: "CHOWN",
+    236: "SMACK_PROCESS_LABEL",
+    237: "KEYRING",
+    238: "STATE_DIRECTORY",
+    239: "CACHE_DIRECTORY",
+    240: "LOGS_DIRECTORY",
+    241: "CONFIGURATION_DIRECTORY",
+    242: "NUMA_POLICY",
+    243: "CREDENTIALS",
+}
+"""The step at which systemd gave up by this exit status, before the job's own program was there
+(systemd.exec(5), PROCESS EXIT CODES)."""
+
 
 class ErrorClass(StrEnum):
     """What kind of failure an attempt ended in."""
@@ -159,6 +206,8 @@ def _sentence(ended: Ended) -> str:
     if ended.result.startswith("start-failed: "):
         return f"could not be started: {ended.result.removeprefix('start-failed: ')}"
     if ended.result == "exit-code":
+        if step := NOT_EXECUTED.get(ended.exit_code or 0):
+            return f"could not be executed ({ended.exit_code}/{step}); hostagent logs says why"
         return f"exited with status {ended.exit_code}{lasted}"
     if ended.result in {"signal", "core-dump"}:
         dumped = " and dumped core" if ended.result == "core-dump" else ""

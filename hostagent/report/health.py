@@ -240,9 +240,9 @@ def drift(differences: Sequence[Difference], tools: Tools) -> Iterator[Finding]:
         yield Finding("drift", Verdict.OK, "the units are as applied")
 
 
-def nothing_deployed(tools: Tools) -> Finding:
-    """Before the first apply."""
-    return Finding("drift", Verdict.WARNING, "nothing is deployed yet", tools.hostagent("apply"))
+def nothing_deployed(first_steps: str) -> Finding:
+    """Before the first apply; ``first_steps`` is what leads there."""
+    return Finding("drift", Verdict.WARNING, "nothing is deployed yet", first_steps)
 
 
 def sum_up(findings: Sequence[Finding]) -> str:

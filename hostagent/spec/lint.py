@@ -201,7 +201,9 @@ def _program(job: Job, at: Mapping[str, Place], *, check_host: bool) -> Iterator
         yield _warn(at, "command", "HA105", message, f"command -v {program} prints its path")
     elif check_host and not (Path(program).is_file() and os.access(program, os.X_OK)):
         what = "cannot be executed" if Path(program).exists() else "does not exist"
-        yield _warn(at, "command", "HA105", f'"{program}" {what} on this host')
+        way = "make it executable" if Path(program).exists() else "install it"
+        hint = f"it would fail at each occurrence: write the right path, or {way}"
+        yield _warn(at, "command", "HA105", f'"{program}" {what} on this host', hint)
 
 
 def _secrets(job: Job, at: Mapping[str, Place]) -> Iterator[Problem]:

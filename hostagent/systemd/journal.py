@@ -31,6 +31,7 @@ _FAILED = "d9b373ed55a64feb8242e02dbe79a49c"
 _SKIPPED = "0e4284a0caca4bfc81c0bb6786972673"
 _PROCESS_EXIT = "98e322203f7a4ed290d09fe03c09fe15"
 _RESOURCES = "ae8f7b866b0347b9af31fe1c80b127c0"
+_NOT_EXECUTED = "641257651c1b4ec9a8624d7a40a9e1e7"
 _MESSAGES = (_SUCCEEDED, _FAILED, _SKIPPED, _PROCESS_EXIT, _RESOURCES)
 _FIELDS = (
     "MESSAGE_ID,INVOCATION_ID,USER_INVOCATION_ID,UNIT_RESULT,COMMAND,EXIT_CODE,EXIT_STATUS,"
@@ -132,10 +133,13 @@ class Journal:
 
         Give ``unit`` and the start's window where they are known: of short runs, journald fails
         to note the InvocationID with one line in twenty, and by it alone these are not found.
+        Why a command could not be executed, PID 1's child says, too fast for journald to see whose
+        it is. The child's own word is taken for that, as it is for people alone.
         """
         self._sync()
         one = _checked(invocation_id)
         by_id = [f"_SYSTEMD_INVOCATION_ID={one}", "+", f"{self._id_field}={one}", *self._manager]
+        by_id += ["+", f"MESSAGE_ID={_NOT_EXECUTED}", f"{self._id_field}={one}"]
         by_unit = ["+", *self._everything_of(unit)] if unit and since else []
         return ["journalctl", *options, *_window(since, until), *by_id, *by_unit]
 

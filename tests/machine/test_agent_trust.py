@@ -89,6 +89,34 @@ def test_a_member_of_the_group_may_run_and_pause(machine: Machine) -> None:
     assert f"uid {uid}" in agent.runs(machine)[0]["admission"]
 
 
+def test_a_member_of_the_group_may_read_the_ledger(machine: Machine) -> None:
+    """While the agent is up, after its restart, while it is stopped; nobody else may."""
+    agent.with_agent(machine, JOB)
+    machine.succeed("useradd --groups hostagent anna; useradd berta; hostagent run idle --wait")
+    run_id = agent.runs(machine)[0]["run_id"]
+    looks = ("list", "runs", "runs --json", "why idle", f"why {run_id}", "status", "audit")
+    for state in ("restart", "stop"):
+        for look in looks if state == "restart" else looks[:4]:
+            machine.succeed(f"runuser -u anna -- hostagent {look}")
+        refused = machine.run("runuser -u berta -- hostagent runs")
+        assert (refused.returncode, "member of the group hostagent" in refused.stderr) == (3, True)
+        machine.succeed(f"systemctl {state} hostagent.service")
+    for look in looks[:4]:
+        machine.succeed(f"runuser -u anna -- hostagent {look}")
+    assert machine.succeed("stat -c %G /var/lib/hostagent/state.db").strip() == "hostagent"
+
+
+def test_a_ledger_from_before_is_given_to_the_group(machine: Machine) -> None:
+    """An upgrade mends the files of an agent that kept them for root alone."""
+    agent.with_agent(machine, JOB)
+    machine.succeed(
+        "systemctl stop hostagent.socket hostagent.service; useradd --groups hostagent anna;"
+        " chgrp -R root /var/lib/hostagent; chmod 0755 /var/lib/hostagent;"
+        " hostagent agent install"
+    )
+    machine.succeed("runuser -u anna -- hostagent runs")
+
+
 def test_nonsense_at_the_socket_gets_an_error_and_nothing_more(machine: Machine) -> None:
     """Unknown methods, wrong types, impossible times: an answer, no bug, and the agent goes on."""
     agent.with_agent(machine, JOB)

@@ -141,6 +141,15 @@ def test_the_last_lines_are_the_job_s_and_pid_1_s(any_machine: Machine) -> None:
     assert sorted(shown) == sorted(tail)
 
 
+def test_why_a_command_could_not_be_executed_is_shown(any_machine: Machine) -> None:
+    """PID 1's child says it, and journald does not always see whose child that is."""
+    invocation_id = run(any_machine, "nosuch", "ExecStart=/usr/local/bin/nosuch")
+    command = inside(any_machine, f'print(json.dumps(Journal().command("{invocation_id}", "-q")))')
+    assert "Failed at step EXEC spawning /usr/local/bin/nosuch" in any_machine.succeed(
+        shlex.join(command)
+    )
+
+
 def test_no_line_of_a_short_run_is_lost_nor_given_to_another(any_machine: Machine) -> None:
     """journald misses the InvocationID of one line in twenty; each run still has its three."""
     text = f"[Service]\nType=oneshot\n{SAY}\n"

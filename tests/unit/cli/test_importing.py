@@ -183,7 +183,7 @@ def test_a_timer_and_a_service_elsewhere_are_read_from_files(tmp_path: Path) -> 
     out = tmp_path / "jobs.toml"
     done = hostagent("import", "timers", timer, service, "--timezone", "UTC", "--out", out)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"{out}: 1 jobs, 0 warnings\nnext: ")
+    assert done.stdout.startswith(f"{out}: 1 job, 0 warnings\nnext: ")
     assert "systemctl disable --now each of these timers" in done.stdout
 
 

@@ -73,6 +73,20 @@ def test_latest_runs_once_for_all_that_was_missed() -> None:
     assert start.missed
 
 
+def test_a_fresh_occurrence_that_stands_for_missed_ones_is_no_catch_up() -> None:
+    """It starts at once, whatever the gate holds; the reason says so, and what it stands for."""
+    (start,) = decide(facts(0, 1, 2))
+    assert isinstance(start, Start)
+    assert (start.covers, start.missed) == (3, False)
+    assert start.reason == (
+        "due 2026-11-21 04:00:00Z, admitted 1s after; the 2 before it, from 2026-11-21 02:00:00Z "
+        'on, had not run: missed = "latest" runs once for all'
+    )
+    (start,) = decide(facts(1, 2))
+    assert isinstance(start, Start)
+    assert "; the one before it, due 2026-11-21 03:00:00Z, had not run: " in start.reason
+
+
 def test_skip_settles_what_was_missed_and_runs_what_is_fresh() -> None:
     """missed = "skip": nothing late ever starts, and each has its outcome."""
     settle, start = decide(facts(0, 1, 2, job=with_missed(Missed.SKIP)))

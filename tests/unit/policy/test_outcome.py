@@ -83,6 +83,21 @@ def test_a_run_that_the_agent_stopped_is_no_crash() -> None:
     [
         (Ended("success"), "finished after 4s"),
         (Ended("exit-code", exit_code=3), "exited with status 3 after 4s"),
+        (Ended("exit-code", exit_code=199), "exited with status 199 after 4s"),
+        (
+            Ended("exit-code", exit_code=203),
+            "could not be executed (203/EXEC); hostagent logs says why",
+        ),
+        (
+            Ended("exit-code", exit_code=217),
+            "could not be executed (217/USER); hostagent logs says why",
+        ),
+        (Ended("exit-code", exit_code=234), "exited with status 234 after 4s"),
+        (
+            Ended("exit-code", exit_code=243),
+            "could not be executed (243/CREDENTIALS); hostagent logs says why",
+        ),
+        (Ended("exit-code", exit_code=244), "exited with status 244 after 4s"),
         (
             Ended("core-dump", signal="SEGV"),
             "was killed by signal SEGV and dumped core after 4s",

@@ -90,7 +90,7 @@ ILL = [
     (next(health.trust({"/x is open": "chmod go-w /x"})), "wrong", "/x is open", "chmod go-w /x"),
     (drift(Difference("a.timer", "masked", "rm it"))[0], "wrong", "a.timer: masked", "rm it"),
     (drift(Difference("a", "drop-in", "rm", is_meant=True))[0], "warning", "drop-in", "rm"),
-    (health.nothing_deployed(USER), "warning", "nothing is deployed", "hostagent apply --user"),
+    (health.nothing_deployed("write it"), "warning", "nothing is deployed", "write it"),
 ]
 
 
