@@ -56,7 +56,14 @@ class InputError(HostagentError):
 
     exit_code = 2
 
-    def __init__(self, problems: list[Problem] | str, hint: str | None = None) -> None:
+    def __init__(
+        self,
+        problems: list[Problem] | str,
+        hint: str | None = None,
+        *,
+        warnings: tuple[Problem, ...] = (),
+    ) -> None:
+        self.warnings = warnings
         if isinstance(problems, str):
             super().__init__(problems, hint)
             self.problems: list[Problem] = []

@@ -62,6 +62,7 @@ def status(**changes: Any) -> Status:
         store_reached=True,
         lease_s=None,
         alarms=[],
+        untold=[],
     )
     changed: Status = _changed(idle, changes)
     return changed

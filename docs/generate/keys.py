@@ -114,7 +114,8 @@ def _heading(key: Key) -> str:
 def _definition(key: Key) -> str:
     default = f"; default: {key.default}" if key.default else ""
     first = wrapped(f":   {key.kind[0].upper()}{key.kind[1:]}{default}.", "    ")
-    return f"`{key.name}`\n{first}\n{wrapped(f'    {key.meaning}', '    ')}"
+    meaning = key.meaning.replace("*", r"\*")  # a calendar expression, and no emphasis
+    return f"`{key.name}`\n{first}\n{wrapped(f'    {meaning}', '    ')}"
 
 
 def _of_group(group: str) -> Iterator[Key]:

@@ -101,10 +101,11 @@ NOTES = {
         'ping_url = "https://hc.example.org/ping/backup"',
     ),
     "HA112": Note(
-        "The services that apprise knows are told by it, and it is not a part of hostagent. Who is"
-        " named there hears of nothing.",
-        "Install it into hostagent's environment, on each host. Or use a webhook with a body, or a"
-        " command that calls the program apprise.",
+        "Mail needs a sendmail, a command its program, and the services that apprise knows the"
+        " package apprise, which is not a part of hostagent. Who is named there hears of nothing.",
+        "Install it, on each host (apprise: into hostagent's environment). Or use a webhook with a"
+        " body, or a command that calls the program apprise. Then try it: hostagent notify test"
+        " phone.",
         'command = "/bin/true"\ncalendar = "03:30"\non_failure = "phone"\n\n'
         '[notify.phone]\napprise = "ntfy://ntfy.sh/8f3a"',
         "warning: /etc/hostagent/jobs.toml:7:1: notify.phone.apprise: the package apprise is not"

@@ -20,6 +20,7 @@ from hostagent.agent.interface import (
     Standing,
     Status,
     StormFact,
+    Untold,
 )
 from hostagent.codec import rfc3339
 from hostagent.errors import HostagentError
@@ -75,6 +76,10 @@ class Answers:
                     sentence=sentence(one),
                 )
                 for one in await self._daemon.alarms.standing()
+            ],
+            untold=[
+                Untold(name=one.name, times=one.times, at=rfc3339(one.at), why=one.why)
+                for one in self._world.misses.standing([one.name for one in book.notifiers()])
             ],
         )
 

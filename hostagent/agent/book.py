@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from hostagent.codec import content_hash
 from hostagent.compile.names import service_name
-from hostagent.model import Form, Job, Manifest, Run, RunOn, Schedule, Unit
+from hostagent.model import Form, Job, Manifest, Notify, Run, RunOn, Schedule, Unit
 from hostagent.policy.due import Await, is_catch_up
 from hostagent.policy.words import when
 from hostagent.store.port import Backfill, Cursor, Pause, PauseTarget, Quarantine
@@ -219,6 +219,10 @@ class Book:
     def own_jobs(self) -> list[Entry]:
         """Those that this host's own ledger keeps."""
         return [entry for entry in self if not entry.is_leased]
+
+    def notifiers(self) -> tuple[Notify, ...]:
+        """Who is told, by what is deployed."""
+        return self.manifest.notify if self.manifest else ()
 
     def __len__(self) -> int:
         return len(self._by_service)

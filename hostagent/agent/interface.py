@@ -35,6 +35,15 @@ class Standing(TypedDict):
     sentence: str
 
 
+class Untold(TypedDict):
+    """Who did not take the last message: ``times`` in a row, the last ``at``, and ``why`` then."""
+
+    name: str
+    times: int
+    at: str
+    why: str
+
+
 class Status(TypedDict):
     """What an agent says of itself. ``next_at`` is empty when nothing is due ever again.
 
@@ -55,7 +64,7 @@ class Status(TypedDict):
     ``barred`` is why it may start nothing of the cluster's just now, else empty. ``store_reached``
     is false while the store that hosts share is away. ``lease_s`` are the seconds until its lease
     of the cluster's runs ends, if it is not renewed; None: it has none. ``alarms`` are those of
-    the whole store.
+    the whole store. ``untold`` are those of [notify.NAME] whom no message reaches.
     """
 
     version: str
@@ -79,6 +88,7 @@ class Status(TypedDict):
     store_reached: bool
     lease_s: float | None
     alarms: list[Standing]
+    untold: list[Untold]
 
 
 class Stopping(TypedDict):
@@ -278,6 +288,9 @@ class Service(Protocol):
     async def reinstate(self, caller: Peer, job: str, scope: str) -> bool:
         """Put a job back that was in quarantine; False when it was not."""
 
+    async def try_out(self, caller: Peer, name: str) -> str:
+        """Tell somebody that nothing is wrong; why it was not taken."""
+
     async def status(self) -> Status:
         """What the agent sees."""
 
@@ -363,6 +376,11 @@ class AgentInterface(VarlinkInterface, name=NAME):
     async def Reinstate(self, *, job: str, scope: str) -> bool:
         """Put a job back that was in quarantine."""
         return await self._service.reinstate(self._caller, job, scope)
+
+    @varlinkmethod(return_parameter="why")
+    async def TryOut(self, *, name: str) -> str:
+        """Send a test message to [notify.NAME]; why it was not taken, empty: it was."""
+        return await self._service.try_out(self._caller, name)
 
     @varlinkmethod
     async def Status(self) -> Status:

@@ -26,6 +26,7 @@ from hostagent.agent.interventions import Interventions
 from hostagent.agent.orders import Orders
 from hostagent.agent.permission import GROUP, may_ask_admission, may_change
 from hostagent.agent.starts import Verdict
+from hostagent.agent.tell.telling import Telling
 from hostagent.codec import rfc3339
 from hostagent.errors import HostagentError
 from hostagent.host.peer import Peer
@@ -238,6 +239,15 @@ class AgentService:
         self._may_change(caller)
         until = _instant(before) if before else None
         return await self._orders.abandon(caller.uid, job, until, reason)
+
+    async def try_out(self, caller: Peer, name: str) -> str:
+        """Tell somebody that nothing is wrong; why it was not taken."""
+        self._may_change(caller)
+        known = {one.name: one for one in self._daemon.book.notifiers()}
+        if name not in known:
+            names = f"; there are {', '.join(known)}" if known else ""
+            raise NotPossible(reason=f"no [notify.{name}] is deployed on this host{names}")
+        return await Telling(self._world).try_out(known[name])
 
     async def status(self) -> Status:
         """What this agent sees."""

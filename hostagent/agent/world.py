@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from hostagent.agent.cluster import Cluster
 from hostagent.agent.fence import Fence
 from hostagent.agent.offload import Offloaded
 from hostagent.agent.shared import UNREACHED, Shared
+from hostagent.agent.tell.misses import Misses
 from hostagent.errors import StoreUnavailable
 from hostagent.host.clock import Clock
 from hostagent.host.paths import Paths
@@ -46,7 +47,8 @@ class World:
     as ``hung?``.
 
     ``own`` is this host's own ledger: of all its jobs, or, where hosts share a store (``shared``),
-    of those that run on each. ``session`` is the one in ``own``; it has no lease.
+    of those that run on each. ``session`` is the one in ``own``; it has no lease. ``misses`` is
+    whom no message reaches.
     """
 
     paths: Paths
@@ -71,6 +73,7 @@ class World:
     journal_end: Callable[[str], Ended | None]
     journal_tail: Callable[[str, str, datetime | None], list[str]]
     beside: Beside
+    misses: Misses = field(default_factory=Misses)
 
     def store_of(self, entry: Entry) -> Offloaded[Store]:
         """The ledger in which the entry is kept."""

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hostagent.cli.options import Job, Json, User, open_ledger, paths_of
+from hostagent.cli.options import (
+    Job,
+    Json,
+    User,
+    about_job,
+    open_ledger,
+    paths_of,
+    refuse_unknown,
+)
 from hostagent.cli.out import emit_json, moment, now, parse_past, table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hostagent.host.paths import Paths
     from hostagent.store.port import AuditEvent
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id.")]
@@ -69,13 +81,40 @@ def retry(
         outcome = (await proxy.Wait(run_id=name))["outcome"] if wait else None
         return name, attempt, outcome
 
-    name, attempt, outcome = call(paths_of(user=user), start)
+    paths = paths_of(user=user)
+    with _about_run(paths, run):
+        name, attempt, outcome = call(paths, start)
     if as_json:
         emit_json({"run_id": name, "attempt": attempt, "outcome": outcome})
     elif outcome is not None:
         print(f"{name} {outcome}; see: hostagent why {name}")
     if outcome not in {None, "succeeded"}:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _about_run(paths: Paths, name: str) -> Iterator[None]:
+    """Who names a job, where a run is to be named, is told of its last run that failed.
+
+    Raises:
+        InputError: instead of a refusal, if it is no run's id.
+    """
+    from hostagent.errors import InputError, RefusedError
+    from hostagent.model import Outcome, parse_run_id
+    from hostagent.store.port import RunFilter
+
+    try:
+        yield
+    except RefusedError:
+        if parse_run_id(name) is not None:
+            raise
+        refuse_unknown(paths, name)
+        outcomes = (Outcome.FAILED, Outcome.ABANDONED)
+        where = RunFilter(job=name, outcomes=outcomes, limit=1)
+        last = open_ledger(paths).runs(where)
+        way = "its last failed run: hostagent retry" if last else "none of its runs failed; see:"
+        what = last[0].run_id if last else f"hostagent runs {name}"
+        raise InputError(f"{name} is a job, and a run is to be named", f"{way} {what}") from None
 
 
 def backfill(
@@ -113,17 +152,19 @@ def backfill(
     last = parse_past(to) if to else now()
     if last < first:
         raise InputError("--to lies before --from")
-    due = call(
-        paths_of(user=user),
-        lambda proxy: proxy.Backfill(
-            job=job,
-            scope=scope,
-            first=first.isoformat(),
-            last=last.isoformat(),
-            only=only or Only.ANY,
-            is_dry=dry_run,
-        ),
-    )["due"]
+    paths = paths_of(user=user)
+    with about_job(paths, job):
+        due = call(
+            paths,
+            lambda proxy: proxy.Backfill(
+                job=job,
+                scope=scope,
+                first=first.isoformat(),
+                last=last.isoformat(),
+                only=only or Only.ANY,
+                is_dry=dry_run,
+            ),
+        )["due"]
     if as_json:
         emit_json(due)
         return

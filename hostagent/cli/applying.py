@@ -47,10 +47,10 @@ def apply(
 ) -> Applied:
     """Make ``file`` (by default the host's jobs.toml) the state of the host."""
     with site(paths) as there:
-        version = systemd or _version(there)
-        done = None if strict else settled(there, file or paths.jobs_toml, systemd=version)
+        target = systemd or version(there)
+        done = None if strict else settled(there, file or paths.jobs_toml, systemd=target)
         if done is None:
-            generation, _ = wanted(there, file, version, strict=strict)
+            generation, _ = wanted(there, file, target, strict=strict)
             with with_stores(there) as whole:
                 done = carry_out(whole, generation, prune_all=prune_all)
     return done
@@ -95,13 +95,13 @@ def _tell_agent(paths: Paths) -> None:
         call(paths, lambda proxy: proxy.Reload())
 
 
-def _version(site: Site) -> int:
+def version(site: Site) -> int:
     """The systemd that runs here; for an image, the oldest that we support."""
     return site.systemd.version() if site.systemd is not None else 252
 
 
 def wanted(
-    site: Site, file: Path | None, version: int | None, *, strict: bool = False
+    site: Site, file: Path | None, systemd: int | None, *, strict: bool = False
 ) -> tuple[Generation, tuple[Note, ...]]:
     """What jobs.toml asks for, compiled for this host."""
     from hostagent.compile.draft import Target
@@ -117,7 +117,7 @@ def wanted(
     warn(loaded.warnings)
     if strict and loaded.warnings:
         raise InputError(list(loaded.warnings))
-    target = Target(systemd=version or _version(site), host=site.name, user=site.paths.user)
+    target = Target(systemd=systemd or version(site), host=site.name, user=site.paths.user)
     mine, elsewhere = here(loaded.spec, site.name, site.labels)
     compiled = compile_spec(mine, target)
     generation = desired(loaded.spec, compiled, target, site.clock(), site.labels)

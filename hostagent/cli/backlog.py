@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hostagent.cli.options import Json, User, paths_of
-from hostagent.cli.out import emit_json, now, parse_time, relative, table
+from hostagent.cli.out import emit_json, now, parse_future, relative, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -126,7 +126,7 @@ def hold(
     from hostagent.cli.client import call
 
     name = _target(job, every=every)
-    lift = parse_time(until).astimezone(UTC).isoformat() if until else None
+    lift = parse_future("--until", until).astimezone(UTC).isoformat() if until else None
     said = reason or "no reason given"
     call(
         paths_of(user=user),

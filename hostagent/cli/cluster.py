@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from hostagent.cli.options import Json, User, open_ledger, paths_of
+from hostagent.cli.options import Json, User, about_job, open_ledger, paths_of, refuse_unknown
 from hostagent.cli.out import emit_json, moment, named, now, table
+from hostagent.policy.words import counted
 
 quarantine = typer.Typer(
     name="quarantine",
@@ -63,11 +64,12 @@ def _print_status(told: Mapping[str, Any]) -> None:
     from hostagent.cli.hung import marks
     from hostagent.cli.waits import waits
 
-    print(f"{told['host']}: {told['jobs']} jobs of generation {told['generation']}")
+    print(f"{told['host']}: {counted(told['jobs'], 'job')} of generation {told['generation']}")
     if told["barred"]:
         print(f"  barred   {told['barred']}")
     for alarm in told["alarms"]:
         print(f"  alarm    {alarm['sentence']}")
+    _print_untold(told)
     for order in told["paused"]:
         print(f"  paused   {order}")
     hung = marks(told)
@@ -84,6 +86,14 @@ def _print_status(told: Mapping[str, Any]) -> None:
     if told["next_at"]:
         at = moment(datetime.fromisoformat(told["next_at"]), now())
         print(f"  next     {told['next_job']} at {at}")
+
+
+def _print_untold(told: Mapping[str, Any]) -> None:
+    """Whom no message reaches; an agent of before does not say it."""
+    from hostagent.report.health import not_told
+
+    for one in told.get("untold", ()):
+        print(f"  untold   {not_told(one, now())}; see: hostagent doctor")
 
 
 def drain(
@@ -133,9 +143,11 @@ def show(job: JobName, scope: Scope = "", *, user: User = False, as_json: Json =
     from hostagent.codec import to_json
     from hostagent.errors import RefusedError
 
-    everything = open_ledger(paths_of(user=user)).quarantines()
+    paths = paths_of(user=user)
+    everything = open_ledger(paths).quarantines()
     found = [q for q in everything if q.job == job and scope in {"", q.scope}]
     if not found:
+        refuse_unknown(paths, job)
         raise RefusedError(f"{named(job, scope)} is not in quarantine", "hostagent quarantine list")
     if as_json:
         emit_json([to_json(one) for one in found])
@@ -164,8 +176,10 @@ def reinstate(job: JobName, scope: Scope = "", *, user: User = False) -> None:
     from hostagent.cli.client import call
 
     paths = paths_of(user=user)
-    was_out = call(paths, lambda proxy: proxy.Reinstate(job=job, scope=scope))["was_out"]
+    with about_job(paths, job):
+        was_out = call(paths, lambda proxy: proxy.Reinstate(job=job, scope=scope))["was_out"]
     if not was_out:
+        refuse_unknown(paths, job)
         print(f"{named(job, scope)} was not in quarantine")
         raise typer.Exit(1)
     print(f"{named(job, scope)} is back; run it now: hostagent run {job} {scope}".rstrip())

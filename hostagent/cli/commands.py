@@ -17,6 +17,7 @@ from hostagent.cli import (
     importing,
     jobs,
     metrics,
+    notifying,
     page,
     running,
     runs,
@@ -66,7 +67,13 @@ TASKS: dict[str, tuple[Command, ...]] = {
         backlog.backlog,
         cluster.quarantine,
     ),
-    "Look after hostagent itself": (running.agent, storing.store, running.token, running.version),
+    "Look after hostagent itself": (
+        running.agent,
+        storing.store,
+        notifying.notify,
+        running.token,
+        running.version,
+    ),
 }
 """What a person wants to do, and with what: the order of ``--help``."""
 

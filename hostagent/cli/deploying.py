@@ -114,8 +114,18 @@ def rollback(
     jobs.toml stays as it is: mend it before the next apply.
     """
     from hostagent.cli import applying
+    from hostagent.deploy.rollback import last_other
     from hostagent.deploy.rollback import rollback as go_back
+    from hostagent.deploy.settled import settled
 
     with applying.site(paths_of(user=user)) as host, applying.with_stores(host) as site:
         done = go_back(site, generation, prune_all=prune_all)
+        other = last_other(site) if done.is_unchanged else None
+        is_undone = settled(host, host.paths.jobs_toml, systemd=applying.version(host)) is None
     applying.report(done, as_json=as_json)
+    if as_json:
+        return
+    if other is not None:
+        print(f"The last generation that differs: {other}; see: hostagent rollback {other}")
+    elif is_undone and not done.is_unchanged:
+        print("jobs.toml still differs: the next apply undoes this; see: hostagent plan")

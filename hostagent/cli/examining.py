@@ -17,6 +17,7 @@ from pathlib import Path
 from hostagent import __version__
 from hostagent.agent.config import AgentConfig, load, stores
 from hostagent.cli.client import call
+from hostagent.cli.options import first_steps
 from hostagent.cli.out import now
 from hostagent.deploy import drift, generations
 from hostagent.deploy.apply import Site
@@ -92,6 +93,7 @@ def _agent(paths: Paths, manifest: Manifest | None, tools: Tools) -> Iterator[Fi
     generation = manifest.generation if manifest else None
     ready = paths.ready.exists()
     yield from health.agent(told, __version__, generation, ready=ready, tools=tools)
+    yield from health.notifiers(told, now(), tools)
 
 
 def _stores(paths: Paths, settings: AgentConfig, tools: Tools) -> Iterator[Finding]:
@@ -152,7 +154,7 @@ def _distrusts(paths: Paths) -> dict[str, str]:
 
 def _drift(paths: Paths, manifest: Manifest | None, tools: Tools) -> Iterator[Finding]:
     if manifest is None:
-        yield health.nothing_deployed(tools)
+        yield health.nothing_deployed(first_steps(paths))
         return
     try:
         with closing(Manager(user=paths.user)) as manager:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hostagent.cli.out import warn
+from hostagent.policy.words import counted
 
 if TYPE_CHECKING:
     from hostagent.errors import Problem
@@ -45,6 +46,12 @@ UNITS = (
     "lib/systemd/system",
 )
 """Where systemd looks for the units of the system; the first that has one counts."""
+
+STOP = {
+    "cron": "take its lines out of cron",
+    "timers": "systemctl disable --now each of these timers",
+}
+"""What keeps the other scheduler from running them, too."""
 
 MOST = 4 * 1024 * 1024
 """Bytes of a file that are read."""
@@ -81,7 +88,7 @@ def cron(
 
     sources = [_crontab(path, owner) for path in _crontabs(file or [], root)]
     zone = _zone(timezone, root)
-    _write(import_cron(sources, zone, own=user), "cron", out)
+    _write(import_cron(sources, zone, own=user), "cron", out, user=user)
 
 
 @import_.command("timers")
@@ -265,7 +272,7 @@ def _zone(chosen: str | None, root: Path) -> str:
     return zone
 
 
-def _write(found: Imported, what: str, out: Path | None) -> None:
+def _write(found: Imported, what: str, out: Path | None, *, user: bool = False) -> None:
     """Put the jobs out and the warnings on standard error.
 
     Raises:
@@ -290,4 +297,11 @@ def _write(found: Imported, what: str, out: Path | None) -> None:
             file.write(text)
     warn(found.warnings)
     if out is not None:
-        print(f"{out}: {len(found.jobs)} jobs, {len(found.warnings)} warnings")
+        jobs, warnings = len(found.jobs), len(found.warnings)
+        print(f"{out}: {counted(jobs, 'job')}, {counted(warnings, 'warning')}")
+        if found.jobs:
+            place, option = ("~/.config", " --user") if user else ("/etc", "")
+            print(
+                f"next: look at it, move it to {place}/hostagent/jobs.d/, hostagent plan{option}, "
+                f"hostagent apply{option}; and {STOP[what]}, else both run them"
+            )

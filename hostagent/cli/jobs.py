@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -10,32 +11,51 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hostagent.cli.options import Job, Json, User, deployed, open_ledger, paths_of, unknown_job
+from hostagent.cli.options import (
+    Job,
+    Json,
+    User,
+    deployed,
+    first_steps,
+    open_ledger,
+    paths_of,
+    unknown_job,
+)
 from hostagent.cli.out import emit_json, moment, named, now, parse_time, table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import date, datetime
 
     from hostagent.host.paths import Paths
     from hostagent.model import Job as JobModel
+    from hostagent.model import RunOn
+    from hostagent.report.ledgers import Ledgers
+    from hostagent.store.port import Pause
 
 
 def list_(*, user: User = False, as_json: Json = False) -> None:
     """List the deployed jobs: schedule, next occurrence, last run."""
     from hostagent.codec import to_json
+    from hostagent.deploy.generations import current
     from hostagent.report.runs import state_of
     from hostagent.report.upcoming import upcoming
     from hostagent.report.why import no_agent
     from hostagent.store.port import RunFilter
 
     paths, at = paths_of(user=user), now()
-    jobs, host = deployed(paths)
+    manifest = current(paths)
+    jobs, host = (manifest.jobs, manifest.host) if manifest else ((), "")
     if as_json:
         emit_json([to_json(job) for job in jobs])
         return
+    if manifest is None:
+        print("No job is deployed.")
+        print(f"  hint: {first_steps(paths)}", file=sys.stderr)
+        return
     following = {(o.job, o.scope): o.scheduled_for for o in upcoming(jobs, host, at, 1)}
     store = open_ledger(paths)
+    pauses = _pauses(store)
     rows = []
     for job in jobs:
         for scope in job.scopes(host):
@@ -44,7 +64,7 @@ def list_(*, user: User = False, as_json: Json = False) -> None:
                 (
                     named(job.name, scope if job.for_each else ""),
                     job.schedule.text,
-                    moment(following.get((job.name, scope)), at),
+                    _due(job, host, pauses, following.get((job.name, scope)), at),
                     state_of(last[0]) if last else "-",
                     moment(last[0].scheduled_for, at) if last else "-",
                 )
@@ -79,7 +99,7 @@ def next_(
 ) -> None:
     """Show when jobs are due next; --days: which hours are crowded."""
     from hostagent.codec import rfc3339
-    from hostagent.errors import InputError
+    from hostagent.errors import InputError, StoreError
     from hostagent.report.upcoming import upcoming
 
     if days is not None and count is not None:
@@ -101,10 +121,39 @@ def next_(
             ]
         )
         return
-    rows = [(named(o.job, o.scope), moment(o.scheduled_for, at)) for o in found]
+    pauses = {}
+    if file is None:
+        with suppress(StoreError):  # what is due stands in the calendars alone
+            pauses = _pauses(open_ledger(paths_of(user=user)))
+    known = {each.name: each for each in chosen}
+    rows = [
+        (named(o.job, o.scope), _due(known[o.job], host, pauses, o.scheduled_for, at))
+        for o in found
+    ]
     table(("JOB", "DUE"), rows, empty="Nothing is due ever again.")
     if file is None:
         _tell_waits(paths_of(user=user), chosen)
+
+
+def _pauses(ledger: Ledgers) -> dict[RunOn, list[Pause]]:
+    """By the kind of job that they can hold."""
+    from hostagent.model import RunOn
+
+    return {run_on: ledger.pauses(run_on) for run_on in RunOn}
+
+
+def _due(
+    job: JobModel,
+    host: str,
+    pauses: Mapping[RunOn, Sequence[Pause]],
+    due_at: datetime | None,
+    at: datetime,
+) -> str:
+    """When it is due, and whether a pause lasts until then: it is then skipped."""
+    from hostagent.report.paused import holding
+
+    is_paused = due_at is not None and holding(job, host, pauses.get(job.run_on, ()), due_at)
+    return moment(due_at, at) + (", paused" if is_paused else "")
 
 
 def _tell_waits(paths: Paths, jobs: Sequence[JobModel]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import NoReturn
 
     from hostagent import model
@@ -82,8 +83,51 @@ def deployed(paths: Paths) -> tuple[tuple[model.Job, ...], str]:
 
     manifest = current(paths)
     if manifest is None:
-        raise RefusedError("nothing is deployed here yet", "run: hostagent apply")
+        raise RefusedError("nothing is deployed here yet", first_steps(paths))
     return manifest.jobs, manifest.host
+
+
+def first_steps(paths: Paths) -> str:
+    """What to do where nothing is deployed yet."""
+    from hostagent.spec.files import EXAMPLE
+
+    flag = " --user" if paths.user else ""
+    if paths.jobs_toml.exists():
+        return f"hostagent plan{flag}, then: hostagent apply{flag}"
+    return f"write {paths.jobs_toml} (an example: {EXAMPLE}), then: hostagent plan{flag}"
+
+
+@contextmanager
+def about_job(paths: Paths, name: str) -> Iterator[None]:
+    """What the system refuses of a job that is not deployed is bad input; that is then said.
+
+    Raises:
+        InputError: as ``refuse_unknown`` does, instead of the refusal.
+    """
+    from hostagent.errors import RefusedError
+
+    try:
+        yield
+    except RefusedError:
+        refuse_unknown(paths, name)
+        raise
+
+
+def refuse_unknown(paths: Paths, name: str) -> None:
+    """Nothing, if there is such a job, or nobody can know: nothing is deployed, or it is not read.
+
+    Raises:
+        InputError: jobs are deployed, and none has this name.
+    """
+    from hostagent.deploy.generations import current
+    from hostagent.errors import RefusedError
+
+    try:
+        manifest = current(paths)
+    except RefusedError:
+        return
+    if manifest is not None and name not in {job.name for job in manifest.jobs}:
+        unknown_job(name, manifest.jobs)
 
 
 def unknown_job(name: str, jobs: Sequence[model.Job]) -> NoReturn:

@@ -6,10 +6,11 @@ Colour only where it means something, and none when piped; a table that is piped
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 
 from hostagent.errors import HostagentError, Problem
 from hostagent.policy.words import ago
@@ -103,30 +104,82 @@ def now() -> datetime:
 
 
 def parse_time(text: str) -> datetime:
-    """RFC 3339, a date, or a span such as ``2h`` meaning that long from now.
+    """RFC 3339, a date, a time of day, or a span such as ``2h`` meaning that long from now.
+
+    Without a date a time is today's; ``yesterday``, ``today`` and ``tomorrow`` alone are their
+    midnights, and may stand before a time. Without a zone it is local. A span leads to a whole
+    second, and is never shorter than it says.
 
     Raises:
         InputError: it is none of them.
     """
-    return _parse_time(text, 1)
+    at = _instant(text)
+    if at is not None:
+        return at
+    at = now() + _span(text)
+    return at.replace(microsecond=0) + timedelta(seconds=at.microsecond > 0)
+
+
+def parse_future(option: str, text: str) -> datetime:
+    """As ``parse_time``, for an order's end.
+
+    Raises:
+        InputError: it is none, or is past.
+    """
+    from hostagent.errors import InputError
+
+    at = parse_time(text)
+    if at <= now():
+        hint = 'write a date, too, "tomorrow 06:00", or a span such as "8h"'
+        raise InputError(f"{option} {text} is past: {moment(at, now())}", hint)
+    return at
 
 
 def parse_past(text: str) -> datetime:
     """As ``parse_time``, but a span means so long ago."""
-    return _parse_time(text, -1)
+    at = _instant(text)
+    return at if at is not None else (now() - _span(text)).replace(microsecond=0)
 
 
-def _parse_time(text: str, way: int) -> datetime:
-    from hostagent.errors import InputError
-    from hostagent.spec.spans import parse_span
+_DAYS = {"yesterday": -1, "today": 0, "tomorrow": 1}
 
+
+def _instant(text: str) -> datetime | None:
+    """The point in time that is written; None: it may be a span."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
         try:
-            return now() + way * parse_span(text)
+            at = _of_day(text)
         except ValueError:
-            raise InputError(
-                f'"{text}" is not a time', 'write "2026-11-21T02:00:00Z", or a span such as "2h"'
-            ) from None
+            return None
     return at if at.tzinfo is not None else at.astimezone()
+
+
+def _of_day(text: str) -> datetime:
+    """A day's name, a time of day, or both; local.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    words = text.split()
+    day = _DAYS[words.pop(0)] if words and words[0] in _DAYS else 0
+    today = now().astimezone().date()
+    clock = "00:00" if not words and text.strip() else " ".join(words)
+    if not re.fullmatch(r"\d\d?:\d\d(:\d\d)?", clock):
+        raise ValueError(text)
+    return datetime.combine(today + timedelta(days=day), time.fromisoformat(clock.zfill(5)))
+
+
+def _span(text: str) -> timedelta:
+    from hostagent.errors import InputError
+    from hostagent.spec.spans import parse_span
+
+    try:
+        return parse_span(text)
+    except ValueError:
+        raise InputError(
+            f'"{text}" is not a time',
+            'write "2026-11-21T02:00:00Z", "2026-11-21 02:00", "02:00" (today), "yesterday", '
+            '"yesterday 02:00", or a span such as "2h"',
+        ) from None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from datetime import UTC
 from typing import Annotated, Any
 
 import typer
 
-from hostagent.cli.options import Json, User, paths_of
-from hostagent.cli.out import emit_json, now, parse_time, relative
+from hostagent.cli.options import Json, User, about_job, paths_of, refuse_unknown
+from hostagent.cli.out import emit_json, now, parse_future, parse_time, relative
 
 agent = typer.Typer(
     name="agent", help="Install the daemon of this host, remove it, ask it.", no_args_is_help=True
@@ -48,7 +49,8 @@ def run(
         outcome = (await proxy.Wait(run_id=run_id))["outcome"] if wait else None
         return run_id, outcome
 
-    run_id, outcome = call(paths, start)
+    with about_job(paths, job):
+        run_id, outcome = call(paths, start)
     if as_json:
         emit_json({"run_id": run_id, "outcome": outcome})
     elif outcome is not None:
@@ -79,18 +81,18 @@ def pause(
     It is not run afterwards. What runs goes on, and a run by hand starts in spite of the pause.
     """
     from hostagent.cli.client import call
+    from hostagent.report.paused import resume as resume_command
+    from hostagent.store.port import PauseTarget
 
     paths = paths_of(user=user)
     target, name = _target(job, lane, host=host, every=every, user=user)
-    lift = parse_time(until) if until else None
+    lift = parse_future("--until", until) if until else None
     utc = lift.astimezone(UTC).isoformat() if lift else None
     said = reason or "no reason given"
-    call(paths, lambda proxy: proxy.Pause(target=target, name=name, until=utc, reason=said))
-    option = f"--lane {lane}" if lane else "--host" if host else "--all" if every else job
-    flag = " --user" if user else ""
-    limit = (
-        f"lifts {relative(lift, now())}" if lift else f"lift it: hostagent resume {option}{flag}"
-    )
+    with about_job(paths, name) if job else nullcontext():
+        call(paths, lambda proxy: proxy.Pause(target=target, name=name, until=utc, reason=said))
+    how = f"lift it: {resume_command(PauseTarget(target), name, user=user)}"
+    limit = f"lifts {relative(lift, now())}" if lift else how
     print(f"{_said(target, name)} paused; {limit}")
 
 
@@ -110,9 +112,12 @@ def resume(
     """
     from hostagent.cli.client import call
 
+    paths = paths_of(user=user)
     target, name = _target(job, lane, host=host, every=every, user=user)
-    answer = call(paths_of(user=user), lambda proxy: proxy.Resume(target=target, name=name))
+    answer = call(paths, lambda proxy: proxy.Resume(target=target, name=name))
     if not answer["was_paused"]:
+        if job:
+            refuse_unknown(paths, job)
         print(f"{_said(target, name, was=True)} not paused", file=sys.stderr)
         raise typer.Exit(1)
     print(f"{_said(target, name)} no longer paused; see: hostagent next {job or ''}".rstrip())

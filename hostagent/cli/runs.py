@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hostagent.cli.options import Job, Json, Since, User, open_ledger, paths_of
+from hostagent.cli.options import Job, Json, Since, User, open_ledger, paths_of, refuse_unknown
 from hostagent.cli.out import emit_json, moment, named, now, parse_past, table
 
 JOURNAL_LAG = timedelta(seconds=2)
@@ -94,14 +94,24 @@ def logs(
     """Show the journal of a run (journalctl by its invocation)."""
     from hostagent.compile.names import service_name
     from hostagent.errors import RefusedError
+    from hostagent.model import parse_run_id
     from hostagent.store.port import RunFilter
     from hostagent.systemd.journal import Journal
 
-    store = open_ledger(paths_of(user=user))
+    paths = paths_of(user=user)
+    store = open_ledger(paths)
     found = store.run(run) or store.runs(RunFilter(job=run, limit=50))[::-1]
     started = [row for row in found if row.invocation_id]
     if not started:
-        raise RefusedError(f"no run {run} was ever started", f"see: hostagent why {run}")
+        meant = parse_run_id(run)
+        if meant and not found:
+            refuse_unknown(paths, meant[0])
+            hint = f"see: hostagent runs {meant[0]}"
+            raise RefusedError(f"no run {run} is on record", hint)
+        if not found:
+            refuse_unknown(paths, run)
+        what = f"the run {run} was never started" if meant else f"no run of {run} was ever started"
+        raise RefusedError(what, f"see: hostagent why {run}")
     last = started[-1]
     assert last.invocation_id
     fan_out = bool(last.scope) and last.scope != last.host

@@ -70,8 +70,9 @@ def _held_now(paths: Paths, job: str) -> list[Story]:
 
 def _stories_of_job(paths: Paths, store: Ledgers, name: str, at: str | None) -> list[Story]:
     from hostagent.report import why as story
+    from hostagent.report.paused import holding
     from hostagent.report.upcoming import of_job
-    from hostagent.store.port import PauseTarget, RunFilter
+    from hostagent.store.port import RunFilter
 
     jobs, host = deployed(paths)
     job = next((j for j in jobs if j.name == name), None)
@@ -91,19 +92,11 @@ def _stories_of_job(paths: Paths, store: Ledgers, name: str, at: str | None) -> 
         return [*stories, story.Story("next", "never", ("the job is no longer deployed",))]
     names = [(name, scope) for scope in job.scopes(host)]
     cursors = {(c.job, c.scope): c for c in store.cursors(names)}
-    applies = {
-        (PauseTarget.JOB, name),
-        (PauseTarget.LANE, str(job.lane)),
-        (PauseTarget.HOST, host),
-        (PauseTarget.CLUSTER, ""),
-    }
-    in_force = [p for p in store.pauses(job.run_on) if p.until is None or p.until > moment_at]
-    pauses = [p for p in in_force if (p.target, p.name) in applies]
+    pause = holding(job, host, store.pauses(job.run_on), moment_at)
     for scope in job.scopes(host):
         due = next(of_job(job, scope, moment_at), None)
         cursor = cursors.get((name, scope))
-        pause = pauses[0] if pauses else None
         due_at = due.scheduled_for if due is not None else None
-        stories.append(story.of_next(due_at, cursor, pause, moment_at))
+        stories.append(story.of_next(due_at, cursor, pause, moment_at, user=paths.user))
     turned = [d for d in store.decisions(name) if not last or d.at > last[0].scheduled_for]
     return [*stories, *(story.of_decision(d) for d in turned[:3])]

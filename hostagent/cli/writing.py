@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hostagent.cli.options import File, Json, SystemdVersion, User, paths_of
+from hostagent.cli.options import File, Json, SystemdVersion, User, paths_of, unknown_job
 from hostagent.cli.out import emit_json, table, warn
+from hostagent.policy.words import counted
 
 if TYPE_CHECKING:
-    from hostagent.errors import Problem
+    from hostagent.errors import InputError, Problem
 
 
 def check(
@@ -26,7 +27,8 @@ def check(
 ) -> None:
     """Check jobs.toml, all of it at once; nothing is changed.
 
-    Users and programs are looked for on this host only when no FILE is given.
+    Only when no FILE is given, users and programs are looked for on this host, and so is who else
+    can write the files: apply and plan refuse what others than root can.
     """
     from hostagent.compile.draft import Target
     from hostagent.compile.units import compile_spec
@@ -38,17 +40,34 @@ def check(
         loaded = load(path, check_host=file is None, trusted_uid=os.geteuid() if not file else None)
         compile_spec(loaded.spec, Target(systemd=systemd or 252, user=user))
     except InputError as error:
-        if not as_json:
-            raise
-        emit_json({"ok": False, "problems": [problem_json(p) for p in error.problems]})
+        _tell_errors(error, as_json=as_json)
         raise typer.Exit(2) from None
     if as_json:
         emit_json({"ok": True, "warnings": [problem_json(w) for w in loaded.warnings]})
     else:
         warn(loaded.warnings)
-        print(f"{path}: {len(loaded.spec.jobs)} jobs, {len(loaded.warnings)} warnings")
+        jobs, warnings = len(loaded.spec.jobs), len(loaded.warnings)
+        print(f"{path}: {counted(jobs, 'job')}, {counted(warnings, 'warning')}")
     if strict and loaded.warnings:
         raise typer.Exit(2)
+
+
+def _tell_errors(error: InputError, *, as_json: bool) -> None:
+    """What is wrong, after what is only doubtful; how many there are of both stands last."""
+    problems, warnings = error.problems, error.warnings
+    if as_json:
+        emit_json(
+            {
+                "ok": False,
+                "problems": [problem_json(p) for p in problems],
+                "warnings": [problem_json(w) for w in warnings],
+            }
+        )
+        return
+    warn(warnings)
+    print("\n".join(map(str, problems)), file=sys.stderr)
+    many = f"{counted(len(problems), 'error')}, {counted(len(warnings), 'warning')}"
+    print(f"{many}; nothing was changed", file=sys.stderr)
 
 
 def compile_(
@@ -81,7 +100,7 @@ def compile_(
     warn(loaded.warnings)
     for note in told(compiled.notes):
         print(f"note: {note}", file=sys.stderr)
-    print(f"{out}: {len(compiled.files)} unit files for {len(loaded.spec.jobs)} jobs")
+    print(f"{out}: {len(compiled.files)} unit files for {counted(len(loaded.spec.jobs), 'job')}")
 
 
 def schema() -> None:
@@ -102,13 +121,12 @@ def show(
 ) -> None:
     """Show a job as resolved, and where each value comes from."""
     from hostagent.codec import to_json
-    from hostagent.errors import InputError
     from hostagent.spec.load import load
 
     loaded = load(file or paths_of(user=user).jobs_toml, check_host=False)
     found = next((j for j in loaded.spec.jobs if j.name == job), None)
     if found is None:
-        raise InputError(f'there is no job "{job}"', "see: hostagent list")
+        unknown_job(job, loaded.spec.jobs)
     resolved = to_json(found)
     if as_json:
         emit_json(resolved)

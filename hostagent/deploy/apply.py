@@ -101,8 +101,12 @@ def desired(
     )
 
 
-def apply(site: Site, wanted: Generation, *, prune_all: bool = False) -> Applied:
-    """Deploy ``wanted``; return what was done.
+def apply(
+    site: Site, wanted: Generation, *, prune_all: bool = False, back_to: int | None = None
+) -> Applied:
+    """Deploy ``wanted``; return what was done. ``back_to`` is the generation that it was before.
+
+    Who did it stands in the audit log of this host.
 
     Raises:
         LockedError: another apply is at work.
@@ -118,7 +122,7 @@ def apply(site: Site, wanted: Generation, *, prune_all: bool = False) -> Applied
         refuse_foreign(site.paths, actions.foreign)
         if actions.is_empty and facts.current and is_same(facts.current, wanted.manifest):
             return Applied(facts.current.generation, left=actions.left, is_unchanged=True)
-        return _carry_out(site, facts, actions, wanted)
+        return _carry_out(site, facts, actions, wanted, back_to)
 
 
 def gather(site: Site, new: Manifest) -> Facts:
@@ -180,7 +184,9 @@ def refuse_foreign(paths: Paths, names: Iterable[str]) -> None:
         raise RefusedError("\n".join(found), "move it away, or rename the job")
 
 
-def _carry_out(site: Site, facts: Facts, actions: Actions, wanted: Generation) -> Applied:
+def _carry_out(
+    site: Site, facts: Facts, actions: Actions, wanted: Generation, back_to: int | None
+) -> Applied:
     paths = site.paths
     number = max(generations.numbers(paths), default=0) + 1
     manifest = replace(wanted.manifest, generation=number, created_at=site.clock())
@@ -198,7 +204,7 @@ def _carry_out(site: Site, facts: Facts, actions: Actions, wanted: Generation) -
 
     at = site.clock()
     generations.flip(paths, number)
-    changed_jobs = _register(site, facts, manifest, at)
+    changed_jobs = _register(site, facts, manifest, at, back_to)
     site.notify_agent()
     _restore_forgotten(paths, actions, manifest)
     if site.systemd:
@@ -249,10 +255,14 @@ def _sync_directories(paths: Paths, manifest: Manifest) -> None:
     disk.sync(paths.units)
 
 
-def _register(site: Site, facts: Facts, manifest: Manifest, at: datetime) -> list[str]:
+def _register(
+    site: Site, facts: Facts, manifest: Manifest, at: datetime, back_to: int | None
+) -> list[str]:
     if site.store is None:
         return []
     # An apply that changes nothing needs no calendar.
-    from hostagent.deploy.ledger import register  # noqa: PLC0415 -- see above
+    from hostagent.deploy.ledger import event, register  # noqa: PLC0415 -- see above
 
-    return register(site.store, facts, manifest, at, shared=site.shared)
+    changed = register(site.store, facts, manifest, at, shared=site.shared)
+    site.store.log(event(facts.current, manifest, at, os.getuid(), back_to))
+    return changed

@@ -49,11 +49,19 @@ def numbers(paths: Paths) -> list[int]:
 
 
 def current_number(paths: Paths) -> int | None:
-    """The generation in force; None before the first apply."""
+    """The generation in force; None before the first apply.
+
+    Raises:
+        RefusedError: it is not this user's to see: addresses in jobs.toml may be secrets.
+    """
+    place = paths.generations / "current"
     try:
-        return int(str((paths.generations / "current").readlink()))
+        return int(str(place.readlink()))
     except FileNotFoundError:
         return None
+    except PermissionError as error:
+        hint = "be root, or a member of the group hostagent"
+        raise RefusedError(f"{place}: {error.strerror}", hint) from error
 
 
 def current(paths: Paths) -> Manifest | None:

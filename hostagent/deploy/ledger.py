@@ -11,7 +11,7 @@ from hostagent.deploy.actions import Facts
 from hostagent.deploy.owed import closing
 from hostagent.errors import StoreConflict
 from hostagent.model import Manifest, RunOn
-from hostagent.store.port import Registration, Store, registered, registrations
+from hostagent.store.port import AuditEvent, Registration, Store, registered, registrations
 
 _FEW = 20
 _TRIES = 5
@@ -53,6 +53,20 @@ def register(
         # Not by this host's clock: a mark in the future of all would stop the job on each of them.
         names += _register(shared, ours, "", shared.now(), gone, manifest.host)
     return list(dict.fromkeys(names))
+
+
+def event(
+    old: Manifest | None, new: Manifest, at: datetime, uid: int, back_to: int | None = None
+) -> AuditEvent:
+    """What the audit log says of an apply: which generation, and how many of the jobs changed."""
+    before = {job.name: job for job in old.jobs} if old else {}
+    after = {job.name: job for job in new.jobs}
+    changed = sum(before.get(name) != after.get(name) for name in before | after)
+    what = f"{changed} job{'' if changed == 1 else 's'} changed"
+    action, detail = "apply", what
+    if back_to is not None:
+        action, detail = "rollback", f"back to generation {back_to}: {what}"
+    return AuditEvent(at, uid, new.host, action, f"generation {new.generation}", detail)
 
 
 def _register(

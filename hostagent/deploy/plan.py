@@ -90,6 +90,11 @@ class Plan:
         return sum(change.kind is kind for change in self.jobs)
 
     @property
+    def lasting_notes(self) -> tuple[Note, ...]:
+        """Those that are about a job, and not about a directive of its units (``LikeThis``)."""
+        return tuple(note for note in self.notes if note.directive.islower())
+
+    @property
     def is_empty(self) -> bool:
         """Whether an apply would do nothing."""
         return not (

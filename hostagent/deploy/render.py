@@ -19,14 +19,18 @@ _INDENT = "      "
 
 
 def render_plan(plan: Plan, *, diff: bool) -> str:
-    """The whole plan; with ``diff`` each unit file's unified diff, too. Ends with the summary."""
+    """The whole plan; with ``diff`` each unit file's unified diff, too. Ends with the summary.
+
+    Where nothing is written, only ``diff`` says again how units differ by systemd.
+    """
+    says_all = diff or not plan.is_empty
     parts = [
         *(_job(change) for change in plan.jobs if change.kind is not ChangeKind.UNCHANGED),
         _listing("Settings", plan.settings),
         _listing("Repairs", (f"{unit}: {what}" for unit, what in plan.repairs)),
         _listing("Left alone", (f"{unit}: {what}" for unit, what in plan.left)),
         _listing("In the way, not made by apply", plan.foreign),
-        _listing("Notes", told(plan.notes)),
+        _listing("Notes", told(plan.notes if says_all else plan.lasting_notes)),
         _diffs(plan.units) if diff else "",
         summary(plan),
     ]

@@ -108,6 +108,8 @@ def distrusted(path: Path, uid: int) -> Distrust | None:
 
 def _writers(part: Path, facts: os.stat_result) -> Distrust | None:
     mode, fix = f"(mode {stat.S_IMODE(facts.st_mode):04o})", f"chmod go-w {shlex.quote(str(part))}"
+    if stat.S_ISDIR(facts.st_mode) and facts.st_mode & stat.S_ISVTX:  # such as /tmp: meant to be so
+        fix = f"move what is read from {shlex.quote(str(part))} to where only root can write"
     if facts.st_mode & stat.S_IWOTH:
         return Distrust(f"{part} can be written by everybody {mode}", fix)
     if facts.st_mode & stat.S_IWGRP:

@@ -25,6 +25,9 @@ RECOVERED = "recovered"
 SUCCEEDED = "succeeded"
 """What is told of a run to those who want to hear of each success."""
 
+TRIAL = "test"
+"""What is told when a person tries out who is told."""
+
 HOLD = timedelta(seconds=90)
 """Who tells has so long; if nothing is heard of it by then, it was lost, and others tell."""
 
@@ -74,6 +77,11 @@ def success(run: Run, end: End, to: tuple[str, ...]) -> Alarm | None:
     assert end.ended_at is not None, "it was recorded"
     reason = f"{run.run_id} on {run.host} {end.reason}"
     return Alarm(run.job, run.scope, SUCCEEDED, end.ended_at, reason, untold=to, tries=1)
+
+
+def trial(host: str, now: datetime) -> Alarm:
+    """What is told where a person asks for it. It never stands anywhere."""
+    return Alarm("", host, TRIAL, now, "somebody typed hostagent notify test; nothing is wrong")
 
 
 def taken(alarm: Alarm, now: datetime) -> Alarm:
@@ -140,6 +148,7 @@ def sentence(alarm: Alarm) -> str:
 
 
 _IS: dict[str, str] = {
+    TRIAL: "tries out its messages",
     Wrong.MIXED_SPECS: "has another jobs.toml than most",
     Wrong.DRIFT: "is not as applied",
     Wrong.BACKLOG: "holds a backlog",
@@ -159,9 +168,10 @@ _IS: dict[str, str] = {
 def message(alarm: Alarm) -> dict[str, str]:
     """The same for programs: what webhooks get, and commands on their standard input.
 
-    ``alarm`` is what is told, ``was`` what is over; ``text`` is the sentence.
+    ``alarm`` is what is told, ``was`` what is over; ``text`` is the sentence, and what to type.
     """
     is_over = alarm.over_at is not None
+    more = f"; see: hostagent why {alarm.job}" if alarm.job else ""
     return {
         "alarm": RECOVERED if is_over else alarm.kind,
         "was": alarm.kind if is_over else "",
@@ -169,7 +179,7 @@ def message(alarm: Alarm) -> dict[str, str]:
         "scope": alarm.scope,
         "since": when(alarm.since),
         "reason": alarm.reason,
-        "text": sentence(alarm),
+        "text": f"{sentence(alarm)}{more}",
     }
 
 

@@ -1,4 +1,4 @@
-"""How times and durations stand in reason sentences: short, exact, UTC."""
+"""How times, durations and numbers of things stand in sentences: short, exact, UTC."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ def when(at: datetime) -> str:
     """``2026-11-21 02:00:00Z``, with a fraction only where there is one."""
     text = at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
     return f"{text}.{at.microsecond:06d}Z".replace(".000000Z", "Z")
+
+
+def to_second(at: datetime) -> str:
+    """``when``, for people, of what was measured and not scheduled."""
+    return when(at.replace(microsecond=0))
 
 
 def span_text(span: timedelta) -> str:
@@ -26,6 +31,11 @@ def span_text(span: timedelta) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return " ".join(parts[:2])
+
+
+def counted(number: int, what: str) -> str:
+    """``1 job``, ``2 jobs``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def ago(span: timedelta) -> str:

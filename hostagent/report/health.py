@@ -5,13 +5,16 @@ Pure: the facts are gathered by ``cli.examining``. A fix is what a person types 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from hostagent.errors import HostagentError
 from hostagent.policy.skew import Sample, Skew, decide
+from hostagent.policy.words import ago
 
 OLDEST_SYSTEMD = 252
 SERVICE, SOCKET, FENCE = "hostagent.service", "hostagent.socket", "hostagentd-once.target"
@@ -133,6 +136,21 @@ def agent(
         )
 
 
+def notifiers(told: Mapping[str, Any], now: datetime, tools: Tools) -> Iterator[Finding]:
+    """Those whom no message reaches, as the agent says."""
+    for one in told.get("untold", ()):
+        again = tools.hostagent(f"notify test {shlex.quote(one['name'])}")
+        fix = f"mend that, then: {again}"
+        yield Finding("notify", Verdict.WRONG, not_told(one, now), fix)
+
+
+def not_told(one: Mapping[str, Any], now: datetime) -> str:
+    """Who, how often, when last, and why."""
+    times = "once" if one["times"] == 1 else f"{one['times']} times"
+    at = datetime.fromisoformat(one["at"])
+    return f"{one['name']} was not told {times}, last {ago(now - at)} ago: {one['why']}"
+
+
 def store(place: str, *, is_shared: bool) -> Finding:
     """It was opened and read."""
     whose = "the store that hosts share" if is_shared else "this host's own ledger"
@@ -222,9 +240,9 @@ def drift(differences: Sequence[Difference], tools: Tools) -> Iterator[Finding]:
         yield Finding("drift", Verdict.OK, "the units are as applied")
 
 
-def nothing_deployed(tools: Tools) -> Finding:
-    """Before the first apply."""
-    return Finding("drift", Verdict.WARNING, "nothing is deployed yet", tools.hostagent("apply"))
+def nothing_deployed(first_steps: str) -> Finding:
+    """Before the first apply; ``first_steps`` is what leads there."""
+    return Finding("drift", Verdict.WARNING, "nothing is deployed yet", first_steps)
 
 
 def sum_up(findings: Sequence[Finding]) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hostagent.model import Outcome, Run
-from hostagent.policy.words import ago, when
+from hostagent.policy.words import ago, to_second, when
+from hostagent.report.paused import resume
 from hostagent.report.runs import Hung, state_of
 from hostagent.store.port import Cursor, Decision, Pause
 
@@ -33,7 +34,7 @@ def of_run(attempts: Sequence[Run]) -> Story:
         if run.outcome is None:
             sentences.append(f"{name}goes on" if run.invocation_id else f"{name}is being started")
         elif run.ended_at is not None:
-            sentences.append(f"{name}ended at {when(run.ended_at)}: {_end_of(run)}")
+            sentences.append(f"{name}ended at {to_second(run.ended_at)}: {_end_of(run)}")
         if run.report_problem:
             sentences.append(f"{name}left no report that can be used: {run.report_problem}")
     last = attempts[-1]
@@ -43,7 +44,7 @@ def of_run(attempts: Sequence[Run]) -> Story:
 
 
 def _begun(run: Run) -> str:
-    started = f"started at {when(run.started_at)}" if run.started_at else "was claimed"
+    started = f"started at {to_second(run.started_at)}" if run.started_at else "was claimed"
     return f"{started} on {run.host}: {run.reason}{_covering(run)}"
 
 
@@ -67,7 +68,12 @@ def of_hung(story: Story, hung: Hung) -> Story:
 
 
 def of_next(
-    at: datetime | None, cursor: Cursor | None, pause: Pause | None, now: datetime
+    at: datetime | None,
+    cursor: Cursor | None,
+    pause: Pause | None,
+    now: datetime,
+    *,
+    user: bool = False,
 ) -> Story:
     """The next occurrence's story, as far as it is known before it falls due."""
     if at is None:
@@ -81,11 +87,12 @@ def of_next(
         what = f"{pause.target} {pause.name}".strip()
         order = f"{what} is paused by {pause.by}: {pause.reason}"
         if pause.until is None:
-            sentences.append(f"it will be skipped: {order}; lift it: hostagent resume")
+            lift = resume(pause.target, pause.name, user=user)
+            sentences.append(f"it will be skipped: {order}; lift it: {lift}")
         elif pause.until > at:
-            sentences.append(f"it will be skipped: {order}; until {when(pause.until)}")
+            sentences.append(f"it will be skipped: {order}; until {to_second(pause.until)}")
         else:
-            sentences.append(f"{order}; that ends before, {when(pause.until)}")
+            sentences.append(f"{order}; that ends before, {to_second(pause.until)}")
     return Story("next", "waiting", tuple(sentences))
 
 
@@ -110,4 +117,4 @@ def of_awaiting(name: str, reason: str) -> Story:
 
 def of_decision(decision: Decision) -> Story:
     """A start that was turned away."""
-    return Story(f"turned away {when(decision.at)}", decision.verdict, (decision.reason,))
+    return Story(f"turned away {to_second(decision.at)}", decision.verdict, (decision.reason,))

@@ -24,9 +24,13 @@ MAX_FILE = 4 * 1024 * 1024
 MAX_FILES = 10_000
 MAX_DEPTH = 50
 
+EXAMPLE = "/usr/share/doc/hostagent/examples/minimal.toml, or examples/ of the sources"
+"""Where a package, and who has none, finds the smallest jobs.toml."""
+
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 # tomllib takes time and memory by the square of a key's parts, so such a key is found before.
 _DEEP_KEY = re.compile(rf"^[ \t\[]*(?:[\w\"'-]+[ \t]*\.[ \t]*){{{MAX_DEPTH},}}", re.MULTILINE)
+_MOVE = "move the file to where only root can write, such as /etc/hostagent/jobs.d/"
 _LONG_NUMBER = re.compile(r"\d[\d_]{4000,}")
 
 
@@ -113,7 +117,8 @@ def _bytes(path: Path, trusted_uid: int | None) -> tuple[list[Problem], bytes | 
         # O_NONBLOCK: a FIFO must not hold us up before we have seen what it is.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        hint = "give the path of a jobs.toml" if isinstance(error, FileNotFoundError) else None
+        start = f"write it (an example: {EXAMPLE}), or give the path of another"
+        hint = start if isinstance(error, FileNotFoundError) else None
         return [_whole(path, f"cannot be read: {error.strerror}", hint)], None
     try:
         found = os.fstat(handle)
@@ -223,6 +228,8 @@ def _open_to_others(found: os.stat_result, trusted_uid: int) -> tuple[str, str] 
         owner = "root" if trusted_uid == 0 else f"root or uid {trusted_uid}"
         return f"belongs to uid {found.st_uid}, not to {owner}", "chown it"
     if found.st_mode & stat.S_IWOTH:
+        if found.st_mode & stat.S_ISVTX and stat.S_ISDIR(found.st_mode):
+            return "can be written by everybody", _MOVE  # such as /tmp: meant to be so
         return "can be written by everybody", "chmod o-w"
     if found.st_mode & stat.S_IWGRP and found.st_gid != 0:
         return f"can be written by the group {found.st_gid}", "chmod g-w"

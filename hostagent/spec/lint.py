@@ -37,7 +37,7 @@ CODES = {
     "HA109": "the command holds what systemd would expand and hostagent does not",
     "HA110": "a key has no effect beside another",
     "HA111": "runs of several kinds share a ping_url",
-    "HA112": "a message cannot be told from here: the package apprise is missing",
+    "HA112": "a message cannot be told from here: what would tell it is missing",
 }
 PULSE = 20
 """More jobs than this at one instant are a pulse."""
@@ -201,7 +201,9 @@ def _program(job: Job, at: Mapping[str, Place], *, check_host: bool) -> Iterator
         yield _warn(at, "command", "HA105", message, f"command -v {program} prints its path")
     elif check_host and not (Path(program).is_file() and os.access(program, os.X_OK)):
         what = "cannot be executed" if Path(program).exists() else "does not exist"
-        yield _warn(at, "command", "HA105", f'"{program}" {what} on this host')
+        way = "make it executable" if Path(program).exists() else "install it"
+        hint = f"it would fail at each occurrence: write the right path, or {way}"
+        yield _warn(at, "command", "HA105", f'"{program}" {what} on this host', hint)
 
 
 def _secrets(job: Job, at: Mapping[str, Place]) -> Iterator[Problem]:

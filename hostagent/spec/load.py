@@ -63,7 +63,8 @@ def load(
     the warnings take for the present.
 
     Raises:
-        InputError: with all problems, in the order of files and lines.
+        InputError: with all problems, in the order of files and lines, and with what may be warned
+            of beside them.
     """
     documents, unread = read(path, trusted_uid)
     return load_documents(documents, unread, check_host=check_host, now=now)
@@ -85,18 +86,27 @@ def load_documents(
         if isinstance(tables.models["job", name], JobTable)
     ]
     jobs: list[Job] = []
+    sound: list[Job] = []  # of a broken one it is not known what it would say
     places: dict[str, Mapping[str, Place]] = {}
     derived: dict[str, Mapping[str, Origin]] = {}
     for each in drafts:
-        job, origins = build(each, problems.add, check_host=check_host)
+        wrong: list[tuple[Document, Problem]] = []
+        job, origins = build(each, wrong.append, check_host=check_host)
+        problems.extend(wrong)
         if job:
             jobs.append(job)
+            sound += [] if wrong else [job]
             places[job.name], derived[job.name] = {**each.places, "": each.place}, origins
     # What seems to be missing may stand in a file that could not be read.
     if not unread:
         problems.extend(_between(tables, drafts))
+    order = {document.path: document.index for document in documents}
+    warnings = lint(Spec(tuple(sound)), places, now or datetime.now(UTC), check_host=check_host)
+    if check_host:
+        warnings += lint_notify(tables.named["notify"])
+    warnings.sort(key=lambda w: (order.get(w.path, 0), w.line, w.column, str(w)))
     if found := problems.all():
-        raise InputError(found)
+        raise InputError(found, warnings=tuple(warnings))
     spec = Spec(
         jobs=tuple(jobs),
         pools=tuple(_pool(n, tables.models["pool", n]) for n in tables.named["pool"]),
@@ -106,12 +116,7 @@ def load_documents(
         ),
         sources=tuple((document.path, document.sha256) for document in documents),
     )
-    order = {document.path: document.index for document in documents}
-    warnings = lint(spec, places, now or datetime.now(UTC), check_host=check_host)
-    if check_host:
-        warnings += lint_notify(tables.named["notify"])
-    ordered = sorted(warnings, key=lambda w: (order.get(w.path, 0), w.line, w.column, str(w)))
-    return Loaded(spec, tuple(ordered), places, derived)
+    return Loaded(spec, tuple(warnings), places, derived)
 
 
 def _between(tables: Tables, drafts: list[Draft]) -> Iterator[tuple[Document, Problem]]:

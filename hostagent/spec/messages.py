@@ -155,7 +155,7 @@ def _unknown(path: KeyPath) -> tuple[str, str | None]:
     if path[:1] == ("job",) and key[:1].isupper():
         return message, f"for a directive of systemd, use [{path[0]}.{path[1]}.systemd.service]"
     if len(path) == 1 and key in JobTable.model_fields:
-        return message, f"it belongs into a job: [job.NAME] or [defaults]: {key} = …"
+        return message, f"it belongs in a job: [job.NAME] or [defaults]: {key} = …"
     if len(known) <= 8:
         return message, "known here: " + ", ".join(known)
     return message, None

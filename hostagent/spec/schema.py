@@ -222,7 +222,8 @@ class NotifyTable(Table):
     """Where messages go: exactly one of command, webhook, mail, apprise."""
 
     command: t.Command | None = None
-    """Run with the alarm as JSON on its standard input, and in its environment."""
+    """Run with the alarm as JSON on its standard input; in its environment HOSTAGENT_ALARM, _WAS,
+    _JOB, _SCOPE, _SINCE, _REASON, and _TEXT, which is the whole sentence."""
     webhook: t.Url | None = None
     """Gets the message as JSON by POST, or the body."""
     body: t.Body | None = None

@@ -129,6 +129,9 @@ def _need_driver() -> None:
     try:
         importlib.import_module("hostagent.store.postgres.engine")
     except ImportError as error:
+        if "libpq library not found" in str(error):
+            missing = "PostgreSQL's client library is not on this host"
+            raise StoreError(missing, "install libpq, on Debian: apt install libpq5") from error
         raise StoreError(
             f"PostgreSQL's driver cannot be loaded: {error}", "pip install 'hostagent[postgres]'"
         ) from error

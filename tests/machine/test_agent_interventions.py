@@ -90,6 +90,15 @@ def test_what_cannot_be_stopped_says_why(machine: Machine) -> None:
     machine.fail("hostagent run mended --wait")
     run_id = agent.runs(machine, "mended")[0]["run_id"]
     assert "has ended already (failed)" in machine.fail(f"hostagent stop {run_id}")
+    assert f"hint: its last failed run: hostagent retry {run_id}" in machine.fail(
+        "hostagent retry mended"
+    )
+    for command in ("run", "pause", "logs", "quarantine reinstate", "retry"):
+        unknown = machine.run(f"hostagent {command} lnog")
+        assert (unknown.returncode, unknown.stderr.splitlines()) == (
+            2,
+            ['hostagent: there is no job "lnog"', '  hint: did you mean "long"?'],
+        )
     run_id = started(machine, "long")
     said = machine.fail(f"runuser -u nobody -- hostagent stop {run_id}")
     assert "may not change anything here" in said

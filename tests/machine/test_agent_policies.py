@@ -165,7 +165,11 @@ def test_a_pause_holds_with_its_reason_until_it_is_lifted(machine: Machine) -> N
     agent.kill_agent(machine)  # a pause outlives the agent
     agent.wait_for_runs(machine, "tick", lambda rows: rows[-1]["outcome"] == "succeeded")
     assert len(agent.history(machine)) > ran
-    machine.succeed("hostagent pause tick --reason again; sleep 4.5; hostagent resume tick")
+    machine.succeed("hostagent pause tick --reason again")
+    assert "again; lift it: hostagent resume tick\n" in machine.succeed("hostagent why tick")
+    assert ", paused" in machine.succeed("hostagent list")
+    machine.succeed("sleep 4.5; hostagent resume tick")
+    assert ", paused" not in machine.succeed("hostagent list")
     machine.fail("hostagent resume tick")
     agent.wait_for_runs(machine, "tick", lambda rows: rows[-1]["outcome"] == "succeeded")
     assert len(of(agent.runs(machine, "tick"), "skipped")) >= 4

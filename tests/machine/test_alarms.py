@@ -17,7 +17,7 @@ from tests.machine.machine import Machine
 from tests.machine.test_agent_gate import GATE, JOB, miss
 
 TOLD, TELL, MENDED = "/root/told", "/usr/local/bin/tell", "/root/mended"
-ENVIRONMENT = "$HOSTAGENT_ALARM|$HOSTAGENT_JOB|$HOSTAGENT_SCOPE|$HOSTAGENT_REASON"
+ENVIRONMENT = "$HOSTAGENT_ALARM|$HOSTAGENT_JOB|$HOSTAGENT_SCOPE|$HOSTAGENT_TEXT"
 SCRIPT = f'#!/bin/sh\nprintf "%s\\t%s\\n" "$(cat)" "{ENVIRONMENT}" >>{TOLD}\n'
 
 NOTIFY = f"""

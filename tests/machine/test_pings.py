@@ -88,7 +88,8 @@ def test_a_service_hears_of_each_run_in_order(machine: Machine) -> None:
     machine.wait_until(f"test $(wc -l <{TOLD}) -ge 2")
     succeeded = [row for row in agent.runs(machine, "good") if row["outcome"] is not None][:2]
     assert [message["text"] for message in messages(machine)[:2]] == [
-        f"good succeeded: {row['run_id']} on {row['host']} {row['reason']}" for row in succeeded
+        f"good succeeded: {row['run_id']} on {row['host']} {row['reason']}; see: hostagent why good"
+        for row in succeeded
     ]
     said = "ping_url of gone was not told: gone.*answered 404 Not Found"
     machine.wait_until(f"journalctl -b -t hostagent -o cat | grep -q '^{said}'")

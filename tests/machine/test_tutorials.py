@@ -25,6 +25,7 @@ NOT_HERE = re.compile(r"(apt|python3|ln|editor) |\./|hostagent agent install$")
 PATIENCE_S = 150.0
 
 _MASKS = (
+    (r"\b[0-9a-f]{8}\b", "0"),
     (r"\d{4}-\d\d-\d\d", "0"),
     (r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b", ""),
     (r"\d{8}T\d{6}Z", "0"),

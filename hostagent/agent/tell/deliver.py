@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from hostagent.codec import from_json, to_json
 from hostagent.model import Notify
 from hostagent.policy.alarms import RECOVERED, SUCCEEDED, whose
 from hostagent.policy.trouble import is_serious
+from hostagent.sendmail import ADVICE, sendmail
 
 LIMIT_S = 30
 """How long one delivery may take."""
@@ -31,7 +31,9 @@ VARIABLES = {
     "HOSTAGENT_WAS": "was",
     "HOSTAGENT_JOB": "job",
     "HOSTAGENT_SCOPE": "scope",
-    "HOSTAGENT_REASON": "text",
+    "HOSTAGENT_SINCE": "since",
+    "HOSTAGENT_REASON": "reason",
+    "HOSTAGENT_TEXT": "text",
 }
 """What a command finds in its environment, beside the whole message on its standard input."""
 
@@ -73,12 +75,12 @@ def mail(to: str, message: Mapping[str, str]) -> bytes:
     from email.message import EmailMessage  # noqa: PLC0415 -- as in web.post
     from email.policy import SMTP  # noqa: PLC0415 -- as above
 
-    more = f"why {message['job']}" if message["job"] else "status"
+    more = "" if message["job"] else "\n\nMore: hostagent status"
     letter = EmailMessage(SMTP.clone(linesep="\n"))
     letter["To"] = to
     letter["Subject"] = _subject(message)
     letter["Auto-Submitted"] = "auto-generated"
-    letter.set_content(f"{message['text']}\n\nMore: hostagent {more}\n")
+    letter.set_content(f"{message['text']}{more}\n")
     return letter.as_bytes()
 
 
@@ -114,9 +116,9 @@ def _run(command: tuple[str, ...], given: bytes, environment: dict[str, str]) ->
 
 
 def _sendmail() -> str:
-    found = shutil.which("sendmail", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/lib")
+    found = sendmail()
     if found is None:
-        raise NotDeliveredError("this host has no sendmail; install a mail transport agent")
+        raise NotDeliveredError(f"this host has no sendmail; {ADVICE}")
     return found
 
 

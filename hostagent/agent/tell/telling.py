@@ -60,7 +60,19 @@ class Telling:
         async with turn, self._room:
             return await self._hand_over(alarm, notify)
 
+    async def try_out(self, notify: Notify) -> str:
+        """Send a message that says nothing is wrong; why it was not taken, empty if it was."""
+        world = self._world
+        return await self._send(policy.trial(world.host, world.clock.now()), notify)
+
     async def _hand_over(self, alarm: Alarm, notify: Notify) -> bool:
+        if why := await self._send(alarm, notify):
+            said = f"{notify.name} was not told that {policy.sentence(alarm)} ({why})"
+            self._world.record(said, alarm_fields(alarm, NOT_TOLD) | {"PRIORITY": "4"})
+        return not why
+
+    async def _send(self, alarm: Alarm, notify: Notify) -> str:
+        """Why it was not taken; empty: it was."""
         done = await self._world.beside(
             (sys.executable, "-m", "hostagent.agent.tell.deliver"),
             deliver.packed(notify, policy.message(alarm)),
@@ -68,8 +80,6 @@ class Telling:
             user=self._world.paths.user,
             does="telling of a job or a host",
         )
-        if done.status:
-            why = done.line or f"exit {done.status}"
-            said = f"{notify.name} was not told that {policy.sentence(alarm)} ({why})"
-            self._world.record(said, alarm_fields(alarm, NOT_TOLD) | {"PRIORITY": "4"})
-        return not done.status
+        why = (done.line or f"exit {done.status}") if done.status else ""
+        self._world.misses.note(notify.name, self._world.clock.now(), why)
+        return why

@@ -21,6 +21,7 @@ from hostagent.agent.hung import Hung, Mark
 from hostagent.agent.offload import Offloaded
 from hostagent.agent.tell.alarms import Alarms
 from hostagent.agent.tell.live_runs import AFTER_S, LiveRuns
+from hostagent.agent.tell.misses import Misses
 from hostagent.agent.world import World
 from hostagent.host import paths
 from hostagent.model import (
@@ -89,6 +90,7 @@ class Host:
             cluster=self.cluster,
             record=lambda text, _: self.said.append(text),
             beside=self._deliver,
+            misses=Misses(),
             paths=paths.system(),
         )
         world = cast("World", fake)

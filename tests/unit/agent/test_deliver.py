@@ -59,8 +59,10 @@ def test_a_command_gets_it_twice(tmp_path: Path) -> None:
     assert rest == [
         "HOSTAGENT_ALARM=failed",
         "HOSTAGENT_JOB=backup",
-        "HOSTAGENT_REASON=backup@eu fails: ends in a é",
+        "HOSTAGENT_REASON=ends in a é",
         "HOSTAGENT_SCOPE=eu",
+        "HOSTAGENT_SINCE=2026-03-03 03:00:00Z",
+        "HOSTAGENT_TEXT=backup@eu fails: ends in a é",
         "HOSTAGENT_WAS=",
     ]
 

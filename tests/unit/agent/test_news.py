@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from hostagent.agent.book import Entry
+from hostagent.agent.tell.misses import Misses
 from hostagent.agent.tell.news import AT_ONCE, MOST, News
 from hostagent.host import paths
 from hostagent.model import Form, Job, Kind, Manifest, Notify, Run, Schedule, Unit
@@ -43,14 +44,17 @@ class Host:
             beside=self._beside,
             record=lambda text, _: self.said.append(text),
             clock=SimpleNamespace(now=lambda: NOON),
+            misses=Misses(),
         )
         self.news = News(cast("Any", fake), lambda: MANIFEST, self._spawn)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         self.tasks.append(asyncio.get_running_loop().create_task(work))
 
-    async def _beside(self, command: Sequence[str], told: bytes, *, unit: str, user: bool) -> Done:
-        assert URL not in " ".join((*command, unit))
+    async def _beside(
+        self, command: Sequence[str], told: bytes, *, unit: str, user: bool, does: str
+    ) -> Done:
+        assert URL not in " ".join((*command, unit, does))
         self.going += 1
         self.most = max(self.most, self.going)
         await self.may_go.wait()
@@ -185,7 +189,9 @@ def test_each_success_is_told_to_who_has_no_quiet_hours() -> None:
 
     host = asyncio.run(story())
     said = "a succeeded: {} on web1 finished"
-    assert host.sent == [f"ops: {said.format(run(number).run_id)}" for number in (0, 1, 2, 5)]
+    more = "; see: hostagent why a"
+    told = [f"ops: {said.format(run(number).run_id)}{more}" for number in (0, 1, 2, 5)]
+    assert host.sent == told
     assert host.said == [f"ops was not told that {said.format(run(5).run_id)} (no paper)"]
 
 

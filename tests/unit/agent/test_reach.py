@@ -19,6 +19,7 @@ from hostagent.agent.cluster import Cluster
 from hostagent.agent.hung import Hung
 from hostagent.agent.offload import Offloaded
 from hostagent.agent.tell.alarms import Alarms
+from hostagent.agent.tell.misses import Misses
 from hostagent.agent.world import World
 from hostagent.errors import StoreUnavailable
 from hostagent.host import paths
@@ -74,6 +75,7 @@ class Host:
             cluster=self.cluster,
             record=lambda *_: None,
             beside=self._deliver,
+            misses=Misses(),
             paths=paths.system(),
         )
         world = cast("World", fake)

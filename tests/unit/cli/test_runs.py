@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,6 +12,8 @@ from hostagent.cli import jobs, runs, why
 from hostagent.errors import InputError
 from hostagent.host.paths import Paths
 from hostagent.model import Form, Job, Kind, Outcome, Run, Schedule
+from hostagent.store.port import Pause, PauseTarget
+from hostagent.store.sqlite.engine import SqliteStore
 from tests import deployed
 from tests.unit.cli.conftest import asked
 
@@ -91,7 +94,7 @@ def test_a_table_of_runs_says_where_and_why(here: Paths) -> None:
     ("words", "said"),
     [
         (["--outcome", "broken"], 'there is no outcome "broken"'),
-        (["--since", "yesterday"], '"yesterday" is not a time'),
+        (["--since", "someday"], '"someday" is not a time'),
         (["--since", "1h", "--until", "2h"], "--until 2h lies before --since 1h"),
     ],
 )
@@ -118,3 +121,18 @@ def test_the_list_has_the_last_run_of_each_job(here: Paths) -> None:
     assert [line.split()[0] for line in shown[1:3]] == ["backup", "report"]
     assert "failed" in shown[2]
     assert "no agent is up" in shown[3]
+
+
+@pytest.mark.parametrize(("lasts", "marks"), [(None, [True] * 3), (2 * HOUR, [True, True, False])])
+def test_what_a_pause_will_skip_is_marked(
+    here: Paths, lasts: timedelta | None, marks: list[bool]
+) -> None:
+    """Beside its time, in the list and in what is due next; a pause that ends before marks none."""
+    until = None if lasts is None else NOW.replace(minute=30) + lasts
+    pause = Pause(PauseTarget.JOB, "backup", "the disks move", "uid 0", NOW, until)
+    with closing(SqliteStore(here.state / "state.db")) as store:
+        store.pause(pause)
+    listed = asked(jobs.list_).output.splitlines()
+    assert [", paused" in line for line in listed[1:3]] == [True, False]
+    due = asked(jobs.next_, "backup", "-n", "3", "--from", NOW.isoformat()).output.splitlines()
+    assert [line.endswith(", paused") for line in due[1:]] == marks

@@ -227,17 +227,17 @@ def test_the_search_path_is_systemds(kind: str) -> None:
 def test_rollback_needs_an_earlier_generation(places: Paths) -> None:
     """The one before the current one, or the one that is named."""
     from hostagent.deploy.apply import Site  # noqa: PLC0415
-    from hostagent.deploy.rollback import stored  # noqa: PLC0415
+    from hostagent.deploy.rollback import earlier, stored  # noqa: PLC0415
 
     site = Site(places, "host")
     with pytest.raises(InputError, match="no earlier generation"):
-        stored(site)
+        earlier(site)
     for number in (1, 2, 3):
         store(places, number, f"job{number}")
     generations.flip(places, 3)
-    assert [j.name for j in stored(site).manifest.jobs] == ["job2"]
+    assert [j.name for j in stored(site, earlier(site)[-1]).manifest.jobs] == ["job2"]
     assert [j.name for j in stored(site, 1).manifest.jobs] == ["job1"]
     generations.flip(places, 1)
     with pytest.raises(InputError, match="no earlier generation"):
-        stored(site)
+        earlier(site)
     assert replace(stored(site, 2).manifest, generation=2) == generations.read(places, 2).manifest

@@ -125,6 +125,17 @@ def test_a_plan_reads_like_this() -> None:
     assert render_plan(planned(facts(old), new, *notes), diff=False) == RENDERED
 
 
+def test_what_is_left_out_is_said_where_units_are_written() -> None:
+    """Not each time again; what else is noted of the jobs is."""
+    old = generation(job("a"))
+    left, near = Note("a", "X", "left out: systemd 252"), Note("a", "near_interval", "95 %")
+    same, new = planned(facts(old), old, left, near), generation(job("a", "hourly"))
+    assert "left out" not in render_plan(same, diff=False)
+    assert "95 %" in render_plan(same, diff=False)
+    assert "left out" in render_plan(same, diff=True)
+    assert "left out" in render_plan(planned(facts(old), new, left), diff=False)
+
+
 def test_with_diff_each_unit_file_is_shown() -> None:
     """Unified diffs against what stands on the disk; a new file against /dev/null."""
     old, new = generation(job("a")), generation(job("a", memory_max=1 << 28), job("b"))

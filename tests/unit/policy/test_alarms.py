@@ -234,13 +234,15 @@ def test_what_is_said() -> None:
         "scope": "",
         "since": "2026-03-03 03:00:00Z",
         "reason": "why",
-        "text": "backup fails: why",
+        "text": "backup fails: why; see: hostagent why backup",
     }
     over = alarms.step(replace(alarm, scope="eu"), NAME, FINE, (), at(4, 3))
     assert over is not None
     said = alarms.message(over)
     assert (said["alarm"], said["was"]) == ("recovered", "failed")
-    assert said["text"] == f"backup@eu has recovered (failed for 1d): {FINE.relief}"
+    assert said["text"] == (
+        f"backup@eu has recovered (failed for 1d): {FINE.relief}; see: hostagent why backup"
+    )
 
 
 TROUBLES = st.sampled_from([None, *Wrong])
@@ -284,7 +286,8 @@ def test_a_success_is_told_of_a_scheduled_run_alone() -> None:
         "scope": "eu",
         "since": "2026-03-03 02:30:00Z",
         "reason": f"{run.run_id} on one finished after 30min",
-        "text": f"backup@eu succeeded: {run.run_id} on one finished after 30min",
+        "text": f"backup@eu succeeded: {run.run_id} on one finished after 30min"
+        "; see: hostagent why backup",
     }
     assert alarms.success(run, end, ()) is None
     assert alarms.success(run, end_of(Ended("timeout", ended_at=at(3))), ("ops",)) is None

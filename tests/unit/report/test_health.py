@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -13,6 +13,8 @@ from hostagent.report.health import Difference, Finding, Tools, UnitFacts, Verdi
 
 SYSTEM, USER = Tools(user=False), Tools(user=True)
 UP = UnitFacts("loaded", "active", "enabled")
+MISSED_AT = datetime(2026, 11, 21, 2, tzinfo=UTC)
+MISS = {"name": "mail", "times": 2, "at": "2026-11-21T02:00:00Z", "why": "no sendmail"}
 STATUS = {"version": "1", "generation": 3, "barred": ""}
 
 
@@ -71,6 +73,10 @@ ILL = [
     (agent(ready=False)[1], "wrong", "skips every start", "systemctl restart hostagent"),
     (agent(4)[1], "wrong", "generation 3, 4 is deployed", "systemctl reload hostagent"),
     (agent(barred="its clock")[1], "warning", "cluster's: its clock", "hostagent status"),
+    (
+        next(health.notifiers({"untold": [MISS]}, MISSED_AT + timedelta(minutes=3), SYSTEM)),
+        *("wrong", "mail was not told 2 times, last 3min ago: no sendmail", "notify test mail"),
+    ),
     (health.failed("store", StoreError("away", "run: ping")), "wrong", "away", "ping"),
     (health.failed("store", StoreError("away"), "look"), "wrong", "away", "look"),
     (health.clock(skew(-3), is_set=True), "wrong", "3s ahead of", "timedatectl"),
@@ -84,7 +90,7 @@ ILL = [
     (next(health.trust({"/x is open": "chmod go-w /x"})), "wrong", "/x is open", "chmod go-w /x"),
     (drift(Difference("a.timer", "masked", "rm it"))[0], "wrong", "a.timer: masked", "rm it"),
     (drift(Difference("a", "drop-in", "rm", is_meant=True))[0], "warning", "drop-in", "rm"),
-    (health.nothing_deployed(USER), "warning", "nothing is deployed", "hostagent apply --user"),
+    (health.nothing_deployed("write it"), "warning", "nothing is deployed", "write it"),
 ]
 
 

@@ -119,6 +119,14 @@ def test_what_others_can_write_is_refused(file: Path) -> None:
     assert load(file, check_host=False).spec.jobs
 
 
+def test_nobody_is_told_to_close_a_sticky_directory(file: Path) -> None:
+    """Without its mode /tmp would not work for others; it is the file that must go elsewhere."""
+    file.parent.chmod(0o1777)
+    said = refused(file, os.getuid())
+    assert "DIR:1:1: can be written by everybody\n  hint: move the file to where only root" in said
+    assert "chmod" not in said
+
+
 def test_a_symbolic_link_is_refused_where_trust_matters(file: Path, tmp_path: Path) -> None:
     """Its target may be anybody's; on a laptop it is fine."""
     link = tmp_path / "jobs.toml"

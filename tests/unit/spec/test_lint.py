@@ -144,3 +144,27 @@ def test_apprise_must_be_installed_here(tmp_path: Path, monkeypatch: pytest.Monk
     assert warnings(tmp_path, other, check_host=True) == []
     monkeypatch.setitem(sys.modules, "apprise", sys)  # any module will do
     assert warnings(tmp_path, text, check_host=True) == []
+
+
+@pytest.mark.parametrize(
+    ("way", "missing"),
+    [
+        ('command = ["/no/such", "x"]', "command"),
+        ('command = "no-such-program x"', "command"),
+        ('command = ["/bin/sh", "-c", "true"]', None),
+        ('command = "sh -c true"', None),
+        ('mail = "ops@example.org"', "mail"),
+    ],
+)
+def test_what_tells_must_be_on_this_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str, missing: str | None
+) -> None:
+    """A command its program, and mail a sendmail, wherever that is."""
+    monkeypatch.setattr("hostagent.spec.lint_notify.sendmail", lambda: None)
+    text = f"[notify.ops]\n{way}\n"
+    said = [f"HA112 2:notify.ops.{missing}"] if missing else []
+    assert warnings(tmp_path, text, check_host=True) == said
+    assert warnings(tmp_path, text) == []
+    monkeypatch.setattr("hostagent.spec.lint_notify.sendmail", lambda: "/usr/lib/sendmail")
+    if missing == "mail":
+        assert warnings(tmp_path, text, check_host=True) == []

@@ -37,7 +37,7 @@ def test_the_generated_specs_use_every_key() -> None:
     """No key of a job is beyond what the strategies write."""
     seen: set[str] = set()
 
-    @settings(max_examples=60, database=None, deadline=None, derandomize=True)
+    @settings(max_examples=90, database=None, deadline=None, derandomize=True)
     @given(specs())
     def collect(spec: dict[str, Any]) -> None:
         for job in spec["job"].values():
