@@ -59,6 +59,11 @@ class Backlog:
         self._wake = Wake(self._world.clock.boottime_s(), why)
         self._world.keep_wake(self._wake)
 
+    @property
+    def woke_at_s(self) -> float:
+        """When the host was last back, of CLOCK_BOOTTIME; minus infinity: it has settled."""
+        return self._wake.at_s
+
     def settles(self, book: Book) -> str | None:
         """Why nothing is released yet after the last wake, or None."""
         return gate.settles(self._facts(book))

@@ -7,6 +7,7 @@ it executed anything (it timed out, the agent died while asked) was no run: it i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -153,6 +154,9 @@ class Endings:
         fields = fields_of(run, service) | outcome_fields(end.outcome)
         world.record(f"{run.run_id} {end.outcome}: {end.reason}", fields)
         await asyncio.to_thread(handover.clear, world.paths, service)
+        if entry.stopped is not None:  # the unit has failed by PID 1's rules, not by ours
+            with contextlib.suppress(SystemdError):
+                await world.systemd.call(world.systemd.it.reset_failed, [service])
         await world.systemd.call(world.systemd.it.unref, service)
         self._starts.pop((run.job, run.scope, run.token), None)
         self._asked_s.pop((run.job, run.scope, run.token), None)

@@ -16,6 +16,10 @@ from hostagent.schedule.occurrences import between
 _AHEAD, _LOOKED_AT = timedelta(days=5 * 366), 10_000
 """How far an occurrence is looked for, and how many in a blackout are passed over."""
 
+CHANCE = timedelta(minutes=2)
+"""After an absence, until a job is silent for what that explains: the minute in which the host
+settles, and one to run. Who was silent already is so still."""
+
 
 def final(rows: tuple[Run, ...], retried: str | None) -> tuple[Run, ...]:
     """Of ledger rows, newest first, the last attempt of each run that has succeeded or failed.
@@ -103,10 +107,13 @@ def _silent(facts: Facts) -> tuple[datetime | None, Trouble | None]:
     if due is None:
         return None, None
     silent_at = due + _allowed(facts.job)
+    woke_at = facts.woke_at
+    if woke_at is not None and due <= woke_at and not facts.stands(Wrong.SILENT):
+        silent_at = max(silent_at, woke_at + CHANCE)
     if facts.now < silent_at:
         return silent_at, None
     last = f"no success since {when(ended_at)}" if ended_at else "no success yet"
-    grace = span_text(silent_at - due)
+    grace = span_text(_allowed(facts.job))
     late = ago(facts.now - due)
     most = facts.job.alarm_after
     count = f"{most} were due, the last" if most > 1 else "one was due"

@@ -8,7 +8,8 @@ Wrong is at most one thing, the worst of these. What keeps a job from its work:
   success ends the row.
 - ``silent``, the dead man's switch: ``alarm_after`` occurrences fell due since the last success (or
   since the job was deployed), and the jitter and ``grace`` of the last of them have passed without
-  another. Occurrences in a pause or a blackout are not waited for.
+  another. Occurrences in a pause or a blackout are not waited for; and one that fell due while the
+  agent that looks was away first has the chance to be caught up (``diagnosis.CHANCE``).
 
 And warnings: it works, but something will have to be done.
 
@@ -79,7 +80,8 @@ class Facts:
     good, newest first: at least ``alarm_after`` of them and the last success, where there are so
     many; durations are judged as far as there are more. ``skipped_at`` is the last occurrence that
     a pause or a blackout took. ``going`` is the run that goes on here, ``is_elsewhere``: one may go
-    on where only another host knows how. ``standing`` is the alarm there is.
+    on where only another host knows how. ``standing`` is the alarm there is. ``woke_at`` is when
+    the host that looks was last back: from a boot, from sleep, from an absence of its agent.
     """
 
     job: Job
@@ -92,6 +94,7 @@ class Facts:
     going: LiveRun | None = None
     is_elsewhere: bool = False
     standing: Alarm | None = None
+    woke_at: datetime | None = None
 
     def stands(self, wrong: Wrong) -> bool:
         """Whether that is what stands."""

@@ -153,6 +153,8 @@ class Alarms:
     async def _look(self, asked: set[Name], plain: set[Name], *, is_all: bool) -> None:
         await self._outbox.read()
         await self._forget()
+        if is_all:
+            self._host.doubt(self._outbox.standing.get(self._host.name))
         watched, alarms = self._watched, self._outbox.standing
         going = self.going.now()
         names = asked | (plain & alarms.keys())
@@ -174,7 +176,8 @@ class Alarms:
     def _question(self, name: Name, going: LiveRun | None, is_thorough: bool) -> Question:
         one, standing = self._watched[name], self._outbox.standing.get(name)
         is_others = one.job.run_on is RunOn.EACH and self._book().exactly(*name) is None
-        return Question(one.job, one.since, standing, going, is_others, is_thorough)
+        woke_at = self._host.woke_at(self._now())
+        return Question(one.job, one.since, standing, going, is_others, is_thorough, woke_at)
 
     def _is_mine(self, name: Name) -> bool:
         """Whether it is this host's turn to see that it is silent."""

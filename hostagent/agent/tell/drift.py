@@ -2,7 +2,8 @@
 
 ``deploy.drifted`` looks, as a program of PID 1's: it reads every unit, and the agent need not hold
 what that takes. It is run when PID 1 has read its units anew or an apply is done, and every hour
-for what nobody reloads: edits that PID 1 has not seen yet, a timer that was stopped.
+for what nobody reloads: edits that PID 1 has not seen yet, a timer that was stopped. Where an alarm
+stands that an agent before this one began, it is run soon after the start.
 """
 
 from __future__ import annotations
@@ -40,6 +41,11 @@ class Drift:
     def hint(self) -> None:
         """The units may be others now."""
         self._hint.set()
+
+    @property
+    def is_hinted(self) -> bool:
+        """Whether a look is to come soon."""
+        return self._hint.is_set()
 
     async def run(self) -> None:
         """Look whenever there is reason to, until cancelled."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from hostagent.agent.backlog import Backlog
 from hostagent.agent.book import Book, spec_of
@@ -13,7 +14,7 @@ from hostagent.agent.world import World
 from hostagent.model import Alarm
 from hostagent.policy import hosts
 from hostagent.policy.hosts import Facts
-from hostagent.policy.trouble import Verdict
+from hostagent.policy.trouble import Verdict, Wrong
 
 
 class ThisHost:
@@ -35,6 +36,17 @@ class ThisHost:
         """The hosts whose alarms may stand."""
         others = (one for one in self._world.cluster.others if not one.has_expired)
         return frozenset({self._world.host, *(one.session.host for one in others)})
+
+    def woke_at(self, now: datetime) -> datetime | None:
+        """When it was last back from an absence; None: a person has said that it has settled."""
+        awake_s = self._world.clock.boottime_s() - self._backlog.woke_at_s
+        return now - timedelta(seconds=awake_s) if math.isfinite(awake_s) else None
+
+    def doubt(self, standing: Alarm | None) -> None:
+        """What stands was seen by an agent before this one: its units may be mended since."""
+        is_drift = standing is not None and standing.kind == Wrong.DRIFT
+        if is_drift and self._drift.found is None:
+            self._drift.hint()
 
     def observe(self) -> None:
         """Note since when it is the odd one of the fleet."""

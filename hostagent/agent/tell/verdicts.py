@@ -31,7 +31,7 @@ class Question:
     """What is known of a (job, scope) without the ledger.
 
     ``going`` is the run that goes on here. ``is_others``: another host alone keeps the job.
-    ``is_thorough``: it is worth to read how long its last runs took.
+    ``is_thorough``: it is worth to read how long its last runs took. ``woke_at`` is this host's.
     """
 
     job: Job
@@ -40,6 +40,7 @@ class Question:
     going: LiveRun | None = None
     is_others: bool = False
     is_thorough: bool = False
+    woke_at: datetime | None = None
 
 
 def watched_of(specs: Iterable[SpecRecord], manifest: Manifest | None) -> dict[Name, Watched]:
@@ -93,6 +94,7 @@ def _facts(
         going=one.going,
         is_elsewhere=one.going is None and (is_active or one.is_others),
         standing=one.standing,
+        woke_at=one.woke_at,
     )
 
 

@@ -40,7 +40,8 @@ from hostagent.model import (
 )
 from hostagent.policy import skew
 from hostagent.policy.alarms import HOLD, WAITS
-from hostagent.policy.backlog import Waiting
+from hostagent.policy.backlog import Waiting, Wake
+from hostagent.policy.diagnosis import CHANCE
 from hostagent.policy.place import watcher
 from hostagent.store.open import open_store
 from hostagent.store.port import (
@@ -84,7 +85,8 @@ class Host:
             own=self.offloaded,
             shared=None,
             clock=SimpleNamespace(now=lambda: self.now, boottime_s=self._boottime_s),
-            wake=None,
+            wake=Wake(float("-inf")),
+            keep_wake=lambda _: None,
             cluster=self.cluster,
             record=lambda text, _: self.said.append(text),
             beside=self._deliver,
@@ -234,6 +236,26 @@ def test_an_agent_wakes_at_the_instant_of_silence(hosts: Callable[..., list[Host
         assert await host.look(silent_at) == HOUR
         assert host.heard == ["silent"]
         assert "a is silent: no success since" in host.said[0]
+
+    asyncio.run(story())
+
+
+def test_what_the_agents_absence_explains_is_silent_a_little_later(
+    hosts: Callable[..., list[Host]],
+) -> None:
+    """It is back 10 min after the job would have been silent; once it has settled, no more so."""
+
+    async def story() -> None:
+        (host,) = hosts("one")
+        ran(host, 1, Outcome.SUCCEEDED)
+        back = T0 + 2 * HOUR + 20 * MINUTE
+        host.now = back
+        host.backlog.woke("no agent was up")
+        assert await host.look(back) == CHANCE
+        assert host.heard == []
+        host.backlog.end_settling()
+        await host.look(back)
+        assert host.heard == ["silent"]
 
     asyncio.run(story())
 
@@ -596,6 +618,28 @@ def test_drift_is_told_by_its_host_until_it_is_mended(hosts: Callable[..., list[
         one.alarms.look_at_host()
         await one.wake(T0 + 3 * MINUTE)
         assert one.heard == ["drift", "recovered"]
+
+    asyncio.run(story())
+
+
+def test_what_an_agent_before_it_told_of_drift_is_looked_at_soon(
+    hosts: Callable[..., list[Host]],
+) -> None:
+    """The units may be mended meanwhile; who has looked, or has nothing to doubt, does not."""
+
+    async def story() -> None:
+        before, after = hosts("one", "one")
+        of_hosts([before, after])
+        await after.look(T0)
+        assert not after.alarms.drift.is_hinted
+        await before.look(T0)
+        before.alarms.drift.found = "hostagent-a.service is edited"
+        before.alarms.look_at_host()
+        await before.wake(T0 + MINUTE)
+        await before.look(T0 + MINUTE)
+        assert not before.alarms.drift.is_hinted
+        await after.look(T0 + MINUTE)
+        assert after.alarms.drift.is_hinted
 
     asyncio.run(story())
 

@@ -25,6 +25,7 @@ from hostagent.errors import StoreUnavailable
 from hostagent.host import paths
 from hostagent.model import Alarm, Manifest, Notify
 from hostagent.policy.alarms import WAITS
+from hostagent.policy.backlog import Wake
 from hostagent.policy.hosts import UNREACHED_TTLS
 from hostagent.policy.lease import TTL
 from hostagent.store.open import open_store
@@ -70,7 +71,7 @@ class Host:
             clock=SimpleNamespace(
                 now=lambda: self.now, boottime_s=self._since_s, monotonic_s=self._since_s
             ),
-            wake=None,
+            wake=Wake(float("-inf")),
             cluster=self.cluster,
             record=lambda *_: None,
             beside=self._deliver,

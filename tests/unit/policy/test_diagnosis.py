@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from hostagent.model import Form, Job, Kind, Outcome, Run, Schedule
+from hostagent.model import Alarm, Form, Job, Kind, Outcome, Run, Schedule
 from hostagent.policy import diagnosis
 from hostagent.policy.trouble import OF_A_HOST, Facts, Trouble, Verdict, Wrong
 from hostagent.spec.keytypes import Alarms
@@ -77,6 +77,26 @@ def test_a_job_is_silent_from_the_very_instant() -> None:
         "no success since 2026-03-02 03:00:00Z; one was due 2026-03-03 02:00:00Z, 3h 2min ago, "
         "and allowed are 3h 2min",
     )
+
+
+def test_what_fell_due_in_an_absence_has_its_chance_first() -> None:
+    """An agent that is back after 4 h: the job is silent if it has not run within 2 minutes."""
+    back = at(3, 6)
+    verdict = diagnosis.decide(facts(back, run(2), woke_at=back))
+    assert (verdict.trouble, verdict.again_at) == (None, back + diagnosis.CHANCE)
+    late = diagnosis.decide(facts(back + diagnosis.CHANCE, run(2), woke_at=back)).trouble
+    assert late is not None
+    assert late.reason.endswith("4h 2min ago, and allowed are 3h 2min")
+
+
+def test_an_absence_excuses_neither_what_fell_due_after_it_nor_what_was_silent_before() -> None:
+    """The dead man's switch goes on."""
+    silent_at = at(3, 5) + timedelta(minutes=2)
+    assert diagnosis.decide(facts(at(3), run(2), woke_at=at(3, 1.99))).again_at == silent_at
+    assert wrong(facts(silent_at, run(2), woke_at=at(3, 1.99))) is Wrong.SILENT
+    alarm = Alarm("backup", "", "silent", at(3, 5.1), "no success")
+    back = at(3, 6)
+    assert wrong(facts(back, run(2), woke_at=back, standing=alarm)) is Wrong.SILENT
 
 
 def test_whoever_bears_failures_bears_silence() -> None:
