@@ -103,7 +103,7 @@ def test_what_cannot_be_stopped_says_why(machine: Machine) -> None:
     said = machine.fail(f"runuser -u nobody -- hostagent stop {run_id}")
     assert "may not change anything here" in said
     assert agent.runs(machine, "long")[0]["outcome"] is None
-    assert [one["action"] for one in log(machine)] == ["run", "run"]
+    assert [one["action"] for one in log(machine)] == ["run", "run", "apply"]
 
 
 def test_a_failed_run_is_tried_again_by_hand(machine: Machine) -> None:

@@ -80,7 +80,7 @@ def mail(to: str, message: Mapping[str, str]) -> bytes:
     letter["To"] = to
     letter["Subject"] = _subject(message)
     letter["Auto-Submitted"] = "auto-generated"
-    letter.set_content(f"{message['text']}{more}\n")
+    letter.set_content(f"{message['text']}{more}\n", cte="8bit")  # else long lines are cut by "="
     return letter.as_bytes()
 
 

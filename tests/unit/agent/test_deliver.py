@@ -152,6 +152,9 @@ def test_mail_is_sendmails(tmp_path: Path) -> None:
     text = letter.get_payload(decode=True)
     assert isinstance(text, bytes)
     assert text.decode().startswith("backup@eu fails: ends in a é\n")
+    long = MESSAGE | {"text": f"it fails: {'word ' * 30}; see: hostagent why backup"}
+    assert told(Notify("x", mail="ops@example.org"), str(tmp_path), long).returncode == 0
+    assert long["text"] in (tmp_path / "mail").read_text(), "cut into pieces"
     host = MESSAGE | {"job": "", "scope": "web1", "alarm": "skew"}
     assert told(Notify("x", mail="ops@example.org"), str(tmp_path), host).returncode == 0
     letter = message_from_bytes((tmp_path / "mail").read_bytes())
