@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,6 +39,7 @@ async def run(command: Sequence[str], told: bytes, *, unit: str, user: bool, doe
         *("--quiet", "--pipe", "--wait", "--collect", "--service-type=exec"),
         f"--unit={unit}",
         f"--description=hostagent, {does}",
+        *(["--setenv=PYTHONDONTWRITEBYTECODE=1"] if sys.dont_write_bytecode else []),
         f"--property=RuntimeMaxSec={LIMIT_S}",
         "--property=TimeoutStopSec=5",
         "--",
