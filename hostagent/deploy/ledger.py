@@ -11,6 +11,7 @@ from hostagent.deploy.actions import Facts
 from hostagent.deploy.owed import closing
 from hostagent.errors import StoreConflict
 from hostagent.model import Manifest, RunOn
+from hostagent.policy.words import counted
 from hostagent.store.port import AuditEvent, Registration, Store, registered, registrations
 
 _FEW = 20
@@ -62,7 +63,7 @@ def event(
     before = {job.name: job for job in old.jobs} if old else {}
     after = {job.name: job for job in new.jobs}
     changed = sum(before.get(name) != after.get(name) for name in before | after)
-    what = f"{changed} job{'' if changed == 1 else 's'} changed"
+    what = f"{counted(changed, 'job')} changed"
     action, detail = "apply", what
     if back_to is not None:
         action, detail = "rollback", f"back to generation {back_to}: {what}"

@@ -99,6 +99,17 @@ def owing(plan: Plan) -> Load:
     return Load(tuple(jobs), {one.name: (5.0, 5.0) for one in jobs}, frozenset())
 
 
+def at_ease(one: Simulation) -> Host:
+    """Its one host, which nothing befalls but the story, with the gate as nobody has set it."""
+    one.history.failing = 0.0
+    one.nemesis.disturbances.append(Disturbance(None, "story", 0.0))
+    (host,) = one.hosts
+    host.pid1.loses = 0.0
+    host.limits, host.signals = Limits(), ROOMY
+    host.kill_agent()  # the next one reads them
+    return host
+
+
 async def look(host: Host) -> tuple[str, float, float]:
     """What a person sees of the gate: how it settles, its level, and what of that is used."""
     assert host.agent
@@ -131,12 +142,7 @@ def test_a_wake_settles_once_and_drains_without_a_storm(
     monkeypatch.setattr(agent, "LOST_HINTS", 0.0)
 
     async def story(one: Simulation) -> None:
-        one.history.failing = 0.0
-        one.nemesis.disturbances.append(Disturbance(None, "story", 0.0))
-        (host,) = one.hosts
-        host.pid1.loses = 0.0
-        host.limits, host.signals = Limits(), ROOMY
-        host.kill_agent()  # the next one reads them
+        host = at_ease(one)
         await at(11)
         await befalls(host)
         back = one.store.now()
@@ -186,12 +192,7 @@ def test_a_store_that_falters_holds_nothing_back_for_ever() -> None:
     plan = Plan(seed=1, days=1.5 / 24, hosts=1)
 
     async def story(one: Simulation) -> None:
-        one.history.failing = 0.0
-        one.nemesis.disturbances.append(Disturbance(None, "story", 0.0))
-        (host,) = one.hosts
-        host.pid1.loses = 0.0
-        host.limits, host.signals = Limits(), ROOMY
-        host.kill_agent()  # the next one reads them
+        host = at_ease(one)
         await at(11)
         host.link.rnd = AtOnce(1)
         await sleeps(host)
